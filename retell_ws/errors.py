@@ -1,0 +1,101 @@
+"""Every exception of the package. Whose fault it is stands in the type.
+
+    RetellWsError
+    ├── UsageError            the operator's: a setting, an agent file, a port; the command line exits 2
+    │   ├── SettingsError
+    │   └── AgentError
+    ├── WireError             Retell's (or whoever dialled us): bytes that are no message
+    └── ModelError            the model's side
+        ├── ModelUnavailable  nothing came: no connection, 5xx, 529; another try may work
+        ├── ModelRateLimited  429; another try may work after `retry_after_s`
+        ├── ModelRejected     400, 401, 403, 404, 413: the same request will fail again
+        └── ModelBroken       the stream began and did not end: reset, cut, stall, an `error` event
+
+Anything else that leaves a public function is a bug.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AgentError",
+    "ModelBroken",
+    "ModelError",
+    "ModelRateLimited",
+    "ModelRejected",
+    "ModelUnavailable",
+    "RetellWsError",
+    "SettingsError",
+    "UsageError",
+    "WireError",
+]
+
+
+class RetellWsError(Exception):
+    """The root of the tree above."""
+
+
+class UsageError(RetellWsError):
+    """What the operator asked for cannot be done; the text says what to change."""
+
+
+class SettingsError(UsageError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class AgentError(UsageError):
+    """The agent's file cannot be loaded or holds no agent."""
+
+
+class WireError(RetellWsError):
+    """Bytes that are no message of the protocol. The text never quotes them: they may be speech."""
+
+
+class ModelError(RetellWsError):
+    """The model did not answer as it should.
+
+    Args:
+        message: What happened, for our log. It never holds a prompt, an answer or a key.
+        status: HTTP status of the answer, when there was one.
+        kind: The API's own word for the error (`overloaded_error`), when there was one.
+        request_id: The API's `request-id`, when there was one.
+        retry_after_s: Seconds after which the API invites another try, when it said so.
+    """
+
+    retriable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        kind: str | None = None,
+        request_id: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+        self.request_id = request_id
+        self.retry_after_s = retry_after_s
+
+
+class ModelUnavailable(ModelError):
+    """No answer began: the connection failed, or the status was 5xx or 529."""
+
+    retriable = True
+
+
+class ModelRateLimited(ModelError):
+    """Status 429."""
+
+    retriable = True
+
+
+class ModelRejected(ModelError):
+    """The request itself was refused; sending it again would be refused again."""
+
+
+class ModelBroken(ModelError):
+    """The answer began and did not come to its end."""
+
+    retriable = True

@@ -1,0 +1,142 @@
+"""What happened in a call: one record a happening, in the past tense. No I/O.
+
+Facts hold no speech: whoever logs or counts them can log and count all of it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+__all__ = [
+    "BadMessage",
+    "CallEnded",
+    "CallStarted",
+    "Detached",
+    "DuplicateRequest",
+    "Fact",
+    "Reattached",
+    "TurnFailed",
+    "TurnFinished",
+    "TurnReasked",
+    "TurnStarted",
+    "TurnSuperseded",
+    "UnknownMessage",
+]
+
+
+class _Fact(msgspec.Struct, frozen=True, tag_field="fact", gc=False):
+    pass
+
+
+class CallStarted(_Fact, frozen=True, tag="call_started"):
+    """The first socket of a call was accepted."""
+
+
+class Reattached(_Fact, frozen=True, tag="reattached"):
+    """Retell dialled again.
+
+    Attributes:
+        replaced: The older socket still seemed alive.
+    """
+
+    replaced: bool
+
+
+class Detached(_Fact, frozen=True, tag="detached"):
+    """The call's socket is gone; the grace time runs."""
+
+
+class CallEnded(_Fact, frozen=True, tag="call_ended"):
+    """No socket came back, or the server was told to let go.
+
+    Attributes:
+        turns: Requests answered, wholly or in part.
+        duration_s: Seconds since the call's first socket.
+    """
+
+    turns: int
+    duration_s: float
+
+
+class TurnStarted(_Fact, frozen=True, tag="turn_started"):
+    """A request got a generation of its own."""
+
+    response_id: int
+    kind: Literal["greeting", "response", "reminder"]
+
+
+class TurnReasked(_Fact, frozen=True, tag="turn_reasked"):
+    """Retell asked again in the same words, and the generation that answers went over to the new id."""
+
+    response_id: int
+    replaces: int
+
+
+class TurnFinished(_Fact, frozen=True, tag="turn_finished"):
+    """An id was answered to its end.
+
+    Attributes:
+        characters: Length of the answer.
+        duration_s: Seconds from the request to the last piece.
+    """
+
+    response_id: int
+    characters: int
+    duration_s: float
+
+
+class TurnFailed(_Fact, frozen=True, tag="turn_failed"):
+    """An id was ended by one of the agent's `Lines`.
+
+    Attributes:
+        why: The kind of failure; never a text of the caller's or the model's.
+    """
+
+    response_id: int
+    why: str
+    duration_s: float
+
+
+class TurnSuperseded(_Fact, frozen=True, tag="turn_superseded"):
+    """A newer request made this one mute."""
+
+    response_id: int
+    by: int
+
+
+class DuplicateRequest(_Fact, frozen=True, tag="duplicate_request"):
+    """An id came again, or one below the latest."""
+
+    response_id: int
+
+
+class BadMessage(_Fact, frozen=True, tag="bad_message"):
+    """Bytes came that are no message.
+
+    Attributes:
+        reason: What is wrong with them; quotes nothing of them.
+    """
+
+    reason: str
+
+
+class UnknownMessage(_Fact, frozen=True, tag="unknown_message"):
+    """A message of an unknown kind was ignored."""
+
+
+Fact: TypeAlias = (
+    CallStarted
+    | Reattached
+    | Detached
+    | CallEnded
+    | TurnStarted
+    | TurnReasked
+    | TurnFinished
+    | TurnFailed
+    | TurnSuperseded
+    | DuplicateRequest
+    | BadMessage
+    | UnknownMessage
+)

@@ -1,0 +1,81 @@
+"""The contracts between the drivers and what is picked at start. A Protocol stands here only where two
+implementations exist."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from .prompt import ModelRequest
+
+__all__ = ["Delta", "End", "Model", "Text", "Usage"]
+
+
+class Text(msgspec.Struct, frozen=True, gc=False):
+    """A piece of the answer, as it came; never empty."""
+
+    text: str
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """Tokens of one answer, as the provider counted them."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    cache_creation_input_tokens: int = 0
+
+
+class End(msgspec.Struct, frozen=True, gc=False):
+    """The answer came to its end: the last delta of every stream that did not raise.
+
+    Attributes:
+        stop_reason: The provider's word: `end_turn`, `max_tokens`, `stop_sequence`, `refusal`, …
+        usage: Tokens counted.
+        model: The model that answered.
+        request_id: The provider's id of the request, for its support; empty when it gave none.
+    """
+
+    stop_reason: str = "end_turn"
+    usage: Usage = Usage()
+    model: str = ""
+    request_id: str = ""
+
+
+Delta: TypeAlias = Text | End
+"""What comes out of a model."""
+
+
+class Model(Protocol):
+    """A model that streams."""
+
+    @property
+    def name(self) -> str:
+        """The implementation's name, as `--model` takes it."""
+        ...
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        """Answer `request`, one delta at a time.
+
+        Every stream either ends with exactly one `End` or raises a `ModelError`, which is all it raises beside
+        cancellation. Closing the generator (`aclose`, or cancelling the task that iterates it) closes the
+        provider's stream at once, so that nothing more is generated or billed.
+
+        No deadline is kept here on the first or the next piece of *text*: that is the turn's affair, because a
+        provider's keep-alive pings must not count (reliability notes in `turn.py`). A silent connection, on
+        which not even a ping arrives, does end in `ModelBroken`.
+
+        Raises:
+            ModelError: The provider refused, failed or fell silent.
+        """
+        ...
+
+    async def warm(self) -> None:
+        """Have a connection ready, so that the next `stream` need not open one. Never raises `ModelError`."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close every connection. Streams still open end in `ModelBroken`."""
+        ...

@@ -1,0 +1,82 @@
+"""From the agent and Retell's transcript to one request for the model. Pure functions.
+
+The parts are ordered for the provider's prompt cache: what never changes during a call comes first and stays
+byte-stable, the conversation comes last (performance notes in `models/anthropic.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from .agent import Agent
+from .transcript import AGENT, Question
+
+__all__ = ["Message", "ModelRequest", "build"]
+
+CALL_BEGINS = "(The call begins.)"
+"""Stands before the agent's greeting: the model's API wants the conversation to open with its user."""
+
+REMINDER = "(The caller has been silent for a while. Check in with one short, friendly sentence.)"
+"""What stands for the caller's turn when Retell sends `reminder_required` (protocol §2.5)."""
+
+GO_ON = "(The caller is listening.)"
+"""What stands for the caller's turn when Retell asks though the agent spoke last, or nobody has spoken."""
+
+NO_WORDS = "..."
+"""Stands for an utterance without words: the model's API refuses empty messages (protocol §2.6)."""
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """One message of the conversation as the model sees it."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
+class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model is asked: everything an adapter needs, nothing of any vendor.
+
+    Attributes:
+        system: The agent's instructions; identical in every request of a call.
+        messages: The conversation, oldest first; starts with the caller and ends with the caller.
+        max_tokens: Upper bound of the answer in tokens.
+        model: The model's name; empty for the adapter's own default.
+    """
+
+    system: str
+    messages: tuple[Message, ...]
+    max_tokens: int
+    model: str = ""
+
+
+def build(agent: Agent, question: Question) -> ModelRequest:
+    """Put the question of one `response_id` to the model.
+
+    The transcript is the truth about what was said and heard, so it is all there is to build from. The API
+    refuses empty messages, space at the end, two messages of one role in a row, and a conversation that does
+    not open and end with its user; each of these occurs in real transcripts (protocol §2.6) and is mended here.
+    """
+    messages: list[Message] = []
+
+    def add(role: Literal["user", "assistant"], content: str) -> None:
+        if messages and messages[-1].role == role:
+            content = f"{messages.pop().content} {content}"
+        messages.append(Message(role, content))
+
+    for utterance in question.transcript:
+        content = (utterance.content or "").strip()
+        if utterance.role != AGENT:
+            add("user", content or NO_WORDS)
+        elif content:
+            if not messages:
+                add("user", CALL_BEGINS)
+            add("assistant", content)
+    if question.kind == "reminder":
+        add("user", REMINDER)
+    elif not messages or messages[-1].role == "assistant":
+        add("user", GO_ON)
+    return ModelRequest(
+        system=agent.instructions, messages=tuple(messages), max_tokens=agent.max_tokens, model=agent.model
+    )

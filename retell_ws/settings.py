@@ -1,0 +1,159 @@
+"""Every setting of a server, in one place: its type, its range, its default and the reason for it.
+
+A setting comes from, each overriding the one before: the default here, a TOML file, the environment
+(`RETELL_WS_<NAME>`), a flag. Nothing here reads them while a call runs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from .errors import SettingsError
+
+__all__ = ["Settings", "load"]
+
+PREFIX = "RETELL_WS_"
+
+Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
+
+
+def _about(text: str, **limits: Any) -> Meta:
+    return Meta(description=text, **limits)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of one server. Times end in `_s` (seconds) or `_ms` (milliseconds)."""
+
+    blueprint: Annotated[Literal["single"], _about("`single`: state in memory, one server")] = "single"
+    host: Annotated[str, _about("address to listen on")] = "127.0.0.1"
+    port: Annotated[Port, _about("port of Retell's socket; 0 picks a free one")] = 8080
+
+    model: Annotated[
+        Literal["", "anthropic", "anthropic-sdk", "scripted"],
+        _about("model client; empty: `anthropic` when ANTHROPIC_API_KEY is set, otherwise `scripted`"),
+    ] = ""
+    model_name: Annotated[str, _about("the model asked, where the agent names none")] = "claude-haiku-5-5"
+    model_url: Annotated[str, _about("base URL of the Anthropic API, a gateway or a fake")] = (
+        "https://api.anthropic.com"
+    )
+    model_connect_ms: Annotated[int, _about("longest wait for a connection to the model", ge=1)] = 1000
+    scripted_ttft_ms: Annotated[int, _about("`scripted`: time to the first token", ge=0)] = 200
+    scripted_spacing_ms: Annotated[int, _about("`scripted`: time between tokens", ge=0)] = 15
+
+    path_secret: Annotated[
+        str,
+        _about("secret path segment before the call id, at least 16 of A-Za-z0-9_-; two, with a comma, while rotating"),
+    ] = ""
+    max_calls: Annotated[int, _about("calls at once; more are refused with 503 before the handshake", ge=1)] = 1000
+
+    details_wait_ms: Annotated[
+        int, _about("longest wait for `call_details` before a greeting that is a function", ge=0, le=1000)
+    ] = 1000
+    holding_ms: Annotated[int, _about("silence after which the holding phrase is said", ge=100)] = 2500
+    first_text_ms: Annotated[int, _about("silence after which a turn fails with an apology", ge=100)] = 8000
+    stall_ms: Annotated[int, _about("longest gap inside an answer before it is closed with a phrase", ge=100)] = 4000
+    turn_s: Annotated[float, _about("longest turn", gt=0)] = 60.0
+
+    send_ms: Annotated[int, _about("longest time a peer may not read before it is dropped", ge=100)] = 2000
+    silence_s: Annotated[float, _about("longest silence of a socket whose keepalive runs", gt=0)] = 10.0
+    grace_s: Annotated[float, _about("how long a call is kept for Retell's redial", gt=0)] = 30.0
+    drain_s: Annotated[float, _about("how long live calls may go on after SIGTERM", ge=0)] = 60.0
+
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], _about("what goes to stderr")] = "info"
+
+    def path_secrets(self) -> tuple[bytes, ...]:
+        """Give the secrets that are valid now; none means that no secret is asked for."""
+        return tuple(secret.encode() for secret in self.path_secret.split(",") if secret)
+
+    def __repr__(self) -> str:
+        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        shown["path_secret"] = "***" if self.path_secret else ""
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    config: str | Path | None = None,
+) -> Settings:
+    """Gather the settings.
+
+    Args:
+        flags: What was given on the command line or in code; None values count as not given.
+        environment: Where `RETELL_WS_<NAME>` is looked up.
+        config: A TOML file with the names as keys. Without it `RETELL_WS_CONFIG` may name one.
+
+    Raises:
+        SettingsError: A name is unknown, a value is of the wrong type or out of range, the file cannot be read.
+            The text names the setting and where it came from, and quotes no secret.
+    """
+    given: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    path = config or environment.get(f"{PREFIX}CONFIG")
+    layers: list[tuple[str, Mapping[str, Any]]] = [("", _read(Path(path)))] if path else []
+    names = Settings.__struct_fields__
+    layers.append((PREFIX, _from_environment(environment)))
+    layers.append(("--", {name: value for name, value in (flags or {}).items() if value is not None}))
+    for mark, layer in layers:
+        for name, value in layer.items():
+            if name not in names:
+                raise SettingsError(f"{_called(mark, name)} is no setting{_nearest(name, names)}")
+            given[name] = value
+            origin[name] = _called(mark, name)
+    for name, value in given.items():
+        try:
+            msgspec.convert({name: value}, Settings, strict=False)
+        except msgspec.ValidationError as exc:
+            reason = str(exc).partition(" - at ")[0]
+            raise SettingsError(f"{origin[name]}: {reason[0].lower()}{reason[1:]}") from None
+    settings = msgspec.convert(given, Settings, strict=False)
+    for secret in settings.path_secret.split(","):
+        if secret and not re.fullmatch(r"[A-Za-z0-9_-]{16,128}", secret):
+            raise SettingsError(f"{origin['path_secret']}: a secret needs 16 to 128 characters of A-Za-z0-9_-")
+    return settings
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    known = {f"{PREFIX}{name.upper()}": name for name in Settings.__struct_fields__}
+    found = {}
+    for variable, value in environment.items():
+        if variable in known:
+            # Kubernetes sets `<SERVICE>_PORT=tcp://…` in every pod, and the service may be called retell-ws.
+            if not value.startswith("tcp://"):
+                found[known[variable]] = value
+        elif variable.startswith(PREFIX) and (hint := _nearest(variable, known, cutoff=0.9)):
+            raise SettingsError(f"{variable} is no setting{hint}")
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as exc:
+        raise SettingsError(f"cannot read {path}: {exc.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise SettingsError(f"{path} is no TOML: {exc}") from None
+
+
+def _called(mark: str, name: str) -> str:
+    match mark:
+        case "--":
+            return f"--{name.replace('_', '-')}"
+        case "":
+            return name
+    return f"{mark}{name.upper()}"
+
+
+def _nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    close = get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return f"; did you mean {close[0]}?" if close else ""
