@@ -1,0 +1,58 @@
+"""Fixtures every test may use, and the loops they run on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import pytest
+import uvloop
+from blockbuster import blockbuster_ctx
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("usual", max_examples=80, stateful_step_count=30, derandomize=True, deadline=None)
+settings.register_profile(
+    "thorough",
+    max_examples=3000,
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+ON_BOTH_LOOPS = {"test_turn", "test_session", "test_server"}
+"""Modules whose every test runs on asyncio and on uvloop; the others run on uvloop, which is what users get."""
+
+
+def _debugging(factory: LoopFactory) -> LoopFactory:
+    def make() -> asyncio.AbstractEventLoop:
+        loop = factory()
+        loop.set_debug(True)
+        loop.slow_callback_duration = 10  # debug mode itself is slow; what must not block is blockbuster's affair
+        return loop
+
+    return make
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
+    on_uvloop = {"uvloop": _debugging(uvloop.new_event_loop)}
+    if item.path.stem in ON_BOTH_LOOPS:
+        return {**on_uvloop, "asyncio": _debugging(asyncio.new_event_loop)}
+    return on_uvloop
+
+
+@pytest.fixture
+async def clean_loop() -> AsyncIterator[None]:
+    """Fail a test that leaves a task behind, blocks the loop, or lets an exception reach the loop."""
+    loop = asyncio.get_running_loop()
+    unhandled: list[dict[str, object]] = []
+    loop.set_exception_handler(lambda _, context: unhandled.append(context))
+    before = asyncio.all_tasks()
+    with blockbuster_ctx("retell_ws"):
+        yield
+    left = {task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()}
+    assert not left, f"tasks left behind: {left}"
+    assert not unhandled, f"exceptions nobody handled: {unhandled}"

@@ -1,0 +1,248 @@
+"""The invariants I1–I6 of `call.py`, for any order of requests, words, failures, drops and redials.
+
+The machine is driven as `session.py` drives it, by a peer that may do anything Retell may do: ask in the same or in
+other words, skip ids, repeat ids, send rubbish, vanish, come back, or come back twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import msgspec
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from retell_ws.agent import Agent, Call
+from retell_ws.call import Action, AwaitDetails, CallMachine, CancelTurn, Record, Send, StartGrace, StartTurn, State
+from retell_ws.facts import TurnFailed, TurnFinished, TurnReasked, TurnSuperseded
+from retell_ws.wire import Config, Pong, Response, decode_outbound
+
+GREETING = "<greeting>"
+WORDS = st.sampled_from(["hi", "hi.", "I need help", "bye"])
+
+
+def made_later(call: Call) -> AsyncIterator[str]:
+    raise AssertionError("the machine runs no function of the agent's")
+
+
+class CallInvariants(RuleBasedStateMachine):
+    """Plays Retell, the model and the network at once."""
+
+    @initialize(made=st.booleans())
+    def dial(self, made: bool) -> None:
+        self.call = CallMachine("call_1", Agent("You are Ana.", greeting=made_later if made else GREETING))
+        self.now = 0.0
+        self.sockets = 0
+        self.latest = 0  # as Retell asked on the present socket
+        self.running: list[int] = []  # generations started and not ended
+        self.bound: dict[int, int] = {}  # generation -> the id it answers
+        self.ends: Counter[int] = Counter()  # id -> finished, failed or superseded facts
+        self.starts: Counter[int] = Counter()
+        self.words = 0
+        self.text: dict[tuple[int, int], list[str]] = {}  # (id, era of that id) -> pieces written
+        self.era: Counter[int] = Counter()  # how often an id was newly asked
+        self.completions: Counter[tuple[int, int, int]] = Counter()  # (socket, id, era of that id)
+        self.hung_up = False
+        self.greetings = 0
+        self.waiting = False
+        self.saw(self.call.attached(self.now), attaching=True)
+
+    # -------------------------------------------------------------- what leaves is judged here
+
+    def saw(self, actions: tuple[Action, ...], *, attaching: bool = False) -> None:
+        if attaching:
+            self.sockets += 1
+            self.hung_up = False
+        for action in actions:
+            match action:
+                case Send(frame=frame):
+                    self.left(frame, attaching=attaching)
+                case StartTurn(generation=generation, response_id=response_id):
+                    assert not self.running, "at most one live generation"
+                    self.running.append(generation)
+                    self.bound[generation] = response_id
+                    self.starts[generation] += 1
+                case CancelTurn(generation=generation):
+                    assert generation in self.running
+                    self.running.remove(generation)
+                case AwaitDetails():
+                    self.waiting = True
+                case StartGrace():
+                    assert self.call.state is State.AWAY
+                case Record(fact=TurnFinished() | TurnFailed() | TurnSuperseded()):
+                    self.ends[len(self.starts)] += 1
+                case Record(fact=TurnReasked(response_id=response_id)):
+                    for generation in self.running:
+                        self.bound[generation] = response_id
+
+    def left(self, frame: bytes, *, attaching: bool = False) -> None:
+        message = decode_outbound(frame)
+        if isinstance(message, Config):
+            assert attaching
+            return
+        if isinstance(message, Pong):
+            return
+        assert isinstance(message, Response)
+        assert self.call.state is not State.AWAY
+        assert not self.hung_up, "I3: only pongs after the hang-up"
+        if attaching and message.response_id == 0 and message.content == "" and self.sockets > 1:
+            return
+        assert message.response_id == self.latest, "I1: only the latest id"
+        if message.content == GREETING:
+            self.greetings += 1
+            assert self.greetings == 1, "I6: one greeting a call"
+        else:
+            pieces = self.text.setdefault((message.response_id, self.era[message.response_id]), [])
+            for piece in message.content.split():
+                assert piece not in pieces, "I6: no piece twice under one id"
+                pieces.append(piece)
+        if message.content_complete:
+            self.completions[self.sockets, message.response_id, self.era[message.response_id]] += 1
+            if message.end_call:
+                self.hung_up = True
+
+    def word(self) -> str:
+        self.words += 1
+        return f"w{self.words} "
+
+    def tick(self) -> float:
+        self.now += 0.01
+        return self.now
+
+    @property
+    def attached(self) -> bool:
+        return self.call.state in (State.OPEN, State.ENDING)
+
+    # -------------------------------------------------------------- Retell
+
+    @precondition(lambda self: self.attached)
+    @rule(step=st.integers(-1, 2), words=st.lists(WORDS, max_size=3), reminder=st.booleans())
+    def ask(self, step: int, words: list[str], reminder: bool) -> None:
+        response_id = max(self.latest + step, 0)
+        transcript = [{"role": "user" if n % 2 == 0 else "agent", "content": word} for n, word in enumerate(words)]
+        kind = "reminder_required" if reminder else "response_required"
+        data = msgspec.json.encode({"interaction_type": kind, "response_id": response_id, "transcript": transcript})
+        before = len(self.starts)
+        turns = self.call._turns
+        if step > 0:
+            self.era[response_id] += 1
+            self.latest = response_id
+            self.hung_up = False
+        accepted_low = False
+        if step <= 0:
+            # Only the machine's own rule for a new socket may accept these; then they count as newly asked.
+            probe, era, ending = self.latest, self.era.copy(), self.call.state is State.ENDING
+            self.hung_up = False
+            self.latest = response_id
+            self.era[response_id] += 1
+            actions = self.call.receive(data, self.tick())
+            accepted_low = self.call._turns > turns
+            if not accepted_low:
+                self.latest, self.era = probe, era
+            self.saw(actions)
+            self.hung_up = self.hung_up or (ending and not accepted_low)
+        else:
+            self.saw(self.call.receive(data, self.tick()))
+        assert len(self.starts) <= before + 1
+        self.waiting = self.waiting and not (step > 0 or accepted_low)
+
+    @precondition(lambda self: self.attached)
+    @rule(timestamp=st.integers(0, 2**53))
+    def ping(self, timestamp: int) -> None:
+        data = msgspec.json.encode({"interaction_type": "ping_pong", "timestamp": timestamp})
+        (action,) = self.call.receive(data, self.tick())
+        assert isinstance(action, Send)
+        assert decode_outbound(action.frame) == Pong(timestamp=timestamp), "I4: every ping is answered"
+
+    @precondition(lambda self: self.attached)
+    @rule(spoken=st.booleans())
+    def update(self, spoken: bool) -> None:
+        transcript = [{"role": "agent", "content": "Hello."}] if spoken else []
+        if spoken:
+            self.waiting = False
+        data = msgspec.json.encode({"interaction_type": "update_only", "transcript": transcript})
+        self.saw(self.call.receive(data, self.tick()))
+
+    @precondition(lambda self: self.attached)
+    @rule(data=st.sampled_from([b"", b"{", b'{"interaction_type":"new"}', b'{"interaction_type":"ping_pong"}']))
+    def rubbish(self, data: bytes) -> None:
+        assert all(isinstance(action, Record) for action in self.call.receive(data, self.tick()))
+
+    @precondition(lambda self: self.waiting and self.call.state is not State.CLOSED)
+    @rule(by_details=st.booleans())
+    def details(self, by_details: bool) -> None:
+        if by_details and self.attached:
+            told = {"interaction_type": "call_details", "call": {"call_id": "call_1"}}
+            self.saw(self.call.receive(msgspec.json.encode(told), self.tick()))
+        else:
+            self.saw(self.call.details_due(self.tick()))
+        self.waiting = False
+
+    # -------------------------------------------------------------- the network
+
+    @precondition(lambda self: self.attached)
+    @rule()
+    def drop(self) -> None:
+        self.saw(self.call.detached(self.tick()))
+
+    @precondition(lambda self: self.call.state is not State.CLOSED)
+    @rule()
+    def redial(self) -> None:
+        self.saw(self.call.attached(self.tick()), attaching=True)
+        if self.call.state is State.ENDING:
+            self.hung_up = True
+
+    # -------------------------------------------------------------- the model
+
+    @rule(generation=st.integers(0, 6))
+    def say(self, generation: int) -> None:
+        frame = self.call.say(generation, self.word())
+        if generation not in self.running:
+            assert frame is None, "words of a generation that is bound to nothing"
+        if frame is not None:
+            self.left(frame)
+
+    @precondition(lambda self: self.running)
+    @rule(end_call=st.booleans(), words=st.booleans())
+    def finish(self, end_call: bool, words: bool) -> None:
+        generation = self.running.pop()
+        actions = self.call.finish(generation, self.tick(), self.word() if words else "", end_call=end_call)
+        self.ended(generation, actions)
+
+    @precondition(lambda self: self.running)
+    @rule()
+    def fail(self) -> None:
+        generation = self.running.pop()
+        self.ended(generation, self.call.fail(generation, self.tick(), "ModelBroken", self.word()))
+
+    def ended(self, generation: int, actions: tuple[Action, ...]) -> None:
+        self.saw(actions)
+        completed = [a for a in actions if isinstance(a, Send) and piece_of(a.frame).content_complete]
+        assert len(completed) == (1 if self.attached else 0), "I2: the end of a generation completes its id"
+        assert any(isinstance(a, Record) and isinstance(a.fact, TurnFinished | TurnFailed) for a in actions), "I5"
+        assert self.call.finish(generation, self.now) == ()
+        assert self.call.fail(generation, self.now, "again", "Sorry.") == ()
+
+    # -------------------------------------------------------------- at every moment
+
+    @invariant()
+    def completions_are_single(self) -> None:
+        for key, count in getattr(self, "completions", {}).items():
+            assert count == 1, f"I2: completed {count} times: {key}"
+
+    def teardown(self) -> None:
+        if not hasattr(self, "call"):
+            return
+        self.saw(self.call.closed(self.tick()))
+        assert not self.running, "I5: nothing runs after the end"
+        assert all(count == 1 for count in self.starts.values())
+
+
+def piece_of(frame: bytes) -> Response:
+    message = decode_outbound(frame)
+    assert isinstance(message, Response)
+    return message
+
+
+TestCallInvariants = CallInvariants.TestCase
