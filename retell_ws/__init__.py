@@ -1,0 +1,41 @@
+"""The server behind a Retell voice agent.
+
+    from retell_ws import Agent, serve
+
+    agent = Agent("You are Ana, the receptionist of Harbor Clinic. One or two short sentences.",
+                  greeting="Harbor Clinic, this is Ana.")
+    serve(agent)
+
+`Agent` is who answers, `Call` is the call as an agent's own functions see it, `Lines` is what is said when
+something goes wrong, and `serve` answers Retell until the process is told to stop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .agent import Agent, Call, Lines
+from .errors import RetellWsError
+
+__all__ = ["Agent", "Call", "Lines", "RetellWsError", "serve"]
+
+
+def serve(agent: Agent, **settings: Any) -> None:
+    """Answer Retell until SIGTERM or SIGINT.
+
+    In a file that is itself given to `retell_ws serve`, `dev` or `chat`, this only says which agent is meant.
+
+    Args:
+        agent: Who answers.
+        settings: Any field of `retell_ws.settings.Settings`; they override the environment.
+
+    Raises:
+        SystemExit: Status 2 after one line on stderr when the settings are wrong or the port is taken.
+    """
+    from .agent_file import offer
+
+    if not offer(agent):
+        from .run import run
+
+        if status := run(agent, settings):
+            raise SystemExit(status)

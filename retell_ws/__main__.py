@@ -1,0 +1,50 @@
+"""The command line: `python -m retell_ws`, also installed as `retell_ws` and `retell-ws`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from .errors import UsageError
+
+__all__ = ["main"]
+
+app = App(
+    name="retell_ws",
+    help="The server behind a Retell voice agent. Start with `serve`, then talk to it with `chat`.",
+    version_flags=["--version"],
+)
+for name, about in {
+    "serve": "Answer Retell: serve an agent until the process is told to stop.",
+    "dev": "Serve an agent, and start anew whenever its files are saved.",
+    "chat": "Talk to an agent or to a running server in the terminal.",
+    "new": "Write a ten-line agent to edit.",
+    "check": "Check the protocol conformance of any custom-LLM server.",
+    "bench": "Let synthetic callers measure a server against its latency budget.",
+}.items():
+    # By name, so that a command is imported only when it is asked for: `serve` must start fast.
+    app.command(f"retell_ws.commands.{name}:{name}", name=name, help=about)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit: 0 ok, 1 the thing asked for failed, 2 it was asked for wrongly."""
+    try:
+        status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as exc:
+        sys.exit(_refuse(str(exc)))
+    except UsageError as exc:
+        sys.exit(_refuse(str(exc)))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _refuse(why: str) -> int:
+    sys.stderr.write(f"retell_ws: {' '.join(why.split())}\n")
+    return 2
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The composition root: from settings to a running server. The only module that names an adapter.
+
+A vendor is imported in the branch that picks it, so that a server loads what it uses and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from .agent import Agent
+from .errors import SettingsError
+from .ports import Model
+from .server import Server
+from .settings import Settings
+
+__all__ = ["build_model", "running"]
+
+KEY = "ANTHROPIC_API_KEY"
+
+
+@asynccontextmanager
+async def running(agent: Agent, settings: Settings, *, model: Model | None = None) -> AsyncIterator[Server]:
+    """Run a server.
+
+    Args:
+        agent: Who answers.
+        settings: The settings.
+        model: Used instead of the one the settings name; closed at the end all the same.
+
+    Yields:
+        The server, listening.
+
+    Raises:
+        UsageError: The settings cannot be met: a key is missing, the address is taken.
+    """
+    model = model or build_model(settings)
+    try:
+        async with Server(agent, model, settings) as server:
+            yield server
+    finally:
+        await model.aclose()
+
+
+def build_model(settings: Settings, environment: Mapping[str, str] = os.environ) -> Model:
+    """Make the model client that the settings name.
+
+    Raises:
+        SettingsError: The client needs a key that is not there, or that cannot be one.
+    """
+    name = settings.model or ("anthropic" if environment.get(KEY) else "scripted")
+    match name:
+        case "scripted":
+            from .models.scripted import ScriptedModel
+
+            return ScriptedModel(ttft_ms=settings.scripted_ttft_ms, spacing_ms=settings.scripted_spacing_ms)
+        case "anthropic":
+            from .models.anthropic import AnthropicModel
+
+            return AnthropicModel(
+                api_key=_key(name, environment),
+                base_url=settings.model_url,
+                model=settings.model_name,
+                connect_timeout_s=settings.model_connect_ms / 1000,
+            )
+        case "anthropic-sdk":
+            from .models.anthropic_sdk import AnthropicSdkModel
+
+            return AnthropicSdkModel(
+                api_key=_key(name, environment),
+                base_url=settings.model_url,
+                model=settings.model_name,
+                connect_timeout_s=settings.model_connect_ms / 1000,
+            )
+        case _:
+            raise AssertionError(f"settings allow no model {name!r}")
+
+
+def _key(model: str, environment: Mapping[str, str]) -> str:
+    key = environment.get(KEY, "")
+    if not key:
+        raise SettingsError(f"--model {model} needs a key in {KEY}; --model scripted needs none")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise SettingsError(f"{KEY} holds no key: there is a space, a line end or a special character in it")
+    return key

@@ -1,0 +1,1 @@
+"""Agents to start from; `retell_ws new` copies one."""

@@ -1,0 +1,40 @@
+"""Logs for people, on stderr: time, level, what happened, the call, the fact's figures. Never speech or secrets.
+
+Levels: INFO a call begins or ends; WARNING something failed that a caller may have noticed; DEBUG every fact.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import Any
+
+__all__ = ["configure"]
+
+
+class _Formatter(logging.Formatter):
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        fact: dict[str, Any] = getattr(record, "fact", {})
+        figures = "".join(
+            f" {name}={round(value, 3) if isinstance(value, float) else value}"
+            for name, value in fact.items()
+            if name != "fact"
+        )
+        call_id = getattr(record, "call_id", "")
+        head, newline, rest = text.partition("\n")
+        return f"{head}{figures}{f' call={call_id}' if call_id else ''}{newline}{rest}"
+
+
+def configure(level: str) -> None:
+    """Send the package's logs to stderr from `level` (`debug`, `info`, `warning`, `error`) up."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    root = logging.getLogger("retell_ws")
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    root.propagate = False

@@ -1,0 +1,122 @@
+"""Run one server as a process: ready line, signals, exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+import uvloop
+
+from .agent import Agent
+from .blueprints import KEY, build_model, running
+from .errors import ModelError, ModelRejected, SettingsError, UsageError
+from .log import configure
+from .ports import Model
+from .prompt import build
+from .settings import Settings, load
+from .transcript import Question
+
+__all__ = ["run"]
+
+logger = logging.getLogger(__name__)
+
+CHECK_S = 3.0
+"""Seconds the model has to accept or refuse our key at the start; a model that is down delays no longer."""
+
+
+def run(agent: Agent, flags: Mapping[str, Any], *, config: Path | None = None) -> int:
+    """Answer Retell until SIGTERM or SIGINT; a second signal ends at once.
+
+    Args:
+        agent: Who answers.
+        flags: Settings given on the command line or in code.
+        config: A TOML file of settings.
+
+    Returns:
+        0 after a stop, 2 after one line on stderr when the settings cannot be met.
+    """
+    try:
+        settings = load(flags, config=config)
+        configure(settings.log_level)
+        uvloop.run(_serve(agent, settings))
+    except UsageError as exc:
+        sys.stderr.write(f"retell_ws: {exc}\n")
+        return 2
+    return 0
+
+
+async def _serve(agent: Agent, settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    this = asyncio.current_task()
+
+    def stopped() -> None:
+        if stop.is_set() and this is not None:
+            this.cancel()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped)
+    model = build_model(settings)
+    if not settings.model and model.name == "scripted":
+        logger.warning("no %s: the scripted model answers; it knows a few phrases and costs nothing", KEY)
+    await _check(model, agent, settings)
+    try:
+        async with running(agent, settings, model=model) as server:
+            _spare_the_collector()
+            ready = {
+                "ready": True,
+                "ws": server.address,
+                "blueprint": settings.blueprint,
+                "model": model.name,
+            }
+            sys.stdout.write(orjson.dumps(ready).decode() + "\n")
+            sys.stdout.flush()
+            await stop.wait()
+            await server.drain()
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        logger.warning("stopped at once")
+
+
+async def _check(model: Model, agent: Agent, settings: Settings) -> None:
+    """Ask the model for one token: a wrong key should stop the start, not the first caller.
+
+    It also opens the first connection and fills the provider's prompt cache.
+    """
+    if model.name == "scripted":
+        return
+    request = msgspec.structs.replace(build(agent, Question("response", ())), max_tokens=1)
+    try:
+        async with asyncio.timeout(CHECK_S):
+            async for _ in model.stream(request):
+                pass
+    except ModelRejected as exc:
+        if exc.status in (401, 403):
+            raise SettingsError(f"the key in {KEY} is refused by {settings.model_url} ({exc.status})") from None
+        if exc.status == 404:
+            name = agent.model or settings.model_name
+            raise SettingsError(f"{settings.model_url} does not know the model {name!r}") from None
+        logger.warning("the model refuses a first request: %s", exc)
+    except (ModelError, TimeoutError) as exc:
+        logger.warning("the model does not answer yet: %s", exc or f"nothing within {CHECK_S:g} s")
+
+
+def _spare_the_collector() -> None:
+    """Keep what start-up made out of every later collection, and make the full ones rare.
+
+    A full pass over the modules' objects stalls all calls at once: p99 136 ms without this, 6 ms with it, at 1000
+    calls.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

@@ -1,0 +1,238 @@
+"""The call port: who may open a socket, which call it belongs to, and how the server leaves.
+
+A socket ends by one of three verbs only. Two are in `peer.py`; *refuse* is here: an HTTP status before the
+handshake. A handler never returns before its socket is gone, because the library would then close it with 1000,
+and 1000 hangs up on the caller (protocol §1.6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Coroutine
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+from websockets.asyncio.server import Server as Listener
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from .agent import Agent
+from .errors import UsageError
+from .facts import BadMessage, CallEnded, CallStarted, Fact, TurnFailed
+from .peer import PENDING, Peer
+from .ports import Model
+from .route import PREFIX, call_id_of
+from .session import Session
+from .settings import Settings
+
+__all__ = ["Server"]
+
+logger = logging.getLogger(__name__)
+
+# The library logs frames at DEBUG and requests at ERROR: speech, and the secret in the path. It stays mute.
+_mute = logging.getLogger("retell_ws.websockets")
+_mute.setLevel(logging.CRITICAL + 1)
+_mute.propagate = False
+
+MAX_MESSAGE: Final = 4 * 1024 * 1024
+"""Bytes of one message: the transcript of a two-hour call with tool items needs 2.6 MB (protocol §1.9)."""
+
+MAX_QUEUE: Final = 4
+"""Messages the library may hold for a reader that is behind; with `MAX_MESSAGE` the bound of one peer's memory."""
+
+HANDSHAKE_S: Final = 5.0
+"""Seconds a client may take for its request; Retell gives up its own attempt after 7 (protocol §1.4)."""
+
+LAST_TURN_S: Final = 10.0
+"""Seconds a running turn may still take when the time to drain is over."""
+
+RETRY_AFTER_S: Final = 2
+"""Seconds told with a 503; Retell itself pauses 3 (protocol §1.4)."""
+
+
+class Server:
+    """One process's call port. Use it as an async context: it listens inside, and lets go of all calls at its end.
+
+    Args:
+        agent: Who answers.
+        model: Who finds the words.
+        settings: The settings.
+
+    Raises:
+        UsageError: On entering: the address cannot be listened on.
+    """
+
+    def __init__(self, agent: Agent, model: Model, settings: Settings) -> None:
+        self._agent = agent
+        self._model = model
+        self._settings = settings
+        self._secrets = settings.path_secrets()
+        self._sessions: dict[str, Session] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._counted: Counter[str] = Counter()
+        self._draining = False
+        self._freed = asyncio.Event()
+        self._listener: Listener | None = None
+
+    async def __aenter__(self) -> Self:
+        host, port = self._settings.host, self._settings.port
+        try:
+            self._listener = await serve(
+                self._handle,
+                host,
+                port,
+                process_request=self._admit,
+                compression=None,  # 27 KB a socket and a third of the CPU, for frames of 120 bytes
+                ping_interval=None,  # Retell's JSON ping is the keepalive; the library's would close with 1011
+                max_size=MAX_MESSAGE,
+                max_queue=MAX_QUEUE,
+                write_limit=PENDING,
+                open_timeout=HANDSHAKE_S,
+                close_timeout=2,
+                server_header=None,
+                logger=_mute,
+            )
+        except OSError as exc:
+            raise UsageError(f"cannot listen on {host}:{port}: {exc.strerror or exc}") from None
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for session in list(self._sessions.values()):
+            session.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._listener is not None:
+            self._listener.close(close_connections=False)
+            await self._listener.wait_closed()
+
+    @property
+    def address(self) -> str:
+        """Where the server listens, without secret and call id."""
+        if self._listener is None:
+            raise AssertionError("the server does not listen yet")
+        host, port = next(iter(self._listener.sockets)).getsockname()[:2]
+        return f"ws://{f'[{host}]' if ':' in host else host}:{port}{PREFIX}"
+
+    @property
+    def url(self) -> str:
+        """What Retell is given: the address, with the first secret when one is set."""
+        return f"{self.address}/{self._secrets[0].decode()}" if self._secrets else self.address
+
+    def statistics(self) -> dict[str, int]:
+        """Count what is and what was: `calls` attached now, `sessions` held, and one count for each kind of fact."""
+        return {"calls": self._attached(), "sessions": len(self._sessions), **self._counted}
+
+    async def drain(self) -> None:
+        """Give up every call: refuse new ones, let the live ones finish for `drain_s`, then drop them between turns.
+
+        Retell redials a dropped call, and the load balancer knows by then that this server is not ready.
+        """
+        self._draining = True
+        try:
+            async with asyncio.timeout(self._settings.drain_s):
+                while self._attached():
+                    self._freed.clear()
+                    await self._freed.wait()
+        except TimeoutError:
+            logger.warning("%d calls are dropped for Retell to redial", self._attached())
+            async with asyncio.TaskGroup() as leaving:
+                for session in list(self._sessions.values()):
+                    leaving.create_task(session.leave(LAST_TURN_S))
+
+    # ------------------------------------------------------------------------ who may come in
+
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer a request that is refused, or is none for a socket; None lets the handshake go on."""
+        if request.method != "GET":
+            return connection.respond(HTTPStatus.METHOD_NOT_ALLOWED, "only GET\n")
+        match request.path:
+            case "/livez":
+                return connection.respond(HTTPStatus.OK, "ok\n")
+            case "/readyz":
+                return self._busy(connection) or connection.respond(HTTPStatus.OK, "ok\n")
+        call_id = call_id_of(request.path, self._secrets)
+        if call_id is None:
+            return connection.respond(HTTPStatus.NOT_FOUND, "not found\n")
+        if "Origin" in request.headers:  # a browser; Retell is none
+            return connection.respond(HTTPStatus.FORBIDDEN, "no browsers\n")
+        if call_id in self._sessions:  # a redial must find its call, however busy we are
+            return None
+        return self._busy(connection)
+
+    def _busy(self, connection: ServerConnection) -> Response | None:
+        if self._draining:
+            reason = "draining"
+        elif self._attached() >= self._settings.max_calls:
+            reason = "at capacity"
+        else:
+            return None
+        response = connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"{reason}\n")
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        return response
+
+    def _attached(self) -> int:
+        return sum(session.is_attached for session in self._sessions.values())
+
+    # ------------------------------------------------------------------------ calls
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        if connection.request is None:
+            raise AssertionError("a handler runs after the handshake")
+        call_id = call_id_of(connection.request.path, self._secrets) or ""
+        peer = Peer(connection, self._settings.send_ms / 1000)
+        try:
+            await self._session(call_id).serve(peer)
+        except Exception:
+            # A bug of ours must cost this socket at most, never the call: dropped, Retell redials.
+            logger.exception("a socket failed", extra={"call_id": call_id})
+        finally:
+            self._freed.set()
+            peer.drop()
+            await peer.ended()
+
+    def _session(self, call_id: str) -> Session:
+        session = self._sessions.get(call_id)
+        if session is None:
+            session = self._sessions[call_id] = Session(
+                call_id,
+                agent=self._agent,
+                model=self._model,
+                settings=self._settings,
+                spawn=self._spawn,
+                record=self._record,
+                ended=self._forget,
+            )
+        return session
+
+    def _forget(self, session: Session) -> None:
+        self._sessions.pop(session.call_id, None)
+        self._freed.set()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _record(self, call_id: str, fact: Fact) -> None:
+        kind = str(fact.__struct_config__.tag)
+        self._counted[kind] += 1
+        match fact:
+            case CallStarted() | CallEnded():
+                level = logging.INFO
+            case TurnFailed():
+                level = logging.WARNING
+            case BadMessage():
+                level = logging.WARNING if self._counted[kind] <= 10 else logging.DEBUG  # a peer may send thousands
+            case _:
+                level = logging.DEBUG
+        if logger.isEnabledFor(level):
+            logger.log(level, "%s", kind, extra={"call_id": call_id, "fact": msgspec.to_builtins(fact)})

@@ -1,0 +1,193 @@
+"""Answers one question: prompt, model, `call.say`, socket. One turn is one task, and it never raises.
+
+The words "is this still wanted?" are asked of the call machine for each piece, and the frame it gives is written
+with no await in between; so cancelling a turn is thrift, never correctness, and nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+from inspect import isawaitable
+from typing import Final
+
+from .agent import Agent
+from .call import StartTurn
+from .errors import ModelError
+from .line import Line
+from .patience import Patience
+from .ports import End, Model, Text
+from .prompt import build
+from .settings import Settings
+from .speech import Pieces, split
+from .transcript import Question
+
+__all__ = ["Turn"]
+
+logger = logging.getLogger(__name__)
+
+ENDED_WELL: Final = frozenset({"end_turn", "stop_sequence", "max_tokens"})
+"""Stop reasons after which what was said is an answer. Any other one gets an apology (reliability: refusals)."""
+
+
+class Turn:
+    """One generation.
+
+    Args:
+        start: What the machine asked for.
+        line: Where the words go.
+        agent: Who speaks.
+        model: Who finds the words.
+        settings: The deadlines.
+    """
+
+    __slots__ = (
+        "_agent",
+        "_deadline",
+        "_flush",
+        "_gave_up",
+        "_generation",
+        "_line",
+        "_loop",
+        "_look",
+        "_model",
+        "_patience",
+        "_pieces",
+        "_question",
+        "_settings",
+        "_spoke",
+    )
+
+    def __init__(self, start: StartTurn, *, line: Line, agent: Agent, model: Model, settings: Settings) -> None:
+        self._generation = start.generation
+        self._question = start.question
+        self._line = line
+        self._agent = agent
+        self._model = model
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._patience = Patience(settings, self._loop.time())
+        self._pieces = Pieces()
+        self._spoke = False  # the model's or the greeting's own words, not one of our lines
+        self._gave_up = ""
+        self._deadline = asyncio.timeout(None)
+        self._look: asyncio.TimerHandle | None = None
+        self._flush: asyncio.TimerHandle | None = None
+
+    async def run(self) -> None:
+        """Answer, or say why not; in every case the id is completed, unless it is no longer asked for."""
+        try:
+            async with self._deadline:
+                self._watch()
+                if self._question is None:
+                    await self._greet()
+                else:
+                    await self._answer(self._question)
+        except TimeoutError:
+            self._fail(self._gave_up or "timeout")
+        except ModelError as exc:
+            logger.warning("the model failed: %s", exc, extra={"call_id": self._line.call.call_id})
+            self._fail(exc.kind or type(exc).__name__)
+        except Exception:
+            # The one place where anything may arrive: the agent's own functions run in here.
+            logger.exception("a turn failed", extra={"call_id": self._line.call.call_id})
+            self._fail("error")
+        finally:
+            for timer in (self._look, self._flush):
+                if timer is not None:
+                    timer.cancel()
+
+    async def _answer(self, question: Question) -> None:
+        ended = False
+        async with aclosing(self._model.stream(build(self._agent, question))) as deltas:
+            async for delta in deltas:
+                match delta:
+                    case Text(text=text):
+                        await self._take(text)
+                    case End(stop_reason=reason):
+                        # The stream is still read to its own end: then its connection can serve again.
+                        self._finish(reason)
+                        ended = True
+        if not ended:
+            self._fail("no_end")
+
+    async def _greet(self) -> None:
+        greeting = self._agent.greeting
+        if isinstance(greeting, str):
+            raise AssertionError("the machine says a text itself")
+        words = greeting(self._line.view)
+        if isawaitable(words):
+            words = await words
+        if isinstance(words, str):
+            await self._take(words)
+        else:
+            async for piece in words:
+                await self._take(piece)
+        self._end(self._pieces.take())
+
+    # ------------------------------------------------------------------------ words
+
+    async def _take(self, text: str) -> None:
+        """Say the next piece of the answer, or hold it a moment."""
+        if not text:
+            return
+        self._spoke = True
+        now = self._loop.time()
+        self._patience.progressed(now)
+        self._say(self._pieces.feed(text, now))
+        await self._line.room()
+        if self._pieces.due is not None and self._flush is None:
+            self._flush = self._loop.call_at(self._pieces.due, self._flush_held)
+
+    def _flush_held(self) -> None:
+        self._flush = None
+        self._say(self._pieces.take())
+
+    def _say(self, text: str) -> None:
+        for piece in split(text):
+            self._line.say(self._generation, piece)
+
+    # ------------------------------------------------------------------------ ends
+
+    def _finish(self, reason: str) -> None:
+        if reason == "refusal":
+            self._fail(reason)
+        elif not self._spoke:
+            self._fail("empty" if reason in ENDED_WELL else reason)
+        elif reason not in ENDED_WELL:
+            self._fail(reason)
+        else:
+            rest = self._pieces.take()
+            self._end(f"{rest} {self._agent.lines.cut}" if reason == "max_tokens" else rest)
+
+    def _end(self, rest: str) -> None:
+        self._line.finish(self._generation, self._loop.time(), rest)
+
+    def _fail(self, why: str) -> None:
+        lines = self._agent.lines
+        if self._question is None:
+            words = lines.greeting
+        elif why == "refusal":
+            words = lines.refusal
+        else:
+            words = lines.closing if self._spoke else lines.apology
+        self._say(self._pieces.take())
+        self._line.fail(self._generation, self._loop.time(), why, words)
+
+    # ------------------------------------------------------------------------ patience
+
+    def _watch(self) -> None:
+        self._look = self._loop.call_at(self._patience.next_look, self._judge)
+
+    def _judge(self) -> None:
+        match self._patience.verdict(self._loop.time()):
+            case "wait":
+                self._watch()
+            case "hold":
+                if self._question is not None:
+                    self._say(f"{self._agent.lines.holding} ")
+                self._watch()
+            case why:
+                self._gave_up = why
+                self._deadline.reschedule(self._loop.time())

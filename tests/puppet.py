@@ -1,0 +1,142 @@
+"""A model whose every word the test decides, and a server to put it behind. No timing of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from retell_ws.agent import Agent
+from retell_ws.blueprints import running
+from retell_ws.errors import ModelError
+from retell_ws.ports import Delta, End, Text
+from retell_ws.prompt import ModelRequest
+from retell_ws.server import Server
+from retell_ws.settings import Settings
+
+GREETING = "Harbor Clinic."
+
+
+class Stream:
+    """One answer in the making.
+
+    Attributes:
+        request: What was asked.
+        closed: Set when nobody listens any more, or the answer came to its end.
+    """
+
+    def __init__(self, request: ModelRequest) -> None:
+        self.request = request
+        self.closed = asyncio.Event()
+        self._deltas: asyncio.Queue[Delta | ModelError | Exception | None] = asyncio.Queue()
+
+    def say(self, *texts: str) -> None:
+        """Let the model say these pieces."""
+        for text in texts:
+            self._deltas.put_nowait(Text(text))
+
+    def end(self, stop_reason: str = "end_turn") -> None:
+        """Let the answer come to its end."""
+        self._deltas.put_nowait(End(stop_reason))
+        self._deltas.put_nowait(None)
+
+    def stop(self) -> None:
+        """Let the stream stop without an end, which no real model may do."""
+        self._deltas.put_nowait(None)
+
+    def fail(self, error: Exception) -> None:
+        """Let the stream raise."""
+        self._deltas.put_nowait(error)
+
+    async def deltas(self) -> AsyncGenerator[Delta, None]:
+        try:
+            while (delta := await self._deltas.get()) is not None:
+                if isinstance(delta, Exception):
+                    raise delta
+                yield delta
+        finally:
+            self.closed.set()
+
+
+class Facts(logging.Handler):
+    """Hears every fact the server records, so that a test can wait for one."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.seen: Counter[str] = Counter()
+        self._news = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fact = getattr(record, "fact", None)
+        if fact is not None:
+            self.seen[fact["fact"]] += 1
+            self._news.set()
+
+    async def wait(self, kind: str, times: int = 1) -> None:
+        """Wait until a kind of fact was recorded so many times."""
+        async with asyncio.timeout(5):
+            while self.seen[kind] < times:
+                self._news.clear()
+                await self._news.wait()
+
+
+class Puppet:
+    """A `Model` that waits for the test.
+
+    Attributes:
+        streams: Every answer asked for, in order.
+        facts: What the server records.
+    """
+
+    name = "puppet"
+
+    def __init__(self) -> None:
+        self.streams: list[Stream] = []
+        self.facts = Facts()
+        self._asked = asyncio.Condition()
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        return self._stream(request)
+
+    async def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+        stream = Stream(request)
+        async with self._asked:
+            self.streams.append(stream)
+            self._asked.notify_all()
+        async for delta in stream.deltas():
+            yield delta
+
+    async def asked(self, number: int) -> Stream:
+        """Wait for the nth request, counted from 1, and give its stream."""
+        async with asyncio.timeout(5), self._asked:
+            await self._asked.wait_for(lambda: len(self.streams) >= number)
+        return self.streams[number - 1]
+
+    async def warm(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        for stream in self.streams:
+            stream.stop()
+
+
+@asynccontextmanager
+async def serving(
+    *, greeting: Any = GREETING, agent: Agent | None = None, **settings: Any
+) -> AsyncIterator[tuple[Server, Puppet]]:
+    """Run a server with a puppet behind it."""
+    puppet = Puppet()
+    agent = agent or Agent("You are Ana.", greeting=greeting)
+    log = logging.getLogger("retell_ws")
+    level = log.level
+    log.addHandler(puppet.facts)
+    log.setLevel(logging.DEBUG)
+    try:
+        async with running(agent, Settings(port=0, **settings), model=puppet) as server:
+            yield server, puppet
+    finally:
+        log.removeHandler(puppet.facts)
+        log.setLevel(level)

@@ -1,0 +1,209 @@
+"""One call over real sockets on the loopback: greeting, pings, redials, watchdogs, and peers that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from retell_ws.agent import Call
+from retell_ws.testing.retell import FakeRetell
+
+from .puppet import GREETING, serving
+
+pytestmark = pytest.mark.usefixtures("clean_loop")
+
+CALL = "call_1"
+
+
+async def test_a_caller_is_greeted_and_answered() -> None:
+    async with serving() as (server, puppet), FakeRetell(server.url) as retell:
+        assert await retell.greeting() == GREETING
+        asked = await retell.request("Are you open?")
+        stream = await puppet.asked(1)
+        stream.say("Yes, ", "until six.")
+        stream.end()
+        assert (await retell.answer(asked)).text == "Yes, until six."
+        assert retell.report.faults == ()
+
+
+async def test_a_superseded_turn_closes_the_models_stream() -> None:
+    async with serving() as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        await retell.request("I need")
+        first = await puppet.asked(1)
+        second_id = await retell.request("I need a doctor", grow=True)
+        second = await puppet.asked(2)
+        await asyncio.wait_for(first.closed.wait(), 2)
+        first.say("too late")
+        second.say("Of course.")
+        second.end()
+        assert (await retell.answer(second_id)).text == "Of course."
+        assert retell.report.stale == 0
+
+
+async def test_a_reask_in_the_same_words_goes_on_with_the_same_stream() -> None:
+    async with serving() as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        await retell.request("I need a doctor")
+        stream = await puppet.asked(1)
+        second_id = await retell.request("I need a doctor.", grow=True)
+        await puppet.facts.wait("turn_reasked")
+        stream.say("Of ", "course.")
+        stream.end()
+        assert (await retell.answer(second_id)).text == "Of course."
+        assert len(puppet.streams) == 1
+
+
+async def test_pings_are_echoed_while_a_turn_waits_for_the_model() -> None:
+    async with serving() as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        await retell.request("hm")
+        await puppet.asked(1)
+        assert await retell.ping(1790000000123, timeout_s=1) < 1
+
+
+async def test_a_redial_continues_the_open_answer_without_repeating_a_word() -> None:
+    async with serving() as (server, puppet), FakeRetell(server.url, call_id=CALL) as retell:
+        assert await retell.greeting() == GREETING
+        asked = await retell.request("Are you open?")
+        stream = await puppet.asked(1)
+        stream.say("Yes, ")
+        assert await retell.piece(asked) == "Yes, "
+        await retell.drop()
+        stream.say("until ", "six. ")
+        await puppet.facts.wait("detached")
+        await retell.redial()
+        stream.say("Bye.")
+        stream.end()
+        assert (await retell.answer(asked)).text == "Yes, until six. Bye."
+        assert retell.report.faults == ()
+
+
+async def test_an_answer_that_ends_while_the_line_is_down_follows_on_the_next() -> None:
+    async with serving() as (server, puppet), FakeRetell(server.url, call_id=CALL) as retell:
+        await retell.greeting()
+        asked = await retell.request("Are you open?")
+        stream = await puppet.asked(1)
+        await retell.drop()
+        await puppet.facts.wait("detached")
+        stream.say("Yes.")
+        stream.end()
+        await puppet.facts.wait("turn_finished")
+        await retell.redial()
+        assert (await retell.answer(asked)).text == "Yes."
+
+
+async def test_the_newer_socket_of_a_call_wins() -> None:
+    async with serving() as (server, puppet):
+        async with FakeRetell(server.url, call_id=CALL, redials=False) as older:
+            await older.greeting()
+            async with FakeRetell(server.url, call_id=CALL) as newer:
+                assert await newer.greeting() == ""
+                await older.ended()
+                asked = await newer.request("hello?")
+                stream = await puppet.asked(1)
+                stream.say("Hello.")
+                stream.end()
+                assert (await newer.answer(asked)).text == "Hello."
+                assert older.close_code == 1006
+                assert server.statistics()["calls"] == 1
+
+
+async def test_a_call_nobody_redials_ends_after_the_grace_time() -> None:
+    async with serving(grace_s=0.1) as (server, puppet):
+        async with FakeRetell(server.url, call_id=CALL) as retell:
+            await retell.greeting()
+        await puppet.facts.wait("call_ended")
+        assert server.statistics()["sessions"] == 0
+        async with FakeRetell(server.url, call_id=CALL) as retell:
+            assert await retell.greeting() == GREETING
+
+
+async def test_a_greeting_that_is_a_function_waits_for_the_details() -> None:
+    def greet(call: Call) -> str:
+        return f"Hello {call.variables['name']}, {call.from_number}."
+
+    details = {"from_number": "+14155550101", "retell_llm_dynamic_variables": {"name": "Dana"}}
+    async with serving(greeting=greet) as (server, _), FakeRetell(server.url, details=details) as retell:
+        assert await retell.greeting() == "Hello Dana, +14155550101."
+
+
+async def test_a_greeting_that_is_a_function_does_not_wait_for_ever() -> None:
+    async def greet(call: Call) -> AsyncIterator[str]:
+        yield "Hello "
+        yield str(call.variables.get("name", "there."))
+
+    async with serving(greeting=greet, details_wait_ms=50) as (server, _), FakeRetell(server.url) as retell:
+        assert await retell.greeting(timeout_s=2) == "Hello there."
+
+
+async def test_a_socket_whose_keepalive_falls_silent_is_dropped() -> None:
+    async with serving(silence_s=0.3) as (server, _):
+        async with FakeRetell(server.url, ping_s=None, redials=False) as retell:
+            await retell.greeting()
+            await retell.ping()
+            assert await retell.ended(timeout_s=3) == "error_llm_websocket_runtime"
+            assert retell.close_code == 1006
+
+
+async def test_a_socket_that_never_pings_is_left_alone() -> None:
+    async with serving(silence_s=0.1) as (server, puppet), FakeRetell(server.url, ping_s=None) as retell:
+        await retell.greeting()
+        await retell.quiet(0.4)
+        asked = await retell.request("still there?")
+        stream = await puppet.asked(1)
+        stream.say("Yes.")
+        stream.end()
+        assert (await retell.answer(asked)).text == "Yes."
+
+
+async def test_rubbish_closes_nothing_and_is_counted() -> None:
+    async with serving() as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        for rubbish in ("", "{", "[]", '{"interaction_type":"ping_pong","timestamp":"now"}', "[" * 100_000, b"\x00"):
+            await retell.send_raw(rubbish)
+        asked = await retell.request("hello?")
+        stream = await puppet.asked(1)
+        stream.say("Hello.")
+        stream.end()
+        assert (await retell.answer(asked)).text == "Hello."
+        assert server.statistics()["bad_message"] == 6
+
+
+async def test_a_peer_that_stops_reading_is_dropped() -> None:
+    async with serving(send_ms=200) as (server, puppet):
+        _, writer = await deaf(server.address)
+        for number in range(1, 60):
+            words = [{"role": "user", "content": str(number)}]
+            request = {"interaction_type": "response_required", "response_id": number, "transcript": words}
+            writer.write(masked(msgspec.json.encode(request)))
+            (await puppet.asked(number)).say(*(["word " * 300] * 40))  # 60 KB of each: more than the sockets hold
+        await puppet.facts.wait("detached")
+        writer.close()
+
+
+async def deaf(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a WebSocket that will never be read."""
+    host, port = address.removeprefix("ws://").partition("/")[0].split(":")
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(raw, (host, int(port)))
+    reader, writer = await asyncio.open_connection(sock=raw, limit=1024)
+    writer.write(
+        b"GET /llm-websocket/call_deaf HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+def masked(payload: bytes) -> bytes:
+    """One client text frame, masked with zeros (RFC 6455 §5.3 asks for a mask, not for a good one)."""
+    length = len(payload)
+    head = bytes([0x81, 0x80 | length]) if length < 126 else bytes([0x81, 0xFE]) + length.to_bytes(2, "big")
+    return head + b"\0\0\0\0" + payload
