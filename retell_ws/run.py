@@ -66,12 +66,12 @@ async def _serve(agent: Agent, settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped)
     model = build_model(settings)
-    if not settings.model and model.name == "scripted":
-        logger.warning("no %s: the scripted model answers; it knows a few phrases and costs nothing", KEY)
     await _check(model, agent, settings)
     try:
         async with running(agent, settings, model=model) as server:
             _spare_the_collector()
+            if not settings.model and model.name == "scripted":
+                logger.warning("no %s: the scripted model answers; it knows a few phrases and costs nothing", KEY)
             ready = {
                 "ready": True,
                 "ws": server.address,

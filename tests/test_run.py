@@ -1,0 +1,213 @@
+"""The process a user starts: its ready line, its one-line errors, its exit codes, its signals. Nothing in between."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from retell_ws.testing.fake_anthropic import FakeAnthropicProcess
+from retell_ws.testing.retell import FakeRetell
+
+KEY = "sk-ant-canary-0123456789"
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {**kept, "PYTHONUNBUFFERED": "1", **more}
+
+
+async def start(*arguments: str, **env: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "retell_ws",
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(**env),
+    )
+
+
+@asynccontextmanager
+async def served(*flags: str, **env: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
+    """A server, ready; killed at the end if it still runs."""
+    process = await start("serve", "--port", "0", *flags, **env)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(20):
+            line = await process.stdout.readline()
+        yield process, orjson.loads(line)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def refused(*arguments: str, **env: str) -> str:
+    """Run a command that must exit with 2 and say one line; give the line."""
+    process = await start(*arguments, **env)
+    async with asyncio.timeout(20):
+        out, err = await process.communicate()
+    assert process.returncode == 2, err.decode()
+    assert out == b""
+    (line,) = err.decode().splitlines()
+    assert line.startswith("retell_ws: ")
+    assert "Traceback" not in line
+    return line
+
+
+async def test_the_ready_line_is_all_there_is_on_stdout() -> None:
+    async with served() as (process, ready):
+        assert ready["ready"] is True
+        assert ready["blueprint"] == "single"
+        assert ready["model"] == "scripted"
+        async with FakeRetell(ready["ws"]) as retell:
+            assert await retell.greeting()
+            assert (await retell.ask("Are you open on Monday?")).text
+        process.send_signal(signal.SIGTERM)
+        out, err = await process.communicate()
+        assert process.returncode == 0
+        assert out == b""
+        assert b"ANTHROPIC_API_KEY" in err
+
+
+async def test_the_ready_line_keeps_the_secret() -> None:
+    async with served("--path-secret", "0123456789abcdef") as (_, ready):
+        assert "0123456789abcdef" not in str(ready)
+
+
+async def test_a_signal_lets_the_live_call_finish_and_a_second_one_does_not() -> None:
+    async with served("--drain-s", "30") as (process, ready):
+        async with FakeRetell(ready["ws"], redials=False) as retell:
+            await retell.greeting()
+            process.send_signal(signal.SIGTERM)
+            assert (await retell.ask("Hello?")).text
+            process.send_signal(signal.SIGINT)
+            await retell.ended()
+            assert retell.close_code == 1006
+        async with asyncio.timeout(5):
+            assert await process.wait() == 0
+
+
+async def test_both_anthropic_clients_answer_through_the_same_server() -> None:
+    async with FakeAnthropicProcess(ttft_ms=5, spacing_ms=1) as fake:
+        for model in ("anthropic", "anthropic-sdk"):
+            flags = ("--model", model, "--model-url", fake.url)
+            async with served(*flags, ANTHROPIC_API_KEY=KEY) as (_, ready):
+                assert ready["model"] == model
+                async with FakeRetell(ready["ws"]) as retell:
+                    await retell.greeting()
+                    assert (await retell.ask("Are you open on Monday?")).text
+
+
+async def test_a_key_alone_picks_the_direct_client() -> None:
+    async with FakeAnthropicProcess() as fake, served("--model-url", fake.url, ANTHROPIC_API_KEY=KEY) as (_, ready):
+        assert ready["model"] == "anthropic"
+
+
+# ---------------------------------------------------------------------------- one clear line, and exit 2
+
+
+async def test_a_refused_key_stops_the_start_and_is_not_shown() -> None:
+    async with FakeAnthropicProcess(fault="401") as fake:
+        for model in ("anthropic", "anthropic-sdk"):
+            line = await refused("serve", "--model", model, "--model-url", fake.url, ANTHROPIC_API_KEY=KEY)
+            assert "refused" in line
+            assert KEY not in line
+
+
+async def test_a_model_that_is_down_does_not_stop_the_start() -> None:
+    async with FakeAnthropicProcess(fault="529") as fake:
+        async with served("--model-url", fake.url, ANTHROPIC_API_KEY=KEY) as (_, ready):
+            assert ready["ready"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("serve", "nowhere.py"), "no file nowhere.py"),
+        (("serve", "no.such.module"), "no.such.module"),
+        (("serve", "--port", "many"), "--port"),
+        (("serve", "--port", "70000"), "--port"),
+        (("serve", "--prot", "1"), "--prot"),
+        (("serve", "--config", "nowhere.toml"), "nowhere.toml"),
+        (("serve", "--path-secret", "short"), "--path-secret"),
+        (("serve", "--model", "gpt"), "--model"),
+        (("serve", "--model", "anthropic"), "ANTHROPIC_API_KEY"),
+        (("dev", "nowhere.py"), "no file nowhere.py"),
+        (("fly",), "fly"),
+    ],
+)
+async def test_what_cannot_be_done_is_said_in_one_line(arguments: tuple[str, ...], words: str) -> None:
+    assert words in await refused(*arguments)
+
+
+async def test_a_port_in_use_is_named() -> None:
+    async with served() as (_, ready):
+        port = ready["ws"].partition("/llm")[0].rpartition(":")[2]
+        assert f"127.0.0.1:{port}" in await refused("serve", "--port", port)
+
+
+async def test_a_fault_in_the_agents_file_is_shown_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "agent.py"
+    file.write_text("from retell_ws import Agent\n\nagent = Agent(greting='Hello')\n")
+    line = await refused("serve", str(file))
+    assert "agent.py:3" in line
+    assert "greting" in line
+
+
+async def test_a_key_with_a_line_end_is_no_key() -> None:
+    assert "ANTHROPIC_API_KEY" in await refused("serve", "--model", "anthropic", ANTHROPIC_API_KEY=f"{KEY}\n")
+
+
+# ---------------------------------------------------------------------------- new
+
+
+async def test_new_writes_an_agent_that_serves_and_overwrites_nothing(tmp_path: Path) -> None:
+    process = await start("new", str(tmp_path / "mine"))
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert b"agent.py" in out
+    async with served(str(tmp_path / "mine" / "agent.py")) as (_, ready):
+        async with FakeRetell(ready["ws"]) as retell:
+            assert "Ana" in await retell.greeting()
+    assert "exists" in await refused("new", str(tmp_path / "mine"))
+
+
+# ---------------------------------------------------------------------------- dev
+
+
+async def test_dev_serves_the_new_version_when_the_file_is_saved(tmp_path: Path) -> None:
+    file = tmp_path / "agent.py"
+    source = "from retell_ws import Agent, serve\nserve(Agent('You are Ana.', greeting={greeting!r}))\n"
+    file.write_text(source.format(greeting="First."))
+    process = await start("dev", str(file), "--port", "0")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(30):
+            async with FakeRetell(orjson.loads(await process.stdout.readline())["ws"], redials=False) as retell:
+                assert await retell.greeting() == "First."
+                while b"watching" not in await process.stderr.readline():
+                    pass
+                file.write_text("Agent(")
+                while b"agent.py:" not in await process.stderr.readline():
+                    pass  # the broken version is reported, and dev waits for the next save
+                file.write_text(source.format(greeting="Second."))
+                ready = orjson.loads(await process.stdout.readline())
+            async with FakeRetell(ready["ws"]) as retell:
+                assert await retell.greeting() == "Second."
+    finally:
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+    assert process.returncode in (0, 130)

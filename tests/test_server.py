@@ -1,0 +1,192 @@
+"""Who may open a socket, and how the server leaves: plain HTTP requests and real calls on the loopback."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from retell_ws.agent import Agent
+from retell_ws.blueprints import running
+from retell_ws.errors import UsageError
+from retell_ws.settings import Settings
+from retell_ws.testing.retell import FakeRetell
+
+from .puppet import GREETING, Puppet, serving
+
+pytestmark = pytest.mark.usefixtures("clean_loop")
+
+OLD, NEW = "0123456789abcdef-old", "0123456789abcdef-new"
+
+
+async def http(address: str, path: str, *headers: str, method: str = "GET", upgrade: bool = False) -> str:
+    """Send one request and give everything that comes back, without its date."""
+    host, port = address.removeprefix("ws://").partition("/")[0].split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    lines = [f"{method} {path} HTTP/1.1", "Host: x", *headers]
+    if upgrade:
+        lines += ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+        lines.append("Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    try:
+        async with asyncio.timeout(5):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            body = "" if head.startswith("HTTP/1.1 101") else (await reader.read()).decode()
+    finally:
+        writer.close()
+    return "\r\n".join(line for line in head.split("\r\n") if not line.startswith("Date:")) + body
+
+
+def status(response: str) -> int:
+    return int(response.split(" ", 2)[1])
+
+
+# ---------------------------------------------------------------------------- health
+
+
+async def test_health_is_answered_on_the_call_port() -> None:
+    async with serving() as (server, _):
+        assert status(await http(server.address, "/livez")) == 200
+        assert status(await http(server.address, "/readyz")) == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD", "DELETE"])
+async def test_only_get_is_answered(method: str) -> None:
+    async with serving() as (server, _):
+        assert status(await http(server.address, "/livez", method=method)) == 405
+
+
+async def test_a_plain_request_to_a_call_is_told_to_upgrade() -> None:
+    async with serving() as (server, _):
+        assert status(await http(server.address, "/llm-websocket/call_1")) == 426
+
+
+# ---------------------------------------------------------------------------- who may come in
+
+
+async def test_with_a_secret_only_its_path_leads_to_a_call() -> None:
+    async with serving(path_secret=f"{NEW},{OLD}") as (server, _):
+        assert NEW in server.url
+        assert NEW not in server.address
+        for secret in (NEW, OLD):
+            async with FakeRetell(f"{server.address}/{secret}") as retell:
+                assert await retell.greeting() == GREETING
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/llm-websocket/call_1",
+        "/llm-websocket/wrong/call_1",
+        f"/llm-websocket/{NEW.upper()}/call_1",
+        f"/llm-websocket/{NEW}/{OLD}/call_1",
+        f"/llm-websocket/{NEW}/",
+        f"/llm-websocket/{NEW}/call 1",
+        f"/llm-websocket/{NEW}/{'x' * 129}",
+        f"/llm-websocket/{NEW}/../call_1",
+        f"/llm-websocket//{NEW}/call_1",
+        "/llm-websocket/%30123456789abcdef-new/call_1",
+        "/elsewhere",
+        "/",
+    ],
+)
+async def test_every_wrong_path_gets_the_same_bytes(path: str) -> None:
+    async with serving(path_secret=NEW) as (server, _):
+        unknown = await http(server.address, "/nothing-here", upgrade=True)
+        assert status(unknown) == 404
+        assert await http(server.address, path.replace(" ", "%20"), upgrade=True) == unknown
+
+
+async def test_a_browser_is_refused() -> None:
+    async with serving() as (server, _):
+        refused = await http(server.address, "/llm-websocket/call_1", "Origin: https://example.org", upgrade=True)
+        assert status(refused) == 403
+
+
+async def test_beyond_the_cap_a_new_call_is_told_to_come_back_and_a_known_one_is_let_in() -> None:
+    async with serving(max_calls=1) as (server, puppet), FakeRetell(server.url, call_id="call_1") as known:
+        await known.greeting()
+        refused = await http(server.address, "/llm-websocket/call_2", upgrade=True)
+        assert status(refused) == 503
+        assert "Retry-After: " in refused
+        assert status(await http(server.address, "/readyz")) == 503
+        assert status(await http(server.address, "/livez")) == 200
+        await known.redial()
+        asked = await known.request("still there?")
+        stream = await puppet.asked(1)
+        stream.say("Yes.")
+        stream.end()
+        assert (await known.answer(asked)).text == "Yes."
+
+
+async def test_a_call_that_ended_makes_room() -> None:
+    async with serving(max_calls=1) as (server, puppet):
+        async with FakeRetell(server.url) as first:
+            await first.greeting()
+        await puppet.facts.wait("detached")
+        async with FakeRetell(server.url) as second:
+            assert await second.greeting() == GREETING
+
+
+# ---------------------------------------------------------------------------- how the server leaves
+
+
+async def test_a_draining_server_finishes_its_calls_and_takes_no_new_ones() -> None:
+    async with serving(drain_s=30) as (server, puppet):
+        async with FakeRetell(server.url, call_id="call_1") as retell:
+            await retell.greeting()
+            draining = asyncio.create_task(server.drain())
+            asked = await retell.request("hello?")
+            stream = await puppet.asked(1)
+            assert status(await http(server.address, "/readyz")) == 503
+            assert status(await http(server.address, "/llm-websocket/call_2", upgrade=True)) == 503
+            stream.say("Hello.")
+            stream.end()
+            assert (await retell.answer(asked)).text == "Hello."
+            assert not draining.done()
+        await asyncio.wait_for(draining, 5)
+
+
+async def test_when_the_time_is_over_a_call_is_dropped_between_its_turns() -> None:
+    async with serving(drain_s=0.05) as (server, puppet):
+        async with FakeRetell(server.url, redials=False) as retell:
+            await retell.greeting()
+            asked = await retell.request("hello?")
+            stream = await puppet.asked(1)
+            stream.say("Hel")
+            draining = asyncio.create_task(server.drain())
+            await retell.quiet(0.2)
+            assert not draining.done()
+            assert retell.is_open
+            stream.say("lo.")
+            stream.end()
+            assert (await retell.answer(asked)).text == "Hello."
+            await asyncio.wait_for(draining, 5)
+            await retell.ended()
+            assert retell.close_code == 1006
+
+
+async def test_leaving_without_draining_drops_the_calls_for_a_redial() -> None:
+    async with serving() as (server, _):
+        retell = await FakeRetell(server.url, redials=False).__aenter__()
+        await retell.greeting()
+    await retell.ended()
+    assert retell.close_code == 1006
+    await retell.__aexit__(None, None, None)
+
+
+async def test_an_address_in_use_is_the_operators_error() -> None:
+    async with serving() as (server, _):
+        port = int(server.address.partition("/llm")[0].rpartition(":")[2])
+        taken = running(Agent("You are Ana."), Settings(port=port), model=Puppet())
+        with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{port}"):
+            async with taken:
+                pass
+
+
+async def test_the_statistics_count_calls_and_facts() -> None:
+    async with serving() as (server, _):
+        async with FakeRetell(server.url) as retell:
+            await retell.greeting()
+            counted = server.statistics()
+            assert (counted["calls"], counted["sessions"], counted["call_started"]) == (1, 1, 1)
