@@ -1,0 +1,62 @@
+"""The README tells the truth: its settings are all settings, its agent runs, its commands exist.
+
+`python -m tests.test_readme` writes the settings table anew.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+from msgspec import Meta
+
+from retell_ws.__main__ import app
+from retell_ws.agent_file import load
+from retell_ws.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+TABLE = re.compile(r"(?<=<!-- settings:begin -->\n).*?(?=<!-- settings:end -->)", re.DOTALL)
+
+
+def settings_table() -> str:
+    defaults = Settings()
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    for name, hint in get_type_hints(Settings, include_extras=True).items():
+        about = next(meta.description for meta in get_args(hint) if isinstance(meta, Meta) and meta.description)
+        default = getattr(defaults, name)
+        rows.append(f"| `{name}` | {f'`{default}`' if default != '' else ''} | {about} |")
+    return "\n".join(rows) + "\n"
+
+
+def test_the_settings_table_is_that_of_the_settings() -> None:
+    found = TABLE.search(README.read_text("utf-8"))
+    assert found is not None
+    assert found[0] == settings_table()
+
+
+def test_the_agent_in_the_readme_is_the_one_that_new_writes(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    assert blocks[0] == (ROOT / "retell_ws" / "examples" / "receptionist.py").read_text("utf-8")
+    file = tmp_path / "agent.py"
+    file.write_text(blocks[0])
+    assert load(str(file)).greeting
+
+
+@pytest.mark.parametrize("command", ["serve", "dev", "chat", "new", "check", "bench"])
+def test_every_command_of_the_readme_exists(command: str) -> None:
+    assert f"| `{command}" in README.read_text("utf-8")
+    assert command in app
+
+
+def test_the_version_is_that_of_the_changelog() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+    assert version is not None
+    assert f"\n## {version[1]}" in changelog
+
+
+if __name__ == "__main__":
+    README.write_text(TABLE.sub(lambda _: settings_table(), README.read_text("utf-8")), "utf-8")
