@@ -95,6 +95,7 @@ class Session:
         self._older, self._line.peer = self._line.peer, peer
         self._stop_silence()
         self._perform(self._call.attached(self._loop.time()))
+        self._warm()
         try:
             while True:
                 data = await peer.recv()
@@ -167,6 +168,7 @@ class Session:
                 case CancelTurn():
                     if self._turn is not None:
                         self._turn.cancel()
+                        self._warm()
                 case AwaitDetails():
                     wait_s = self._settings.details_wait_ms / 1000
                     self._details = self._loop.call_later(wait_s, self._details_due)
@@ -180,6 +182,10 @@ class Session:
                     if self._older is not None:
                         self._older.drop()
                         self._older = None
+
+    def _warm(self) -> None:
+        # A call will soon ask, and a cancelled stream has just cost its connection (HTTP/1.1 can stop no other way).
+        self._spawn(self._model.warm())
 
     def _details_due(self) -> None:
         self._perform(self._call.details_due(self._loop.time()))

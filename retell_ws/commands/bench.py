@@ -1,0 +1,157 @@
+"""`retell_ws bench`: synthetic callers measure any custom-LLM server against a latency budget."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+from typing import Literal
+
+import msgspec
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ..errors import UsageError
+from .callers import Plan, Tally, run_calls
+
+__all__ = ["BUDGETS_MS", "Figures", "Verdict", "bench", "judge"]
+
+DEFAULT_URL = "ws://127.0.0.1:8080/llm-websocket"
+
+BUDGETS_MS = {"single": 800, "distributed": 500, "events": 300}
+"""Request → first complete sentence, in milliseconds, by blueprint."""
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """Percentiles of one time, in milliseconds; None when nothing was measured."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    longest: float | None
+    count: int
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the callers found, and whether it is good enough.
+
+    Attributes:
+        passed: No turn failed, and p95 of the first sentence keeps the budget.
+    """
+
+    url: str
+    calls: int
+    turns: int
+    budget_ms: int
+    first_frame_ms: Figures
+    first_sentence_ms: Figures
+    pong_ms: Figures
+    failed: int
+    failures: dict[str, int]
+    passed: bool
+
+
+def bench(
+    url: str = DEFAULT_URL,
+    /,
+    *,
+    calls: int = 10,
+    turns: int = 5,
+    budget_ms: int | None = None,
+    blueprint: Literal["single", "distributed", "events"] = "single",
+    pause_s: float = 1.0,
+    turn_s: float = 15.0,
+    json: bool = False,
+) -> int:
+    """Let synthetic callers measure a server against its latency budget.
+
+    The first sentence counts most: Retell begins to speak when it has one. Times are as these callers see
+    them, the network between included. A deployed server asks its real model, so a bench costs tokens.
+
+    Args:
+        url: The server's URL, without the call id.
+        calls: Callers at once.
+        turns: Turns of each caller.
+        budget_ms: Longest p95 of the first sentence in milliseconds; the blueprint's when it is not given.
+        blueprint: Whose budget applies: 800, 500 or 300 ms.
+        pause_s: Seconds a caller waits between an answer and the next request.
+        turn_s: Seconds after which a turn without completion has failed.
+        json: Print the result as one JSON object.
+
+    Returns:
+        0 when the budget is kept and no turn failed, otherwise 1.
+
+    Raises:
+        UsageError: The URL is none, a size is below one, or nobody answers there.
+    """
+    if not url.startswith(("ws://", "wss://")):
+        raise UsageError(f"{url}: the URL of a server begins with ws:// or wss://")
+    if calls < 1 or turns < 1:
+        raise UsageError("--calls and --turns must be at least 1")
+    plan = Plan(url=url, calls=calls, turns=turns, pause_s=pause_s, turn_s=turn_s)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
+        task = bars.add_task(f"{calls} callers", total=calls * turns)
+        tally = asyncio.run(run_calls(plan, lambda: bars.advance(task)))
+    if len(tally.unreached) == calls:
+        raise UsageError(f"nobody answers at {url}: {tally.unreached[0]}")
+    verdict = judge(plan, tally, budget_ms or BUDGETS_MS[blueprint])
+    if json:
+        sys.stdout.write(orjson.dumps(msgspec.to_builtins(verdict)).decode() + "\n")
+    else:
+        _show(verdict)
+    return 0 if verdict.passed else 1
+
+
+def judge(plan: Plan, tally: Tally, budget_ms: int) -> Verdict:
+    """Hold what was heard against the budget."""
+    sentence = _figures(tally.first_sentence_s)
+    failed = tally.failures.total()
+    return Verdict(
+        url=plan.url,
+        calls=plan.calls,
+        turns=plan.turns,
+        budget_ms=budget_ms,
+        first_frame_ms=_figures(tally.first_frame_s),
+        first_sentence_ms=sentence,
+        pong_ms=_figures(tally.pong_s),
+        failed=failed,
+        failures=dict(tally.failures),
+        passed=not failed and sentence.p95 is not None and sentence.p95 <= budget_ms,
+    )
+
+
+def _figures(seconds: list[float]) -> Figures:
+    ordered = sorted(seconds)
+
+    def nearest_rank(percent: float) -> float | None:
+        if not ordered:
+            return None
+        return 1000 * ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
+
+    return Figures(nearest_rank(50), nearest_rank(95), nearest_rank(99), nearest_rank(100), len(ordered))
+
+
+def _show(verdict: Verdict) -> None:
+    def cell(value: float | None) -> str:
+        return "–" if value is None else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+    table = Table(title=f"{verdict.calls} callers × {verdict.turns} turns", title_justify="left")
+    for heading in ("ms", "p50", "p95", "p99", "longest", "measured"):
+        table.add_column(heading, justify="left" if heading == "ms" else "right")
+    for name, figures in (
+        ("first frame", verdict.first_frame_ms),
+        ("first sentence", verdict.first_sentence_ms),
+        ("pong", verdict.pong_ms),
+    ):
+        times = (figures.p50, figures.p95, figures.p99, figures.longest)
+        table.add_row(name, *map(cell, times), str(figures.count))
+    console = Console()
+    console.print(table)
+    for why, count in verdict.failures.items():
+        console.print(f"{count} × {why}", markup=False)
+    style, word = ("green", "kept") if verdict.passed else ("red", "missed")
+    said = f"p95 of the first sentence {cell(verdict.first_sentence_ms.p95)} ms of {verdict.budget_ms} ms"
+    console.print(f"[{style}]budget {word}[/]: {said}, {verdict.failed} failed turns")

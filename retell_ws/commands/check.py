@@ -1,0 +1,125 @@
+"""`retell_ws check`: protocol conformance of any custom-LLM server, as a table or as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..testing.conformance import Report, Result
+
+__all__ = ["check"]
+
+MARKS = {"pass": ("pass", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "bold red"), "skip": ("skip", "dim")}
+
+
+def check(
+    url: str,
+    /,
+    *,
+    json: bool = False,
+    only: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
+    deadline_s: float = 30.0,
+) -> int:
+    """Check the protocol conformance of any custom-LLM server.
+
+    Exits with 1 when a check fails, and with 2 when nobody answers at the URL.
+
+    Args:
+        url: The URL as it would stand in Retell, without a call id: wss://host/llm-websocket.
+        json: Print one JSON document instead of a table.
+        only: Names or topics of the checks to run; all of them without.
+        deadline_s: Seconds for each check.
+    """
+    return asyncio.run(_check(url, as_json=json, only=only, deadline_s=deadline_s))
+
+
+async def _check(url: str, *, as_json: bool, only: tuple[str, ...], deadline_s: float) -> int:
+    from ..testing.conformance import chosen, run
+
+    total = len(chosen(only))
+    await _expect_somebody(url)
+    progress = Progress(
+        TextColumn("{task.description:<48}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with progress:
+        bar = progress.add_task("calling …", total=total)
+
+        def told(result: Result) -> None:
+            progress.update(bar, advance=1, description=f"{result.topic}: {result.name}"[:48])
+
+        report = await run(url, only=only, deadline_s=deadline_s, on_result=told)
+    if as_json:
+        sys.stdout.buffer.write(_json(report) + b"\n")
+        sys.stdout.flush()
+    else:
+        _show(report, Console())
+    return 0 if report.is_conformant else 1
+
+
+async def _expect_somebody(url: str) -> None:
+    """One dial, so that a wrong URL gives one line and not a table of failures."""
+    from ..testing.dial import DialError, DialPolicy
+    from ..testing.retell import FakeRetell
+
+    try:
+        async with FakeRetell(url, dial_policy=DialPolicy(attempts=1)):
+            pass
+    except DialError as exc:
+        raise UsageError(f"{url}: {exc}") from None
+
+
+def _json(report: Report) -> bytes:
+    document = {
+        "url": report.url,
+        "conformant": report.is_conformant,
+        "took_s": report.took_s,
+        "counts": {mark: report.count(mark) for mark in MARKS},
+        "results": [{name: getattr(result, name) for name in result.__struct_fields__} for result in report.results],
+    }
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+
+
+def _show(report: Report, console: Console) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("check", "§", "", "seen"):
+        table.add_column(title, overflow="fold", no_wrap=title != "seen")
+    topic = ""
+    for result in report.results:
+        if result.topic != topic:
+            if topic:
+                table.add_section()
+            topic = result.topic
+            table.add_row(Text(topic, style="bold"))
+        mark, style = MARKS[result.outcome]
+        # Text, not markup: what was seen comes from a stranger's server.
+        seen = Text(result.seen, style="" if result.outcome in ("fail", "warn") else "dim")
+        if result.outcome == "fail":
+            seen.append(f"\n{result.meaning}", style="italic dim")
+        table.add_row(Text(result.name), Text(result.section.lstrip("§")), Text(mark, style=style), seen)
+    console.print(table)
+    counts = {mark: report.count(mark) for mark in MARKS}
+    parts = [f"{counts['pass']} passed"]
+    parts += [f"{counts[mark]} {word}" for mark, word in (("warn", "warned"), ("skip", "skipped")) if counts[mark]]
+    if counts["fail"]:
+        parts.append(f"{counts['fail']} failed")
+        verdict, style = "Retell would be let down by this server", "bold red"
+    else:
+        verdict, style = "This server speaks Retell's protocol", "bold green"
+    console.print()
+    console.print(Text(f"{verdict}: ", style=style).append(f"{', '.join(parts)}, in {report.took_s:.1f} s.", style=""))

@@ -1,0 +1,1 @@
+"""The implementations of `ports.Model`, one a file; picked at start by `blueprints.py`."""

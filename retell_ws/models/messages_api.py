@@ -1,0 +1,122 @@
+"""What both Anthropic clients share of the Messages API: the request's body and the meaning of a refusal. No I/O.
+
+**The prompt cache** (reliability notes, A.4) works on prefixes, byte for byte. So the body is written in one order,
+what never changes during a call first, and `cache_control` at the top level lets the API itself put the mark at the
+last block, which moves on as the conversation grows. `thinking` is disabled because a caller would hear it as silence.
+There are no sampling parameters: API version 2026-10-21 has none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from ..errors import ModelError, ModelRateLimited, ModelRejected, ModelUnavailable
+from ..prompt import Message, ModelRequest
+
+__all__ = ["API_VERSION", "DEFAULT_BASE_URL", "DEFAULT_MODEL", "Body", "body_of", "error_kind", "refusal"]
+
+API_VERSION: Final = "2026-10-21"
+"""`anthropic-version`, as version 2.12 of the official client sends it."""
+
+DEFAULT_BASE_URL: Final = "https://api.anthropic.com"
+
+DEFAULT_MODEL: Final = "claude-haiku-5-5"
+"""The quickest of the newest family."""
+
+_RETRIABLE_4XX: Final = frozenset({408, 409})
+"""Request timeout and conflict: the official client tries these again, too."""
+
+
+class _Disabled(msgspec.Struct, frozen=True, tag_field="type", tag="disabled"):
+    """`{"type":"disabled"}`"""
+
+
+class _Ephemeral(msgspec.Struct, frozen=True, tag_field="type", tag="ephemeral"):
+    """`{"type":"ephemeral"}`"""
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of `POST /v1/messages`, in the order in which it is written."""
+
+    model: str
+    max_tokens: int
+    stream: bool = True
+    thinking: _Disabled = _Disabled()
+    cache_control: _Ephemeral = _Ephemeral()
+    system: str | msgspec.UnsetType = msgspec.UNSET
+    messages: tuple[Message, ...]
+
+
+class _ErrorDetail(msgspec.Struct, gc=False):
+    type: str = ""
+
+
+class _ErrorBody(msgspec.Struct, gc=False):
+    error: _ErrorDetail | None = None
+
+
+_error_body = msgspec.json.Decoder(_ErrorBody)
+
+
+def body_of(request: ModelRequest, model: str) -> Body:
+    """Write a request in the API's terms.
+
+    Args:
+        request: What to ask.
+        model: The model asked where the request names none.
+    """
+    return Body(
+        model=request.model or model,
+        max_tokens=request.max_tokens,
+        # The API refuses an empty text block.
+        system=request.system or msgspec.UNSET,
+        messages=request.messages,
+    )
+
+
+def error_kind(body: bytes) -> str | None:
+    """Read `error.type` out of the body of a refusal; None when there is none, as from a proxy in between."""
+    try:
+        decoded = _error_body.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return (decoded.error.type[:64] or None) if decoded.error is not None else None
+
+
+def refusal(status: int, headers: Mapping[str, str], kind: str | None) -> ModelError:
+    """Say whose fault an HTTP status is.
+
+    The API's own sentence is left out: it may quote the request.
+
+    Args:
+        status: HTTP status, anything but 200.
+        headers: Headers of the answer, names in lower case.
+        kind: `error.type` of the body.
+
+    Returns:
+        The exception to raise.
+    """
+    if status == 429:
+        error: type[ModelError] = ModelRateLimited
+    elif status >= 500 or status in _RETRIABLE_4XX:
+        error = ModelUnavailable
+    else:
+        error = ModelRejected
+    return error(
+        f"the model's API answered {status}{f' ({kind})' if kind else ''}",
+        status=status,
+        kind=kind,
+        request_id=headers.get("request-id"),
+        retry_after_s=_seconds(headers.get("retry-after")),
+    )
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Read `retry-after` (RFC 9110 §10.2.3). Its form as a date is left out: the API sends seconds."""
+    if retry_after is None or not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", retry_after.strip()):
+        return None
+    return float(retry_after)

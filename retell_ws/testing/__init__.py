@@ -1,0 +1,59 @@
+"""What to import in tests of an agent or of a server: FakeRetell, the conformance suite, FakeAnthropic.
+
+The names are loaded when they are used, so that one does not bring in what the others need.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .acceptance import Acceptance as Acceptance
+    from .acceptance import Action as Action
+    from .conformance import run as run
+    from .dial import DialError as DialError
+    from .dial import DialPolicy as DialPolicy
+    from .fake_anthropic import FakeAnthropicProcess as FakeAnthropicProcess
+    from .frames import Finding as Finding
+    from .report import Answer as Answer
+    from .report import CallReport as CallReport
+    from .retell import CallEnded as CallEnded
+    from .retell import FakeRetell as FakeRetell
+    from .retell import Superseded as Superseded
+
+_HOMES = {
+    "Acceptance": "acceptance",
+    "Action": "acceptance",
+    "Answer": "report",
+    "CallEnded": "retell",
+    "CallReport": "report",
+    "DialError": "dial",
+    "DialPolicy": "dial",
+    "FakeAnthropicProcess": "fake_anthropic",
+    "FakeRetell": "retell",
+    "Finding": "frames",
+    "Superseded": "retell",
+    "run": "conformance",
+}
+
+__all__ = [
+    "Acceptance",
+    "Action",
+    "Answer",
+    "CallEnded",
+    "CallReport",
+    "DialError",
+    "DialPolicy",
+    "FakeAnthropicProcess",
+    "FakeRetell",
+    "Finding",
+    "Superseded",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

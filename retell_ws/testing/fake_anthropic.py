@@ -1,0 +1,100 @@
+"""FakeAnthropic: the Messages API on this machine, playing answers and faults by the clock. Never asks a model.
+
+    python -m retell_ws.testing.fake_anthropic --port 8800 --ttft-ms 300
+
+prints one JSON line, `{"ready": true, "url": "http://127.0.0.1:8800"}`, and runs until SIGTERM, or until its stdin
+closes when that is a pipe, so that it does not outlive whoever started it. Any key is accepted.
+
+    POST   /v1/messages   a streamed answer; one that is empty and not streamed, for `max_tokens: 0`
+    POST   /control       a JSON object of `fake_anthropic_faults.Play`'s fields, and `reset`
+    GET    /log           what happened to each request, see `fake_anthropic_server.Entry`
+    DELETE /log           forget it
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import stat
+import sys
+from typing import Final
+
+import orjson
+import uvloop
+
+from .fake_anthropic_faults import FAULTS, Play
+from .fake_anthropic_process import FakeAnthropic, FakeAnthropicProcess
+from .fake_anthropic_server import FakeApi
+
+__all__ = ["FakeAnthropic", "FakeAnthropicProcess", "main"]
+
+BACKLOG: Final = 4096
+"""A bench opens a thousand connections at one time."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run until told to stop.
+
+    Args:
+        arguments: The command line's, without the program's name.
+    """
+    defaults = Play()
+    parser = argparse.ArgumentParser(
+        prog="fake_anthropic",
+        description="The Messages API on this machine, with faults.",
+        epilog="Faults: " + "; ".join(f"{name}: {what}" for name, what in FAULTS.items()),
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--ttft-ms", type=float, default=defaults.ttft_ms)
+    parser.add_argument("--deltas", type=int, default=None, help="canned words instead of the scripted answer")
+    parser.add_argument("--spacing-ms", type=float, default=defaults.spacing_ms)
+    parser.add_argument("--fault", choices=FAULTS, metavar="NAME")
+    parser.add_argument("--fault-s", type=float, default=defaults.fault_s)
+    parser.add_argument("--ping-ms", type=float, default=defaults.ping_ms)
+    parser.add_argument("--stamp", action="store_true", help="times in the first delta")
+    parser.add_argument("--text", help="what to say")
+    options = vars(parser.parse_args(arguments))
+    host, port = options.pop("host"), options.pop("port")
+    uvloop.run(_serve(host, port, Play(**options)))
+
+
+async def _serve(host: str, port: int, play: Play) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    api = FakeApi(play)
+    server = await loop.create_server(api.protocol, host, port, backlog=BACKLOG)
+    with contextlib.ExitStack() as stack:
+        if sys.stdin is not None and _is_pipe(sys.stdin.fileno()):
+            loop.add_reader(sys.stdin.fileno(), _read, sys.stdin.fileno(), stop)
+            stack.callback(loop.remove_reader, sys.stdin.fileno())
+        gc.collect()
+        gc.freeze()  # a pass over what never dies would show in the pace
+        port = server.sockets[0].getsockname()[1]
+        sys.stdout.buffer.write(orjson.dumps({"ready": True, "url": f"http://{host}:{port}"}) + b"\n")
+        sys.stdout.flush()
+        await stop.wait()
+    server.close()
+    api.close()
+    await server.wait_closed()
+
+
+def _is_pipe(descriptor: int) -> bool:
+    """Tell a pipe or socket, whose end means that our starter is gone, from a terminal or /dev/null."""
+    mode = os.fstat(descriptor).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _read(descriptor: int, stop: asyncio.Event) -> None:
+    if not os.read(descriptor, 4096):
+        stop.set()
+
+
+if __name__ == "__main__":
+    main()

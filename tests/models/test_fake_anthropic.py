@@ -1,0 +1,171 @@
+"""The fake API itself: what benches and tests lean on must hold."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+
+from retell_ws.models.scripted import reply
+from retell_ws.prompt import Message
+from retell_ws.testing.fake_anthropic import FakeAnthropic, FakeAnthropicProcess
+from retell_ws.testing.fake_anthropic_events import words
+
+
+async def ask(
+    fake: FakeAnthropic, body: object = None, *, method: str = "POST", path: str = "/v1/messages", key: str = "k"
+) -> tuple[str, bytes]:
+    """Send one request by hand; returns the head and, with chunks put together, the body."""
+    parts = urlsplit(fake.url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    data = msgspec.json.encode(body) if body is not None else b""
+    fields = f"authorization: Bearer {key}\r\n" if key else ""
+    writer.write(f"{method} {path} HTTP/1.1\r\n{fields}content-length: {len(data)}\r\n\r\n".encode() + data)
+    async with asyncio.timeout(5):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        if "chunked" in head:
+            answer = b""
+            while size := int(await reader.readline(), 16):
+                answer += await reader.readexactly(size)
+                await reader.readexactly(2)
+        else:
+            length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+            answer = b"" if method == "HEAD" else await reader.readexactly(length)
+    writer.close()
+    await writer.wait_closed()
+    return head, answer
+
+
+def body(**more: object) -> dict[str, object]:
+    return {"model": "m", "max_tokens": 9, "stream": True, "messages": [{"role": "user", "content": "Hi"}], **more}
+
+
+def events(stream: bytes) -> list[tuple[str, dict[str, Any]]]:
+    found = []
+    for event in stream.decode().removesuffix("\n\n").split("\n\n"):
+        name, data = event.split("\n")
+        found.append((name.removeprefix("event: "), msgspec.json.decode(data.removeprefix("data: "))))
+    return found
+
+
+async def test_an_answer_has_the_api_s_events_in_the_api_s_order(fake: FakeAnthropic) -> None:
+    await fake.control(deltas=3)
+    head, stream = await ask(fake, body())
+    assert head.startswith("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream")
+    assert "request-id: req_" in head
+    found = events(stream)
+    assert [name for name, _ in found] == [
+        "message_start", "content_block_start", "ping", *["content_block_delta"] * 3,
+        "content_block_stop", "message_delta", "message_stop",
+    ]  # fmt: skip
+    assert all(data["type"] == name for name, data in found)
+    assert found[0][1]["message"]["usage"]["output_tokens"] == 1
+    assert found[-2][1]["usage"]["output_tokens"] == 3
+
+
+async def test_the_scripted_reply_is_what_it_says_by_default(fake: FakeAnthropic) -> None:
+    _, stream = await ask(fake, body())
+    texts = [data["delta"]["text"] for name, data in events(stream) if name == "content_block_delta"]
+    assert "".join(texts) == reply([Message("user", "Hi")])
+
+
+async def test_a_text_is_said_when_one_is_given(fake: FakeAnthropic) -> None:
+    await fake.control(text="As you like.")
+    _, stream = await ask(fake, body(messages=[{"role": "user", "content": [{"type": "text", "text": "blocks"}]}]))
+    texts = [data["delta"]["text"] for name, data in events(stream) if name == "content_block_delta"]
+    assert texts == ["As ", "you ", "like."]
+
+
+async def test_the_first_delta_is_stamped_and_the_log_has_the_same_times(fake: FakeAnthropic) -> None:
+    await fake.control(stamp=True, deltas=2, ttft_ms=30)
+    _, stream = await ask(fake, body())
+    texts = [data["delta"]["text"] for name, data in events(stream) if name == "content_block_delta"]
+    received, written = (int(number) for number in texts[0].removeprefix("@").split(","))
+    (entry,) = await fake.log()
+    assert (entry["received_ns"], entry["first_delta_ns"]) == (received, written)
+    assert written - received >= 29e6
+    assert texts[1].strip().isascii()
+
+
+async def test_the_log_tells_what_was_asked_without_the_key(fake: FakeAnthropic) -> None:
+    await ask(fake, body(), key="secret")
+    (entry,) = await fake.log()
+    assert entry["headers"]["authorization"] == hashlib.sha256(b"Bearer secret").hexdigest()[:16]
+    assert entry["body"] == body()
+    assert (entry["ended"], entry["path"]) == ("done", "/v1/messages")
+    assert entry["closed_ns"] >= entry["first_delta_ns"] >= entry["received_ns"]
+    await fake.clear()
+    assert await fake.log() == []
+
+
+async def test_faults_are_played_one_by_one_and_then_the_default(fake: FakeAnthropic) -> None:
+    await fake.control(faults=["529", None], fault="401")
+    statuses = [(await ask(fake, body()))[0].split()[1] for _ in range(3)]
+    assert statuses == ["529", "200", "401"]
+
+
+async def test_warming_the_prompt_cache_gives_an_empty_message(fake: FakeAnthropic) -> None:
+    head, answer = await ask(fake, body(max_tokens=0, stream=False))
+    message = msgspec.json.decode(answer)
+    assert head.startswith("HTTP/1.1 200 OK")
+    assert (message["content"], message["usage"]["output_tokens"]) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "key", "status", "kind"),
+    [
+        ("POST", "/v1/messages", "", "401", "authentication_error"),
+        ("GET", "/", "k", "404", "not_found_error"),
+        ("POST", "/v1/other", "k", "404", "not_found_error"),
+    ],
+)
+async def test_what_the_api_refuses_is_refused(
+    fake: FakeAnthropic, method: str, path: str, key: str, status: str, kind: str
+) -> None:
+    head, answer = await ask(fake, body(), method=method, path=path, key=key)
+    assert head.split()[1] == status
+    assert msgspec.json.decode(answer)["error"]["type"] == kind
+
+
+async def test_a_body_that_is_no_request_is_refused(fake: FakeAnthropic) -> None:
+    head, _ = await ask(fake, ["no", "request"])
+    assert head.split()[1] == "400"
+
+
+async def test_a_head_request_gets_no_body(fake: FakeAnthropic) -> None:
+    head, _ = await ask(fake, method="HEAD", path="/")
+    assert head.split()[1] == "404"
+
+
+@pytest.mark.parametrize("changes", [{"fault": "unheard of"}, {"faults": ["x"]}, {"speed": 3}, {"ttft_ms": "soon"}])
+async def test_a_control_it_does_not_know_changes_nothing(fake: FakeAnthropic, changes: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        await fake.control(**changes)
+    assert (await ask(fake, body()))[0].split()[1] == "200"
+
+
+async def test_the_process_takes_its_options_and_stops_with_its_block() -> None:
+    async with FakeAnthropicProcess(text="Hi.", ttft_ms=1, stamp=False, fault=None) as fake:
+        assert b'"Hi."' in (await ask(fake, body()))[1]
+    with pytest.raises(OSError):
+        await ask(fake, body())
+
+
+async def test_a_process_that_cannot_start_says_so() -> None:
+    with pytest.raises(RuntimeError):
+        async with FakeAnthropicProcess(fault="unheard of"):
+            raise AssertionError("it cannot have started")
+
+
+def test_canned_words_make_sentences_that_end() -> None:
+    for count in (1, 5, 40, 1000):
+        said = words(count)
+        assert len(said) == count
+        assert said[-1].endswith(".")
+        lengths = [len(sentence.split()) for sentence in "".join(said).split(".")[:-2]]
+        assert all(8 <= length <= 12 for length in lengths)
+    assert words(0) == ()

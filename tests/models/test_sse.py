@@ -1,0 +1,218 @@
+"""MessageStream: bytes to deltas, whatever the cut."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retell_ws.errors import ModelBroken
+from retell_ws.models import sse
+from retell_ws.models.sse import MessageStream
+from retell_ws.ports import Delta, End, Text, Usage
+
+ANSWER = (
+    'event: message_start\ndata: {"type":"message_start","message":{"model":"claude-haiku-5-5","id":"msg_1",'
+    '"type":"message","role":"assistant","content":[],"stop_reason":null,"usage":{"input_tokens":25,'
+    '"cache_creation_input_tokens":null,"cache_read_input_tokens":7,"output_tokens":1}}        }\n\n'
+    'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":'
+    '{"type":"text","text":""}   }\n\n'
+    'event: ping\ndata: {"type": "ping"}\n\n'
+    'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
+    '"text":"Grüß"}}\n\n'
+    'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
+    '"text":" dich 😀\\n"}}\n\n'
+    'event: content_block_stop\ndata: {"type":"content_block_stop","index":0}\n\n'
+    'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"max_tokens","stop_sequence":null},'
+    '"usage":{"output_tokens":15}}\n\n'
+    'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+).encode()
+
+DELTAS = [
+    Text("Grüß"),
+    Text(" dich 😀\n"),
+    End(
+        stop_reason="max_tokens",
+        usage=Usage(input_tokens=25, output_tokens=15, cache_read_input_tokens=7),
+        model="claude-haiku-5-5",
+        request_id="req_1",
+    ),
+]
+
+STOP = b'data: {"type":"message_stop"}\n\n'
+
+
+def text(words: str) -> bytes:
+    return b'data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"%b"}}\n\n' % words.encode()
+
+
+def read(*pieces: bytes) -> list[Delta]:
+    """Feed a stream that must be whole."""
+    stream = MessageStream(request_id="req_1")
+    deltas = [delta for piece in pieces for delta in stream.feed(piece)]
+    stream.close()
+    return deltas
+
+
+def broken(*pieces: bytes) -> tuple[list[Delta], ModelBroken]:
+    """Feed a stream that must fail."""
+    stream = MessageStream(request_id="req_1")
+    deltas = [delta for piece in pieces for delta in stream.feed(piece)]
+    with pytest.raises(ModelBroken) as caught:
+        stream.close()
+    return deltas, caught.value
+
+
+def test_a_whole_answer_gives_its_texts_and_one_end() -> None:
+    assert read(ANSWER) == DELTAS
+
+
+def test_a_cut_at_any_byte_changes_nothing() -> None:
+    for cut in range(len(ANSWER) + 1):
+        assert read(ANSWER[:cut], ANSWER[cut:]) == DELTAS, cut
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
+def test_every_line_ending_is_understood_byte_by_byte_and_whole(newline: bytes) -> None:
+    data = ANSWER.replace(b"\n", newline)
+    assert read(data) == DELTAS
+    assert read(*(data[i : i + 1] for i in range(len(data)))) == DELTAS
+
+
+def test_a_text_is_given_as_soon_as_its_event_is_complete() -> None:
+    stream = MessageStream()
+    assert stream.feed(text("one")[:-1]) == []
+    assert stream.feed(b"\n") == [Text("one")]
+
+
+def test_a_text_is_given_at_a_carriage_return_without_waiting_for_the_line_feed() -> None:
+    stream = MessageStream()
+    assert stream.feed(text("one").replace(b"\n", b"\r")) == [Text("one")]
+    assert stream.feed(b"") == []
+    assert stream.feed(b"\n" + text("two")) == [Text("two")]
+
+
+def test_comments_other_fields_and_lines_of_data_are_read_as_the_standard_says() -> None:
+    data = b': hello\nid: 4\nretry: 10\nnonsense\ndata:{"type":\ndata:"message_stop"}\n: bye\n\n'
+    assert read(data) == [End(request_id="req_1")]
+
+
+def test_an_event_without_data_is_no_event() -> None:
+    assert read(b"event: message_stop\n\n\n\ndata:\n\n" + STOP) == [End(request_id="req_1")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"type":"tomorrow","delta":"surprise","usage":[1]}',
+        b'{"type":"content_block_delta","delta":{"type":"thinking_delta","thinking":"hm"}}',
+        b'{"type":"content_block_delta","delta":{"type":"chart_delta","text":{"x":1}}}',
+        b'{"type":"content_block_delta","delta":{"type":"text_delta","text":""}}',
+        b'{"type":"content_block_delta"}',
+        b'{"type":"content_block_start","content_block":{"type":"thinking","text":"no"}}',
+        b'{"type":"content_block_start"}',
+        b'{"type":"message_start"}',
+        b'{"type":"message_delta","delta":{"stop_reason":null}}',
+        b'{"type":"message_delta"}',
+        b'{"no":"type"}',
+    ],
+)
+def test_what_is_unknown_or_empty_gives_nothing(data: bytes) -> None:
+    assert read(b"data: " + data + b"\n\n" + STOP) == [End(request_id="req_1")]
+
+
+def test_text_in_the_start_of_a_block_is_text() -> None:
+    start = b'data: {"type":"content_block_start","content_block":{"type":"text","text":"Hi"}}\n\n'
+    assert read(start + STOP)[0] == Text("Hi")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"not json",
+        b'"a string"',
+        b'{"type":"content_block_delta","delta":{"type":"text_delta","text":5}}',
+        b'{"type":"content_block_delta","delta":"text"}',
+        b'{"type":"content_block_delta","delta":null,"error":5}',
+        b'{"type":"message_delta","usage":{"output_tokens":"many"}}',
+        b'{"type":"content_block_delta","delta":{"type":"text_delta","text":"\xff"}}',
+        b'{"x":' + b"[" * 50_000,
+    ],
+)
+def test_an_event_that_cannot_be_read_breaks_the_stream(data: bytes) -> None:
+    deltas, failure = broken(text("one") + b"data: " + data + b"\n\n" + text("two"))
+    assert deltas == [Text("one")]
+    assert "cannot be read" in str(failure)
+
+
+def test_an_error_event_breaks_the_stream_after_the_text_before_it() -> None:
+    error = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
+    deltas, failure = broken(text("one") + error + text("two") + STOP)
+    assert deltas == [Text("one")]
+    assert (failure.kind, failure.request_id) == ("overloaded_error", "req_1")
+
+
+def test_an_error_event_without_a_type_still_breaks_the_stream() -> None:
+    assert broken(b'data: {"type":"error"}\n\n')[1].kind is None
+
+
+def test_bytes_that_end_before_message_stop_are_a_broken_stream() -> None:
+    for cut in range(0, len(ANSWER) - 1, 97):
+        broken(ANSWER[:cut])
+
+
+def test_nothing_counts_after_the_end() -> None:
+    assert read(ANSWER + text("more") + STOP, text("and more"), STOP) == DELTAS
+
+
+def test_an_event_longer_than_the_limit_breaks_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "MAX_EVENT_BYTES", 200)
+    assert "too long" in str(broken(text("one"), b"data: " + b"x" * 100, b"x" * 100)[1])
+    deltas, failure = broken(text("one") + (b'data: "' + b"x" * 90 + b'"\n') * 3 + b"\n" + text("two"))
+    assert deltas == [Text("one")]
+    assert "too long" in str(failure)
+
+
+def test_an_answer_longer_than_the_limit_breaks_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "MAX_STREAM_BYTES", 250)
+    deltas, failure = broken(*[text("one")] * 5)
+    assert 0 < len(deltas) < 5
+    assert "too long" in str(failure)
+
+
+def test_a_failure_quotes_no_text() -> None:
+    secret = b'data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"4111 1111"\n\n'
+    failure = broken(secret)[1]
+    assert "4111" not in repr(failure)
+    assert failure.__cause__ is None
+
+
+@given(st.lists(st.binary() | st.sampled_from([b"data: ", b"\n\n", b"\r", b"{}", STOP, text("a")]), max_size=20))
+def test_any_bytes_give_deltas_or_a_model_error(pieces: list[bytes]) -> None:
+    stream = MessageStream()
+    deltas = [delta for piece in pieces for delta in stream.feed(piece)]
+    try:
+        stream.close()
+    except ModelBroken:
+        assert not any(isinstance(delta, End) for delta in deltas)
+    else:
+        assert isinstance(deltas[-1], End)
+    assert sum(isinstance(delta, End) for delta in deltas) <= 1
+
+
+@given(
+    st.lists(
+        st.sampled_from([text("a"), text("é"), b": c\r\n\r\n", b"data: {}\r\r", STOP, b"data: {\n\n"]), max_size=8
+    ),
+    st.lists(st.integers(0, 400), max_size=6),
+)
+def test_where_the_bytes_are_cut_never_matters(events: list[bytes], cuts: list[int]) -> None:
+    data = b"".join(events)
+    whole = MessageStream()
+    expected = whole.feed(data)
+    stream, deltas, at = MessageStream(), list[Delta](), 0
+    for cut in [*sorted(cuts), len(data)]:
+        deltas += stream.feed(data[at:cut])
+        at = max(at, cut)
+    assert deltas == expected
+    assert (stream.done, stream.ended) == (whole.done, whole.ended)
