@@ -1,0 +1,149 @@
+"""Charts as PNG: one message each, readable in a page of text. It computes no figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
+
+matplotlib.use("Agg")  # a server has no display
+
+__all__ = ["Line", "bars", "lines"]
+
+_STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.axisbelow": True,
+    "figure.dpi": 150,
+}
+_INK, _FAINT = "#222222", "#d9d9d9"
+
+
+class Line:
+    """One line of a chart.
+
+    Args:
+        label: In the chart, at the line's end.
+        colour: Of the line.
+        points: Value by position.
+        dashed: A second figure of a stack that has a line already.
+    """
+
+    def __init__(self, label: str, colour: str, points: Mapping[float, float], *, dashed: bool = False) -> None:
+        self.label = label
+        self.colour = colour
+        self.points = points
+        self.dashed = dashed
+
+
+@contextmanager
+def _chart(path: Path, title: str, source: str, height: float) -> Iterator[Axes]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(8, height), layout="constrained")
+        axes.set_title(title, pad=12)
+        figure.supxlabel(source, fontsize=7.5, color="#777777", x=0.01, ha="left")
+        try:
+            yield axes
+            figure.savefig(path)
+        finally:
+            plt.close(figure)
+
+
+def lines(
+    path: Path,
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    series: Sequence[Line],
+    source: str,
+    bound: tuple[str, float] | None = None,
+) -> None:
+    """Draw figures over sizes, both axes logarithmic.
+
+    Args:
+        path: The PNG.
+        title: The one thing the chart says.
+        x_label: The sizes, with their unit.
+        y_label: The figures, with their unit.
+        series: The lines.
+        source: How it was measured, in small print.
+        bound: A name and a height for a thin line across.
+    """
+    with _chart(path, title, source, 4.6) as axes:
+        positions = sorted({x for line in series for x in line.points})
+        for line in series:
+            shown = sorted((x, y) for x, y in line.points.items() if y == y and y > 0)
+            axes.plot(
+                [x for x, _ in shown],
+                [y for _, y in shown],
+                color=line.colour,
+                linestyle="--" if line.dashed else "-",
+                marker="o",
+                markersize=4,
+                linewidth=1.4 if line.dashed else 2,
+                label=line.label,
+            )
+        if bound is not None:
+            axes.axhline(bound[1], color=_INK, linewidth=0.8, linestyle=":")
+            axes.annotate(bound[0], (positions[0], bound[1]), (0, 3), textcoords="offset points", fontsize=8)
+        axes.set(xscale="log", yscale="log", xlabel=x_label, ylabel=y_label)
+        axes.set_xticks(positions, [f"{x:g}" for x in positions])
+        axes.minorticks_off()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.grid(axis="y", color=_FAINT, linewidth=0.7)
+        axes.legend(frameon=False, fontsize=8.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def bars(
+    path: Path,
+    *,
+    title: str,
+    x_label: str,
+    values: Sequence[tuple[str, str, float, float | None]],
+    source: str,
+    bound: tuple[str, float] | None = None,
+) -> None:
+    """Draw one bar a stack.
+
+    Args:
+        path: The PNG.
+        title: The one thing the chart says.
+        x_label: The figure, with its unit.
+        values: Label, colour, length, and the end of a thin whisker or None; top to bottom.
+        source: How it was measured, in small print.
+        bound: A name and a position for a thin line down the chart.
+    """
+    with _chart(path, title, source, 1.6 + 0.55 * len(values)) as axes:
+        labels = [label for label, *_ in values]
+        widest = max((max(v, w or 0) for _, _, v, w in values if v == v), default=1.0) or 1.0
+        for row, (_, colour, value, whisker) in enumerate(values):
+            shown = value if value == value else 0.0
+            axes.barh(row, shown, color=colour, height=0.58)
+            end = shown
+            if whisker is not None and whisker == whisker:
+                axes.plot([shown, whisker], [row, row], color=colour, linewidth=1.5)
+                axes.plot([whisker], [row], color=colour, marker="|", markersize=9)
+                end = max(shown, whisker)
+            text = f"{shown:.3g}" if whisker is None else f"{shown:.3g}  (p99 {whisker:.3g})"
+            axes.text(end + widest * 0.015, row, text, va="center", fontsize=9, color=_INK)
+        if bound is not None:
+            axes.axvline(bound[1], color=_INK, linewidth=0.8, linestyle=":")
+            axes.annotate(bound[0], (bound[1], -0.5), (3, 2), textcoords="offset points", fontsize=8)
+        axes.set_yticks(range(len(values)), labels)
+        axes.set_ylim(len(values) - 0.5, -0.8)
+        axes.set_xlabel(x_label)
+        axes.set_xlim(0, max(widest, bound[1] if bound is not None else 0) * 1.25)
+        axes.grid(axis="x", color=_FAINT, linewidth=0.7)

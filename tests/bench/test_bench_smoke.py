@@ -1,0 +1,38 @@
+"""A bench runs from end to end and leaves its JSON and its chart. Its figures prove nothing here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytest.importorskip("fastapi", reason="the bench extra is not installed")
+pytest.importorskip("matplotlib", reason="the bench extra is not installed")
+
+
+def test_first_frame_measures_a_peer_and_the_floor_and_leaves_its_files(tmp_path: Path) -> None:
+    flags = ("--quick", "--stacks", "websockets-sdk", "--out", str(tmp_path))
+    run = subprocess.run(
+        [sys.executable, "-m", "bench.first_frame", *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found = orjson.loads((tmp_path / "first_frame.json").read_bytes())
+    rows = {row["stack"]: row for row in found["rows"]}
+    assert rows.keys() == {"floor", "floor-at-once", "websockets-sdk"}
+    assert rows["websockets-sdk"]["turns"] >= 2
+    assert 0 < rows["floor"]["overhead_p50_ms"]
+    assert 0 < rows["websockets-sdk"]["overhead_p50_ms"]
+    assert found["machine"]["websockets"]
+    assert all(row["failed"] == 0 for row in found["rounds"] if row["stack"] == "websockets-sdk")
+    assert (tmp_path / "first_frame.png").read_bytes().startswith(b"\x89PNG")
+    assert "two raw round trips" in run.stdout
