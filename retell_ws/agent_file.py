@@ -69,7 +69,7 @@ def _loading() -> Iterator[list[Agent]]:
 
 def _execute(place: str) -> ModuleType:
     if not place.endswith(".py"):
-        if Path(place).exists():
+        if Path(place).is_file() or (Path(place).is_dir() and not place.isidentifier()):
             raise AgentError(f"{place} is no Python file")
         sys.path.insert(0, str(Path.cwd()))
         try:
@@ -78,7 +78,7 @@ def _execute(place: str) -> ModuleType:
             if exc.name and (place == exc.name or place.startswith(f"{exc.name}.")):
                 raise AgentError(f"there is no file or module {place!r}") from None
             raise AgentError(_told(exc, place)) from exc
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             raise AgentError(_told(exc, place)) from exc
         finally:
             sys.path.pop(0)
@@ -93,8 +93,6 @@ def _execute(place: str) -> ModuleType:
     sys.path.insert(0, str(path.resolve().parent))
     try:
         spec.loader.exec_module(module)
-    except SyntaxError as exc:
-        raise AgentError(f"{place}:{exc.lineno}: {exc.msg}") from exc
     except (Exception, SystemExit) as exc:
         raise AgentError(_told(exc, place)) from exc
     finally:
@@ -103,8 +101,10 @@ def _execute(place: str) -> ModuleType:
 
 
 def _told(exc: BaseException, place: str) -> str:
-    """One line: where in the user's file it happened, and what."""
+    """One line: where in the user's file it happened, and what. Of a syntax error, where that error is."""
+    if isinstance(exc, SyntaxError) and exc.filename and exc.filename.endswith(".py"):
+        return f"{Path(exc.filename).name}:{exc.lineno}: {exc.msg}"
     name = Path(place).name if place.endswith(".py") else place.rpartition(".")[2] + ".py"
     frames = [frame for frame in traceback.extract_tb(exc.__traceback__) if Path(frame.filename).name == name]
     where = f"{name}:{frames[-1].lineno}: " if frames else f"{place}: "
-    return f"{where}{type(exc).__name__}: {exc}"
+    return f"{where}{type(exc).__name__}: {' '.join(str(exc).split())}"

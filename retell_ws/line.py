@@ -65,9 +65,14 @@ class Line:
         if self.peer is not None:
             self.peer.write(frame)
 
+    @property
+    def is_full(self) -> bool:
+        """The peer is slow to read."""
+        return self.peer is not None and self.peer.is_full
+
     async def room(self) -> None:
-        """Wait while the peer is slow to read, so that the model is slowed down with it."""
-        if self.peer is not None and self.peer.is_full:
+        """Wait until the peer has read on or is gone, so that the model is slowed down with it."""
+        if self.peer is not None:
             await self.peer.room()
 
     def _look(self) -> None:

@@ -3,14 +3,14 @@ implementations exist."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol, TypeAlias
 
 import msgspec
 
 from .prompt import ModelRequest
 
-__all__ = ["Delta", "End", "Model", "Text", "Usage"]
+__all__ = ["Delta", "End", "Model", "Rest", "Text", "Usage", "no_rest"]
 
 
 class Text(msgspec.Struct, frozen=True, gc=False):
@@ -47,6 +47,14 @@ class End(msgspec.Struct, frozen=True, gc=False):
 Delta: TypeAlias = Text | End
 """What comes out of a model."""
 
+Rest: TypeAlias = Callable[[], float]
+"""Says for how many seconds the next words are not needed."""
+
+
+def no_rest() -> float:
+    """Want the next words as soon as they exist."""
+    return 0.0
+
 
 class Model(Protocol):
     """A model that streams."""
@@ -56,8 +64,12 @@ class Model(Protocol):
         """The implementation's name, as `--model` takes it."""
         ...
 
-    def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+    def stream(self, request: ModelRequest, rest: Rest = no_rest) -> AsyncGenerator[Delta, None]:
         """Answer `request`, one delta at a time.
+
+        Before it waits for more of the answer, when everything that has come was given out, a stream calls `rest`
+        and may then look away for as many seconds as that says: what comes meanwhile is read in one go, which
+        costs a fraction of waking up for every token.
 
         Every stream either ends with exactly one `End` or raises a `ModelError`, which is all it raises beside
         cancellation. Closing the generator (`aclose`, or cancelling the task that iterates it) closes the

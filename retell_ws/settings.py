@@ -100,7 +100,7 @@ def load(
     given: dict[str, Any] = {}
     origin: dict[str, str] = {}
     path = config or environment.get(f"{PREFIX}CONFIG")
-    layers: list[tuple[str, Mapping[str, Any]]] = [("", _read(Path(path)))] if path else []
+    layers: list[tuple[str, Mapping[str, Any]]] = [(f"{path}: ", _read(Path(path)))] if path else []
     names = Settings.__struct_fields__
     layers.append((PREFIX, _from_environment(environment)))
     layers.append(("--", {name: value for name, value in (flags or {}).items() if value is not None}))
@@ -149,9 +149,9 @@ def _called(mark: str, name: str) -> str:
     match mark:
         case "--":
             return f"--{name.replace('_', '-')}"
-        case "":
-            return name
-    return f"{mark}{name.upper()}"
+        case _ if mark == PREFIX:
+            return f"{PREFIX}{name.upper()}"
+    return f"{mark}{name}"
 
 
 def _nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

@@ -13,9 +13,9 @@ __all__ = ["Question", "agent_has_spoken", "normalised", "same_question"]
 
 AGENT = "agent"
 
-# Marks an ASR adds or moves between two versions of one sentence. Marks inside a word or number stay ("1.5",
+# Marks an ASR adds or moves between two versions of one sentence. Marks inside a word or number stay ("1.5", ".5",
 # "don't"), and so do signs that carry meaning ("-5", "$50").
-_MARKS = re.compile(r"""(?<!\w)[.,!?;:…"'“”‘’()¿¡]+|[.,!?;:…"'“”‘’()]+(?!\w)|[。，！？、]""")
+_MARKS = re.compile(r"""(?<!\w)(?:(?!\.\d)[.,!?;:…"'“”‘’()¿¡])+|[.,!?;:…"'“”‘’()]+(?!\w)|[。，！？、]""")
 
 
 class Question(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ from .patience import Patience
 from .ports import End, Model, Text
 from .prompt import build
 from .settings import Settings
-from .speech import Pieces, split
+from .speech import GATHER_S, Pieces, split
 from .transcript import Question
 
 __all__ = ["Turn"]
@@ -45,7 +45,6 @@ class Turn:
     __slots__ = (
         "_agent",
         "_deadline",
-        "_flush",
         "_gave_up",
         "_generation",
         "_line",
@@ -73,7 +72,6 @@ class Turn:
         self._gave_up = ""
         self._deadline = asyncio.timeout(None)
         self._look: asyncio.TimerHandle | None = None
-        self._flush: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Answer, or say why not; in every case the id is completed, unless it is no longer asked for."""
@@ -94,13 +92,12 @@ class Turn:
             logger.exception("a turn failed", extra={"call_id": self._line.call.call_id})
             self._fail("error")
         finally:
-            for timer in (self._look, self._flush):
-                if timer is not None:
-                    timer.cancel()
+            if self._look is not None:
+                self._look.cancel()
 
     async def _answer(self, question: Question) -> None:
         ended = False
-        async with aclosing(self._model.stream(build(self._agent, question))) as deltas:
+        async with aclosing(self._model.stream(build(self._agent, question), self._rest)) as deltas:
             async for delta in deltas:
                 match delta:
                     case Text(text=text):
@@ -124,6 +121,7 @@ class Turn:
         else:
             async for piece in words:
                 await self._take(piece)
+                self._rest()
         self._end(self._pieces.take())
 
     # ------------------------------------------------------------------------ words
@@ -133,16 +131,18 @@ class Turn:
         if not text:
             return
         self._spoke = True
-        now = self._loop.time()
-        self._patience.progressed(now)
-        self._say(self._pieces.feed(text, now))
-        await self._line.room()
-        if self._pieces.due is not None and self._flush is None:
-            self._flush = self._loop.call_at(self._pieces.due, self._flush_held)
+        self._patience.progressed(self._loop.time())
+        if piece := self._pieces.feed(text):
+            self._say(piece)
+            if self._line.is_full:
+                await self._line.room()
 
-    def _flush_held(self) -> None:
-        self._flush = None
+    def _rest(self) -> float:
+        """Say what was gathered, as the model has no more at the moment; and tell it how long it may gather."""
+        if not self._pieces.is_spoken:
+            return 0.0
         self._say(self._pieces.take())
+        return GATHER_S
 
     def _say(self, text: str) -> None:
         for piece in split(text):

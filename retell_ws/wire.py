@@ -235,9 +235,12 @@ def decode(data: bytes) -> Inbound | UnknownKind:
             raise WireError("not a message: no JSON object with an interaction_type") from None
         if kind not in _KINDS:
             return UnknownKind()
-        # Only the path is told: msgspec's sentence may quote the value, and the value may be speech.
-        where = str(exc).rpartition(" - at ")[2] if " - at " in str(exc) else "its JSON"
-        raise WireError(f"{kind}: wrong type or missing field at {where}") from None
+        raise WireError(f"{kind}: wrong type or missing field at {_where(exc)}") from None
+
+
+def _where(exc: Exception) -> str:
+    # Only the path is told: msgspec's sentence may quote the value, and the value may be speech.
+    return str(exc).rpartition(" - at ")[2] if " - at " in str(exc) else "its JSON"
 
 
 def decode_transcript(raw: Raw) -> tuple[tuple[Utterance, ...], bool]:
@@ -446,4 +449,4 @@ def decode_outbound(data: bytes) -> Outbound:
     try:
         return _outbound.decode(data)
     except _UNREADABLE as exc:
-        raise WireError(f"not a message of a server: {exc}") from None
+        raise WireError(f"not a message of a server: wrong type or missing field at {_where(exc)}") from None

@@ -12,7 +12,7 @@ from typing import Any
 from retell_ws.agent import Agent
 from retell_ws.blueprints import running
 from retell_ws.errors import ModelError
-from retell_ws.ports import Delta, End, Text
+from retell_ws.ports import Delta, End, Rest, Text, no_rest
 from retell_ws.prompt import ModelRequest
 from retell_ws.server import Server
 from retell_ws.settings import Settings
@@ -51,9 +51,13 @@ class Stream:
         """Let the stream raise."""
         self._deltas.put_nowait(error)
 
-    async def deltas(self) -> AsyncGenerator[Delta, None]:
+    async def deltas(self, rest: Rest) -> AsyncGenerator[Delta, None]:
         try:
-            while (delta := await self._deltas.get()) is not None:
+            while True:
+                if self._deltas.empty():
+                    rest()
+                if (delta := await self._deltas.get()) is None:
+                    break
                 if isinstance(delta, Exception):
                     raise delta
                 yield delta
@@ -98,15 +102,12 @@ class Puppet:
         self.facts = Facts()
         self._asked = asyncio.Condition()
 
-    def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
-        return self._stream(request)
-
-    async def _stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+    async def stream(self, request: ModelRequest, rest: Rest = no_rest) -> AsyncGenerator[Delta, None]:
         stream = Stream(request)
         async with self._asked:
             self.streams.append(stream)
             self._asked.notify_all()
-        async for delta in stream.deltas():
+        async for delta in stream.deltas(rest):
             yield delta
 
     async def asked(self, number: int) -> Stream:

@@ -93,11 +93,11 @@ async def test_words_leave_as_they_come_until_the_first_sentence_and_gathered_af
         stream.say("Good ", "morning. ", "How ", "can ", "I ", "help?")
         stream.end()
         await task
-        assert [frame.content for frame in tape.of(1)] == ["Good ", "morning. ", "How can I help?", ""]
+        assert [frame.content for frame in tape.of(1)] == ["Good ", "morning. ", "How can I help?"]
         assert tape.completions() == 1
 
 
-async def test_gathered_words_leave_in_time_even_when_the_model_pauses() -> None:
+async def test_gathered_words_leave_when_the_model_pauses() -> None:
     async with asked() as (tape, stream, task):
         stream.say("Good morning. ", "How ", "can ")
         await tape.until("Good morning. How can ")

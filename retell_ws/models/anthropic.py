@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from ..errors import ModelBroken, ModelError, ModelUnavailable
-from ..ports import Delta
+from ..ports import Delta, Rest, no_rest
 from ..prompt import ModelRequest
 from .http1 import Response
 from .messages_api import API_VERSION, DEFAULT_BASE_URL, DEFAULT_MODEL, body_of, error_kind, refusal
@@ -73,14 +73,14 @@ class AnthropicModel:
             read_timeout_s=read_timeout_s,
         )
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+    async def stream(self, request: ModelRequest, rest: Rest = no_rest) -> AsyncGenerator[Delta, None]:
         """Answer `request`; see `ports.Model.stream`."""
         response = await self._pool.post(msgspec.json.encode(body_of(request, self._model)))
         answer = MessageStream(request_id=response.headers.get("request-id", ""))
         try:
             if response.status != 200:
                 raise await _refusal(response)
-            while not answer.done and (data := await response.read()):
+            while not answer.done and (data := await response.read(rest())):
                 for delta in answer.feed(data):
                     yield delta
             answer.close()

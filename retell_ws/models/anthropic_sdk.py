@@ -20,7 +20,7 @@ import msgspec
 from anthropic.types import MessageParam
 
 from ..errors import ModelBroken, ModelError, ModelUnavailable
-from ..ports import Delta, End
+from ..ports import Delta, End, Rest, no_rest
 from ..prompt import Message, ModelRequest
 from .messages_api import DEFAULT_BASE_URL, DEFAULT_MODEL, body_of, refusal
 from .pool import KEEPALIVE_S
@@ -83,7 +83,7 @@ class AnthropicSdkModel:
             http_client=self._http,
         )
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+    async def stream(self, request: ModelRequest, rest: Rest = no_rest) -> AsyncGenerator[Delta, None]:
         """Answer `request`; see `ports.Model.stream`."""
         if self._closed:
             raise ModelUnavailable("the model's client is closed")
@@ -109,6 +109,8 @@ class AnthropicSdkModel:
                         yield delta
                     if answer.done:
                         break
+                    if rest_s := rest():
+                        await asyncio.sleep(rest_s)  # its transport does not read while nobody waits
                 answer.close()
         except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError) as exc:
             raise _classified(exc, answer) from exc

@@ -77,8 +77,13 @@ class Response:
             self.close()
             raise
 
-    async def read(self) -> bytes:
+    async def read(self, rest_s: float = 0.0) -> bytes:
         """Wait for more of the body. Cancelling leaves the response as it was.
+
+        Args:
+            rest_s: Seconds for which the socket need not be read when nothing has come yet: what comes meanwhile
+                gathers in the kernel and wakes nobody. An end or a loss of the connection is then seen so much
+                later.
 
         Returns:
             All that has come since the last call; empty when the body is complete.
@@ -86,6 +91,8 @@ class Response:
         Raises:
             ModelBroken: The connection ended or fell silent before that.
         """
+        if rest_s and not self._chunks and self._connection is not None:
+            await self._connection.rest(rest_s)
         while not self._chunks:
             if self._failure is not None:
                 raise self._failure
@@ -207,6 +214,17 @@ class Connection(asyncio.Protocol):
             self._paused = False
             self._heard = self._loop.time()
             self._transport.resume_reading()
+
+    async def rest(self, seconds: float) -> None:
+        """Do not read for a while. Cancelling reads on at once."""
+        if self._paused or self._transport.is_closing():
+            return
+        self._transport.pause_reading()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
 
     def finish(self) -> None:
         """Throw away the rest of the answer; when it does not end within `FINISH_S`, the connection goes too."""

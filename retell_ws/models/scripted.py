@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from ..errors import ModelBroken, ModelUnavailable
-from ..ports import Delta, End, Text, Usage
+from ..ports import Delta, End, Rest, Text, Usage, no_rest
 from ..prompt import CALL_BEGINS, GO_ON, REMINDER, Message, ModelRequest
 
 __all__ = ["ScriptedModel", "pieces", "reply"]
@@ -107,7 +107,7 @@ class ScriptedModel:
         self._spacing_s = spacing_ms / 1000
         self._closed = False
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta, None]:
+    async def stream(self, request: ModelRequest, rest: Rest = no_rest) -> AsyncGenerator[Delta, None]:
         """Answer `request`; see `ports.Model.stream`."""
         if self._closed:
             raise ModelUnavailable("the model is closed")
@@ -116,7 +116,8 @@ class ScriptedModel:
         due = loop.time() + self._ttft_s
         for word in words:
             # By the clock, so that lateness does not add up; and never without giving way, as no network would.
-            await asyncio.sleep(max(0.0, due - loop.time()))
+            early = due - loop.time()
+            await asyncio.sleep(max(early, rest()) if early > 0 else 0)
             if self._closed:
                 raise ModelBroken("the model was closed")
             yield Text(word)

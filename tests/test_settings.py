@@ -1,0 +1,256 @@
+"""Where settings come from, which one wins, and the one line each mistake gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+import pytest
+
+from retell_ws.errors import SettingsError
+from retell_ws.settings import Settings, load
+
+SECRET = "abcdefgh-IJKLMNOP_0123"
+OTHER = "zyxwvuts-9876543210"
+
+
+def loaded(
+    flags: dict[str, Any] | None = None, environment: dict[str, str] | None = None, config: Path | None = None
+) -> Settings:
+    return load(flags, environment=environment or {}, config=config)
+
+
+def refused(
+    flags: dict[str, Any] | None = None, environment: dict[str, str] | None = None, config: Path | None = None
+) -> str:
+    with pytest.raises(SettingsError) as caught:
+        loaded(flags, environment, config)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    return tmp_path / "server.toml"
+
+
+# ---------------------------------------------------------------------------- sources
+
+
+def test_without_any_source_the_defaults_hold() -> None:
+    assert loaded() == Settings()
+
+
+def test_a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default(toml: Path) -> None:
+    toml.write_text("port = 1\nmax_calls = 1\ngrace_s = 1\n")
+    environment = {"RETELL_WS_PORT": "2", "RETELL_WS_MAX_CALLS": "2"}
+    settings = loaded({"port": 3}, environment, toml)
+    assert (settings.port, settings.max_calls, settings.grace_s, settings.drain_s) == (3, 2, 1.0, Settings().drain_s)
+
+
+def test_a_flag_that_was_not_given_beats_nothing() -> None:
+    assert loaded({"port": None}, {"RETELL_WS_PORT": "2"}).port == 2
+
+
+def test_the_environment_may_name_the_file_and_the_flag_another(toml: Path, tmp_path: Path) -> None:
+    toml.write_text("port = 1")
+    other = tmp_path / "other.toml"
+    other.write_text("port = 2")
+    environment = {"RETELL_WS_CONFIG": str(toml)}
+    assert loaded(environment=environment).port == 1
+    assert loaded(environment=environment, config=other).port == 2
+
+
+def test_the_process_environment_is_read_unless_another_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETELL_WS_MAX_CALLS", "7")
+    assert load().max_calls == 7
+
+
+def sample(name: str) -> Any:
+    """A value of the setting's type that is not its default."""
+    if name == "path_secret":
+        return SECRET
+    choices = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"][name].get("enum")
+    if choices:
+        return choices[-1]
+    default = getattr(Settings(), name)
+    return f"{default}x" if isinstance(default, str) else default + 1 if name != "details_wait_ms" else 7
+
+
+@pytest.mark.parametrize("name", Settings.__struct_fields__)
+def test_every_setting_can_come_from_every_source(name: str, toml: Path) -> None:
+    value = sample(name)
+    toml.write_bytes(f"{name} = ".encode() + msgspec.json.encode(value))
+    for settings in (
+        loaded({name: value}),
+        loaded(environment={f"RETELL_WS_{name.upper()}": str(value)}),
+        loaded(config=toml),
+    ):
+        assert getattr(settings, name) == value
+        assert type(getattr(settings, name)) is type(getattr(Settings(), name))
+
+
+def test_kubernetes_service_variables_are_no_settings() -> None:
+    # What a pod finds in its environment when a service of the cluster is called "retell-ws".
+    environment = {
+        "RETELL_WS_SERVICE_HOST": "10.0.0.11",
+        "RETELL_WS_SERVICE_PORT": "8080",
+        "RETELL_WS_SERVICE_PORT_HTTP": "8080",
+        "RETELL_WS_PORT": "tcp://10.0.0.11:8080",
+        "RETELL_WS_PORT_8080_TCP": "tcp://10.0.0.11:8080",
+        "RETELL_WS_PORT_8080_TCP_PROTO": "tcp",
+        "RETELL_WS_PORT_8080_TCP_PORT": "8080",
+        "RETELL_WS_PORT_8080_TCP_ADDR": "10.0.0.11",
+    }
+    assert loaded(environment=environment) == Settings()
+
+
+def test_variables_of_other_programs_are_left_alone() -> None:
+    assert loaded(environment={"PORT": "1", "XRETELL_WS_PORT": "1", "retell_ws_port": "1"}) == Settings()
+
+
+# ---------------------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        ({"port": "x"}, "--port: expected `int`, got `str`"),
+        ({"port": True}, "--port: expected `int`, got `bool`"),
+        ({"port": 1.5}, "--port: expected `int`, got `float`"),
+        ({"port": -1}, "--port: expected `int` >= 0"),
+        ({"port": 65536}, "--port: expected `int` <= 65535"),
+        ({"max_calls": 0}, "--max-calls: expected `int` >= 1"),
+        ({"details_wait_ms": 1001}, "--details-wait-ms: expected `int` <= 1000"),
+        ({"turn_s": 0}, "--turn-s: expected `float` > 0.0"),
+        ({"turn_s": float("nan")}, "--turn-s: expected `float` > 0.0"),
+        ({"drain_s": -1.0}, "--drain-s: expected `float` >= 0.0"),
+        ({"host": 5}, "--host: expected `str`, got `int`"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_flag(flags: dict[str, Any], line: str) -> None:
+    assert refused(flags) == line
+
+
+@pytest.mark.parametrize("name", ["blueprint", "model", "log_level"])
+def test_a_word_that_is_no_choice_is_named_with_its_setting(name: str) -> None:
+    assert refused({name: "loud"}).startswith(f"--{name.replace('_', '-')}: ")
+    assert "'loud'" in refused(environment={f"RETELL_WS_{name.upper()}": "loud"})
+
+
+def test_a_wrong_value_is_named_with_its_variable() -> None:
+    assert refused(environment={"RETELL_WS_MAX_CALLS": "many"}) == "RETELL_WS_MAX_CALLS: expected `int`, got `str`"
+
+
+def test_a_wrong_value_is_named_with_its_file(toml: Path) -> None:
+    toml.write_text("max_calls = 'many'")
+    line = refused(config=toml)
+    assert "max_calls: expected `int`, got `str`" in line
+    assert str(toml) in line
+
+
+def test_the_source_that_won_is_the_one_named(toml: Path) -> None:
+    toml.write_text("port = 'x'")
+    assert refused(environment={"RETELL_WS_PORT": "y"}, config=toml).startswith("RETELL_WS_PORT: ")
+    assert refused({"port": "z"}, {"RETELL_WS_PORT": "y"}, toml).startswith("--port: ")
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_known_one(toml: Path) -> None:
+    assert refused({"max_cals": 1}) == "--max-cals is no setting; did you mean max_calls?"
+    assert refused({"zebra": 1}) == "--zebra is no setting"
+    toml.write_text("max-calls = 1")
+    line = refused(config=toml)
+    assert line.endswith("max-calls is no setting; did you mean max_calls?")
+    assert str(toml) in line
+
+
+def test_a_misspelt_variable_is_refused_with_the_right_one() -> None:
+    assert refused(environment={"RETELL_WS_LOGLEVEL": "debug"}) == (
+        "RETELL_WS_LOGLEVEL is no setting; did you mean RETELL_WS_LOG_LEVEL?"
+    )
+
+
+def test_a_table_in_the_file_is_no_setting(toml: Path) -> None:
+    toml.write_text("[server]\nport = 1")
+    assert "server is no setting" in refused(config=toml)
+
+
+@pytest.mark.parametrize("data", [b"port = ", b"port", b"\xff = 1", b"a = 1\na = 2"])
+def test_a_file_that_is_no_toml_is_named(data: bytes, toml: Path) -> None:
+    toml.write_bytes(data)
+    assert refused(config=toml).startswith(f"{toml} is no TOML: ")
+    assert refused(environment={"RETELL_WS_CONFIG": str(toml)}).startswith(f"{toml} is no TOML: ")
+
+
+def test_a_file_that_cannot_be_read_is_named(toml: Path, tmp_path: Path) -> None:
+    assert refused(config=toml) == f"cannot read {toml}: No such file or directory"
+    assert refused(config=tmp_path) == f"cannot read {tmp_path}: Is a directory"
+
+
+# ---------------------------------------------------------------------------- secrets
+
+
+@pytest.mark.parametrize(
+    ("given", "secrets"),
+    [
+        ("", ()),
+        (SECRET, (SECRET,)),
+        (f"{SECRET},{OTHER}", (SECRET, OTHER)),
+        (f"{SECRET},", (SECRET,)),
+        ("x" * 128, ("x" * 128,)),
+    ],
+)
+def test_one_secret_or_two_may_be_valid(given: str, secrets: tuple[str, ...]) -> None:
+    assert loaded({"path_secret": given}).path_secrets() == tuple(secret.encode() for secret in secrets)
+
+
+BAD_SECRETS = [
+    "short-secret-15",
+    "x" * 129,
+    "secret/with-a-slash",
+    "secret with spaces in it",
+    "sécret-with-an-accent",
+    "secret%2Fpercent-encoded",
+    f"{SECRET}, {OTHER}",
+    f"{SECRET},short",
+    f"{SECRET}\n",
+    SECRET.encode(),
+    [SECRET],
+    5,
+]
+
+
+@pytest.mark.parametrize("given", BAD_SECRETS, ids=range(len(BAD_SECRETS)))
+def test_a_bad_secret_is_refused_and_not_quoted(given: Any) -> None:
+    line = refused({"path_secret": given})
+    assert line.startswith("--path-secret: ")
+    assert str(given) not in line and SECRET not in line
+    if isinstance(given, str):
+        assert refused(environment={"RETELL_WS_PATH_SECRET": given}).startswith("RETELL_WS_PATH_SECRET: ")
+
+
+def test_secrets_are_not_in_the_repr() -> None:
+    settings = loaded({"path_secret": f"{SECRET},{OTHER}", "port": 9})
+    for shown in (repr(settings), str(settings), f"{settings}"):
+        assert SECRET not in shown and OTHER not in shown
+        assert "path_secret='***'" in shown
+        assert "port=9" in shown
+    assert "path_secret=''" in repr(Settings())
+
+
+# ---------------------------------------------------------------------------- the struct itself
+
+
+def test_settings_cannot_change_while_a_server_runs() -> None:
+    with pytest.raises(AttributeError):
+        setattr(Settings(), "port", 1)  # noqa: B010  # spelled so that mypy lets the attempt through
+
+
+def test_every_setting_tells_what_it_is_and_times_carry_their_unit() -> None:
+    properties = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"]
+    kinds = get_type_hints(Settings)
+    for name in Settings.__struct_fields__:
+        assert properties[name]["description"], name
+        if kinds[name] is float:
+            assert name.endswith("_s"), name
