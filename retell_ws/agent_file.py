@@ -71,33 +71,39 @@ def _execute(place: str) -> ModuleType:
     if not place.endswith(".py"):
         if Path(place).is_file() or (Path(place).is_dir() and not place.isidentifier()):
             raise AgentError(f"{place} is no Python file")
-        sys.path.insert(0, str(Path.cwd()))
         try:
-            return importlib.import_module(place)
+            with _on_path(Path.cwd()):
+                return importlib.import_module(place)
         except ModuleNotFoundError as exc:
             if exc.name and (place == exc.name or place.startswith(f"{exc.name}.")):
                 raise AgentError(f"there is no file or module {place!r}") from None
             raise AgentError(_told(exc, place)) from exc
         except (Exception, SystemExit) as exc:
             raise AgentError(_told(exc, place)) from exc
-        finally:
-            sys.path.pop(0)
     path = Path(place)
     if not path.is_file():
         raise AgentError(f"there is no file {place}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # A name no library has: the file may be called like one of the standard library's.
+    spec = importlib.util.spec_from_file_location(f"retell_ws_agent_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise AgentError(f"{place} cannot be loaded")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    sys.path.insert(0, str(path.resolve().parent))
+        raise AssertionError("a file that ends in .py has a loader")
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        with _on_path(path.resolve().parent):
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as exc:
         raise AgentError(_told(exc, place)) from exc
-    finally:
-        sys.path.pop(0)
     return module
+
+
+@contextmanager
+def _on_path(directory: Path) -> Iterator[None]:
+    sys.path.insert(0, str(directory))
+    try:
+        yield
+    finally:
+        if str(directory) in sys.path:  # the file may have changed the path itself
+            sys.path.remove(str(directory))
 
 
 def _told(exc: BaseException, place: str) -> str:

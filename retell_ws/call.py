@@ -417,7 +417,7 @@ class CallMachine:
             The frame to write now; None when the text is held for the next socket, or is nobody's any more.
         """
         turn = self._turn
-        if not self._is_live(generation):
+        if turn.generation != generation or turn.done or not turn.started:
             return None
         turn.text += text[: MAX_TEXT - len(turn.text)]
         if self.state is State.AWAY:

@@ -43,12 +43,15 @@ class Line:
         self._perform = perform
         self._lost = lost
 
-    def say(self, generation: int, text: str) -> None:
-        """Say a piece of a generation's text, of at most `speech.MAX_PIECE` characters, if it is still wanted."""
+    def say(self, generation: int, text: str) -> bool:
+        """Say a piece of a generation's text, of at most `speech.MAX_PIECE` characters, if it is still wanted.
+
+        Returns:
+            Whether the peer is slow to read, so that `room` should be waited for.
+        """
         self._look()
-        frame = self.call.say(generation, text)
-        if frame is not None:
-            self.write(frame)
+        frame, peer = self.call.say(generation, text), self.peer
+        return frame is not None and peer is not None and peer.write(frame)
 
     def finish(self, generation: int, now: float, text: str) -> None:
         """Say the last piece of a generation and complete its id."""
@@ -64,11 +67,6 @@ class Line:
         """Write a frame of the machine's now."""
         if self.peer is not None:
             self.peer.write(frame)
-
-    @property
-    def is_full(self) -> bool:
-        """The peer is slow to read."""
-        return self.peer is not None and self.peer.is_full
 
     async def room(self) -> None:
         """Wait until the peer has read on or is gone, so that the model is slowed down with it."""

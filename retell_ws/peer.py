@@ -34,10 +34,11 @@ class Peer:
         send_s: Seconds a peer may leave `PENDING` bytes unread before it is dropped.
     """
 
-    __slots__ = ("_connection", "_loop", "_send_s", "_transport", "_unread")
+    __slots__ = ("_connection", "_loop", "_receivers", "_send_s", "_transport", "_unread")
 
     def __init__(self, connection: ServerConnection, send_s: float) -> None:
         self._connection = connection
+        self._receivers = (connection,)
         self._transport = connection.transport
         self._loop = asyncio.get_running_loop()
         self._send_s = send_s
@@ -61,18 +62,17 @@ class Peer:
         """
         return await self._connection.recv(decode=False)
 
-    def write(self, frame: bytes) -> None:
+    def write(self, frame: bytes) -> bool:
         """Write a frame now, without waiting. It goes nowhere when the socket has ended.
+
+        Returns:
+            Whether more is waiting to be written than a peer that reads would leave.
 
         `broadcast` is the library's one way to write that is a plain function; here it has one receiver.
         """
-        broadcast((self._connection,), frame, text=True)
+        broadcast(self._receivers, frame, text=True)
         if self._transport.get_write_buffer_size() > PENDING and self._unread is None:
             self._unread = self._loop.call_later(self._send_s, self._still_unread)
-
-    @property
-    def is_full(self) -> bool:
-        """More is waiting to be written than a peer that reads would leave."""
         return self._unread is not None
 
     async def room(self) -> None:

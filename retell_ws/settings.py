@@ -23,6 +23,8 @@ __all__ = ["Settings", "load"]
 
 PREFIX = "RETELL_WS_"
 
+DAY_S = 86_400.0
+
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
 
 
@@ -61,12 +63,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     holding_ms: Annotated[int, _about("silence after which the holding phrase is said", ge=100)] = 2500
     first_text_ms: Annotated[int, _about("silence after which a turn fails with an apology", ge=100)] = 8000
     stall_ms: Annotated[int, _about("longest gap inside an answer before it is closed with a phrase", ge=100)] = 4000
-    turn_s: Annotated[float, _about("longest turn", gt=0)] = 60.0
+    turn_s: Annotated[float, _about("longest turn", gt=0, le=DAY_S)] = 60.0
 
     send_ms: Annotated[int, _about("longest time a peer may not read before it is dropped", ge=100)] = 2000
-    silence_s: Annotated[float, _about("longest silence of a socket whose keepalive runs", gt=0)] = 10.0
-    grace_s: Annotated[float, _about("how long a call is kept for Retell's redial", gt=0)] = 30.0
-    drain_s: Annotated[float, _about("how long live calls may go on after SIGTERM", ge=0)] = 60.0
+    silence_s: Annotated[float, _about("longest silence of a socket whose keepalive runs", gt=0, le=DAY_S)] = 10.0
+    grace_s: Annotated[float, _about("how long a call is kept for Retell's redial", gt=0, le=DAY_S)] = 30.0
+    drain_s: Annotated[float, _about("how long live calls may go on after SIGTERM", ge=0, le=DAY_S)] = 60.0
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _about("what goes to stderr")] = "info"
 
@@ -94,7 +96,8 @@ def load(
         config: A TOML file with the names as keys. Without it `RETELL_WS_CONFIG` may name one.
 
     Raises:
-        SettingsError: A name is unknown, a value is of the wrong type or out of range, the file cannot be read.
+        SettingsError: A name is unknown (in the environment: nearly that of a setting, since others may use the
+            prefix), a value is of the wrong type or out of range, the file cannot be read.
             The text names the setting and where it came from, and quotes no secret.
     """
     given: dict[str, Any] = {}
@@ -117,8 +120,9 @@ def load(
             reason = str(exc).partition(" - at ")[0]
             raise SettingsError(f"{origin[name]}: {reason[0].lower()}{reason[1:]}") from None
     settings = msgspec.convert(given, Settings, strict=False)
-    for secret in settings.path_secret.split(","):
-        if secret and not re.fullmatch(r"[A-Za-z0-9_-]{16,128}", secret):
+    if settings.path_secret:
+        secrets = [secret for secret in settings.path_secret.split(",") if secret]
+        if not secrets or not all(re.fullmatch(r"[A-Za-z0-9_-]{16,128}", secret) for secret in secrets):
             raise SettingsError(f"{origin['path_secret']}: a secret needs 16 to 128 characters of A-Za-z0-9_-")
     return settings
 
@@ -128,8 +132,9 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for variable, value in environment.items():
         if variable in known:
-            # Kubernetes sets `<SERVICE>_PORT=tcp://…` in every pod, and the service may be called retell-ws.
-            if not value.startswith("tcp://"):
+            # An empty variable is how Compose files leave one out. Kubernetes sets `<SERVICE>_PORT=tcp://…` in every
+            # pod, and the service may be called retell-ws.
+            if value and not value.startswith("tcp://"):
                 found[known[variable]] = value
         elif variable.startswith(PREFIX) and (hint := _nearest(variable, known, cutoff=0.9)):
             raise SettingsError(f"{variable} is no setting{hint}")

@@ -15,8 +15,8 @@ __all__ = ["GATHER_S", "MAX_PIECE", "Pieces", "first_sentence_end", "split"]
 GATHER_S = 0.08
 """Seconds for which pieces are gathered after the first sentence; a fifth of what one spoken word takes."""
 
-MAX_PIECE = 2000
-"""Longest piece in characters: at most four bytes each, it keeps a frame within 8 KB (protocol §9.9)."""
+MAX_PIECE = 1300
+"""Longest piece in characters: at most six bytes each in JSON, it keeps a frame within 8 KB (protocol §9.9)."""
 
 # An end mark, perhaps a closing quote, then space. The marks of scripts without spaces end a sentence alone.
 _END = re.compile(r"""[.!?…]+["'”’)\]]*\s|[。！？]["'”’）」]*""")

@@ -20,12 +20,15 @@ from .patience import Patience
 from .ports import End, Model, Text
 from .prompt import build
 from .settings import Settings
-from .speech import GATHER_S, Pieces, split
+from .speech import GATHER_S, MAX_PIECE, Pieces, split
 from .transcript import Question
 
 __all__ = ["Turn"]
 
 logger = logging.getLogger(__name__)
+
+BEAT_S: Final = 0.02
+"""The beat on which rests end, in seconds: a rest lasts between `GATHER_S - BEAT_S` and `GATHER_S`."""
 
 ENDED_WELL: Final = frozenset({"end_turn", "stop_sequence", "max_tokens"})
 """Stop reasons after which what was said is an answer. Any other one gets an apology (reliability: refusals)."""
@@ -132,21 +135,21 @@ class Turn:
             return
         self._spoke = True
         self._patience.progressed(self._loop.time())
-        if piece := self._pieces.feed(text):
-            self._say(piece)
-            if self._line.is_full:
-                await self._line.room()
+        if (piece := self._pieces.feed(text)) and self._say(piece):
+            await self._line.room()
 
     def _rest(self) -> float:
         """Say what was gathered, as the model has no more at the moment; and tell it how long it may gather."""
         if not self._pieces.is_spoken:
             return 0.0
         self._say(self._pieces.take())
-        return GATHER_S
+        # Rests end on a common beat, so that one wake-up serves many calls: it costs more than the reading itself.
+        return GATHER_S - self._loop.time() % BEAT_S
 
-    def _say(self, text: str) -> None:
-        for piece in split(text):
-            self._line.say(self._generation, piece)
+    def _say(self, text: str) -> bool:
+        if len(text) <= MAX_PIECE:
+            return bool(text) and self._line.say(self._generation, text)
+        return any([self._line.say(self._generation, piece) for piece in split(text)])
 
     # ------------------------------------------------------------------------ ends
 

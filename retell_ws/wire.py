@@ -12,6 +12,7 @@ message, several times a second, and most of those messages need only their kind
 from __future__ import annotations
 
 import re
+from math import isnan
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
@@ -418,7 +419,7 @@ def encode(message: Outbound) -> bytes:
 
 def _clamped(config: AgentConfig) -> AgentConfig:
     def within(value: float | None, low: float, high: float) -> float | None:
-        return None if value is None else min(max(value, low), high)
+        return None if value is None or isnan(value) else min(max(value, low), high)
 
     trigger, count = config.reminder_trigger_ms, config.reminder_max_count
     return AgentConfig(
@@ -429,10 +430,13 @@ def _clamped(config: AgentConfig) -> AgentConfig:
     )
 
 
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
 def _mended(value: Any) -> Any:
     match value:
         case str():
-            return value.encode("utf-8", "replace").decode()
+            return _HALVES.sub("\ufffd", value)
         case dict():
             return {_mended(key): _mended(item) for key, item in value.items()}
         case list() | tuple():

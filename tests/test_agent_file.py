@@ -149,7 +149,7 @@ def test_serve_in_a_loaded_file_starts_nothing_and_returns(write: Write, started
     write("file.py", f"{ONE}serve(ana)\nREACHED = True\n")
     load("file.py")
     assert started == []
-    assert sys.modules["file"].__dict__["REACHED"] is True
+    assert sys.modules["retell_ws_agent_file"].__dict__["REACHED"] is True
 
 
 def test_serve_serves_once_loading_is_over(write: Write, started: list[Agent]) -> None:

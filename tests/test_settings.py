@@ -254,3 +254,17 @@ def test_every_setting_tells_what_it_is_and_times_carry_their_unit() -> None:
         assert properties[name]["description"], name
         if kinds[name] is float:
             assert name.endswith("_s"), name
+
+
+def test_a_secret_of_commas_alone_does_not_leave_the_door_open() -> None:
+    with pytest.raises(SettingsError, match="--path-secret"):
+        load({"path_secret": ","}, environment={})
+
+
+def test_an_empty_variable_is_not_given() -> None:
+    assert load(environment={"RETELL_WS_PORT": ""}).port == Settings().port
+
+
+def test_no_time_is_endless() -> None:
+    with pytest.raises(SettingsError, match="RETELL_WS_TURN_S"):
+        load(environment={"RETELL_WS_TURN_S": "inf"})

@@ -32,7 +32,6 @@ class Tape:
     """What went out, in order. Stands where the session is, and where its socket is."""
 
     is_open = True
-    is_full = False
 
     def __init__(self, agent: Agent) -> None:
         self.call = CallMachine("call_1", agent)
@@ -42,11 +41,12 @@ class Tape:
         self.line.peer = cast(Peer, self)
         self._news = asyncio.Event()
 
-    def write(self, frame: bytes) -> None:
+    def write(self, frame: bytes) -> bool:
         message = decode_outbound(frame)
         if isinstance(message, Response):
             self.frames.append(message)
             self._news.set()
+        return False
 
     async def until(self, text: str, response_id: int = 1) -> None:
         """Wait until exactly this text has gone out."""

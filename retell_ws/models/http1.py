@@ -92,7 +92,7 @@ class Response:
             ModelBroken: The connection ended or fell silent before that.
         """
         if rest_s and not self._chunks and self._connection is not None:
-            await self._connection.rest(rest_s)
+            self._connection.rest(rest_s)
         while not self._chunks:
             if self._failure is not None:
                 raise self._failure
@@ -166,7 +166,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = ("_complete", "_discard", "_framed", "_head_bytes", "_heard", "_keep", "_loop", "_lost", "_made",
-                 "_parser", "_paused", "_read_timeout_s", "_released", "_response", "_timer", "_transport")  # fmt: skip
+                 "_parser", "_paused", "_read_timeout_s", "_released", "_response", "_timer", "_transport",
+                 "_wake_up")  # fmt: skip
 
     def __init__(
         self,
@@ -184,6 +185,8 @@ class Connection(asyncio.Protocol):
         self._response: Response | None = None
         self._parser: HttpResponseParser | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._wake_up: asyncio.TimerHandle | None = None
+        self._paused = False
 
     @property
     def usable(self) -> bool:
@@ -209,22 +212,21 @@ class Connection(asyncio.Protocol):
         return response
 
     def resume(self) -> None:
-        """Read on after the reader has caught up."""
-        if self._paused:
+        """Read on: the reader has caught up, or the rest is over."""
+        if self._wake_up is not None:
+            self._wake_up.cancel()
+            self._wake_up = None
+        if self._paused and not self._transport.is_closing():
             self._paused = False
             self._heard = self._loop.time()
             self._transport.resume_reading()
 
-    async def rest(self, seconds: float) -> None:
-        """Do not read for a while. Cancelling reads on at once."""
-        if self._paused or self._transport.is_closing():
-            return
-        self._transport.pause_reading()
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
+    def rest(self, seconds: float) -> None:
+        """Do not read for so long."""
+        if not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+            self._wake_up = self._loop.call_later(seconds, self.resume)
 
     def finish(self) -> None:
         """Throw away the rest of the answer; when it does not end within `FINISH_S`, the connection goes too."""
@@ -346,9 +348,7 @@ class Connection(asyncio.Protocol):
             self._timer = None
         if self._response is not None:
             response, self._response = self._response, None
-            if self._paused and not self._transport.is_closing():
-                self._paused = False
-                self._transport.resume_reading()
+            self.resume()
             response.end(failure)
 
     def _failure(self, why: str) -> ModelError:
