@@ -72,8 +72,8 @@ def _execute(place: str) -> ModuleType:
         if Path(place).is_file() or (Path(place).is_dir() and not place.isidentifier()):
             raise AgentError(f"{place} is no Python file")
         try:
-            with _on_path(Path.cwd()):
-                return importlib.import_module(place)
+            _search(Path.cwd())
+            return importlib.import_module(place)
         except ModuleNotFoundError as exc:
             if exc.name and (place == exc.name or place.startswith(f"{exc.name}.")):
                 raise AgentError(f"there is no file or module {place!r}") from None
@@ -89,21 +89,17 @@ def _execute(place: str) -> ModuleType:
         raise AssertionError("a file that ends in .py has a loader")
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     try:
-        with _on_path(path.resolve().parent):
-            spec.loader.exec_module(module)
+        _search(path.resolve().parent)
+        spec.loader.exec_module(module)
     except (Exception, SystemExit) as exc:
         raise AgentError(_told(exc, place)) from exc
     return module
 
 
-@contextmanager
-def _on_path(directory: Path) -> Iterator[None]:
-    sys.path.insert(0, str(directory))
-    try:
-        yield
-    finally:
-        if str(directory) in sys.path:  # the file may have changed the path itself
-            sys.path.remove(str(directory))
+def _search(directory: Path) -> None:
+    """Find the modules beside the agent's, now and when its functions import some, as `python FILE.py` does."""
+    if str(directory) not in sys.path:
+        sys.path.insert(0, str(directory))
 
 
 def _told(exc: BaseException, place: str) -> str:

@@ -17,15 +17,20 @@ is the check "is this still the newest request?" true of the moment the bytes le
 How much of a generation's text was written under its id is a number (`sent`), so everything that continues an
 answer (the next piece, a redial, a re-ask) is one operation: send the text beyond that number.
 
+What was written to a socket that then died may have arrived or not, and nobody can know. So after a redial words are
+not repeated, but the completion is, which costs nothing when Retell has it (§1.7.4). Two things prove that words did
+not arrive: the socket never brought a message, though `config` asks for some at once; and Retell asking the same id
+again, for which it has cleared what it had (§4.1). Then they are said anew: silence is the worse error.
+
 | state       | input                      | → state | actions                                                       |
 |-------------|----------------------------|---------|---------------------------------------------------------------|
 | AWAY, new   | `attached`                 | OPEN    | config; greeting as id 0, or `AwaitDetails`                   |
-| AWAY        | `attached`                 | OPEN*   | `StopGrace`, config, empty id 0, the text held while away     |
+| AWAY        | `attached`                 | OPEN*   | `StopGrace`, config, empty id 0, then where the answer stands |
 | OPEN/ENDING | `attached`                 | same    | `DropSocket`, then as above: the newer socket wins            |
 | OPEN        | request, newer, same words | same    | `TurnReasked`, the text so far under the new id               |
 | OPEN        | request, newer             | same    | `CancelTurn` of the old one if it runs, `StartTurn`           |
 | ENDING      | request, newer             | OPEN    | as in OPEN: a barge-in took the hang-up back (§3.3)           |
-| OPEN        | request, the latest id     | same    | `DuplicateRequest`; completed again if an older socket got it |
+| OPEN        | request, the latest id     | same    | `DuplicateRequest`; after a redial, the answer from its start |
 | OPEN        | request, an older id       | same    | `DuplicateRequest`, unless it is the first after a redial     |
 | OPEN        | `say`, bound generation    | same    | the frame                                                     |
 | AWAY        | `say`, bound generation    | same    | None: the text is held                                        |
@@ -42,11 +47,12 @@ answer (the next piece, a redial, a re-ask) is one operation: send the text beyo
 
 **Invariants**, held by the property tests:
 I1 no piece of an id below the latest leaves (the empty, complete id 0 after a redial apart);
-I2 on each socket at most one completion an id, and exactly one over all for an id that was not superseded;
+I2 each request is completed once on a socket, and at least once over all unless it was superseded;
 I3 after `end_call` only pongs leave, until Retell asks again or redials;
 I4 every ping is answered, in any state of the turn;
 I5 every `StartTurn` ends in exactly one of finished, failed, superseded;
-I6 the greeting leaves once, and no piece of an id's text leaves twice, over any number of sockets.
+I6 no piece of the answer to one request leaves twice, over any number of sockets; the greeting leaves once, unless
+   the socket it was written to never gave a sign of life.
 """
 
 from __future__ import annotations
@@ -239,6 +245,8 @@ class CallMachine:
             )
         )
         self._sockets = 0
+        self._heard_on = 0  # the number of the newest socket that brought a message
+        self._before_socket = (0, 0)  # where the turn stood when the newest socket came
         self._asked_on_socket = False
         self._awaiting_details = False
         self._started_at = 0.0
@@ -250,6 +258,9 @@ class CallMachine:
     def attached(self, now: float) -> tuple[Action, ...]:
         """A socket was accepted for this call. Perform the actions on it before reading from it."""
         first, replaced = self._sockets == 0, self.state in (State.OPEN, State.ENDING)
+        if self._heard_on < self._sockets:
+            self._turn.sent, self._turn.completed_on = self._before_socket  # what it was told was told to nobody
+        self._before_socket = (self._turn.sent, self._turn.completed_on)
         self._sockets += 1
         self._asked_on_socket = False
         self.has_pinged = False
@@ -271,9 +282,17 @@ class CallMachine:
 
     def _continue(self) -> tuple[Action, ...]:
         turn = self._turn
-        # §1.7.3: an id 0 is sent again, but without words: Retell drops it or is satisfied.
-        satisfied = () if turn.response_id == BEGIN and not turn.completed_on else (Send(_complete(BEGIN)),)
-        return satisfied if turn.completed_on else (*satisfied, *self._catch_up())
+        if turn.response_id == BEGIN:
+            # §1.7.3: a greeting that was heard is completed again, but without words.
+            return (self._complete_again(),) if turn.completed_on else self._catch_up()
+        begun = Send(encode(Response(response_id=BEGIN, content="", content_complete=True)))
+        return (begun, self._complete_again()) if turn.completed_on else (begun, *self._catch_up())
+
+    def _complete_again(self) -> Send:
+        turn = self._turn
+        turn.completed_on = self._sockets
+        again = Response(response_id=turn.response_id, content="", content_complete=True, end_call=turn.end_call)
+        return Send(encode(again))
 
     def detached(self, now: float) -> tuple[Action, ...]:
         """The call's socket is gone. Any turn goes on, its text is held."""
@@ -307,6 +326,7 @@ class CallMachine:
             What to do now. Never raises: bytes that are no message are a fact, because closing the socket for
             them would end the call (§1.6).
         """
+        self._heard_on = self._sockets
         try:
             message = decode(data)
         except WireError as exc:
@@ -348,30 +368,21 @@ class CallMachine:
     def _asked(self, message: ResponseRequired | ReminderRequired, now: float) -> tuple[Action, ...]:
         turn, response_id = self._turn, message.response_id
         first_on_socket, self._asked_on_socket = not self._asked_on_socket, True
+        redialled = first_on_socket and self._sockets > 1 and response_id > BEGIN
+        duplicate = response_id <= turn.response_id
+        if duplicate and not redialled:
+            return (Record(DuplicateRequest(response_id)),)
+
+        # §9.4: nobody knows whether ids continue over a redial, so there an older one may start them anew.
         transcript, whole = decode_transcript(message.transcript)
         question = Question("response" if isinstance(message, ResponseRequired) else "reminder", transcript)
-        # §9.4: nobody knows whether ids continue over a redial, so there they may start anew.
-        restarted = (
-            first_on_socket
-            and self._sockets > 1
-            and response_id > BEGIN
-            and (response_id != turn.response_id or not self._answers(question))
-        )
-        if response_id <= turn.response_id and not restarted:
-            duplicate = Record(DuplicateRequest(response_id))
-            if response_id == turn.response_id and 0 < turn.completed_on < self._sockets:
-                # §1.7.4: its text may have arrived, so only the completion is said again.
-                turn.completed_on = self._sockets
-                return (duplicate, Send(_complete(response_id, end_call=turn.end_call)))
-            return (duplicate,)
-
-        actions: list[Action] = []
+        actions: list[Action] = [Record(DuplicateRequest(response_id))] if duplicate else []
         if not whole:
             actions.append(Record(BadMessage(f"{question.kind}_required: part of the transcript is unreadable")))
         self._turns += 1
         self._awaiting_details = False
         self.state = State.OPEN
-        if self._answers(question):
+        if whole and self._answers(question):
             actions.append(Record(TurnReasked(response_id, turn.response_id)))
             turn.response_id, turn.asked_at = response_id, now
             turn.sent = turn.completed_on = 0
@@ -423,6 +434,8 @@ class CallMachine:
         if self.state is State.AWAY:
             return None
         content, turn.sent = turn.text[turn.sent :], len(turn.text)
+        if not content:  # past MAX_TEXT
+            return None
         return encode(Response(response_id=turn.response_id, content=content, content_complete=False))
 
     def finish(self, generation: int, now: float, text: str = "", *, end_call: bool = False) -> tuple[Action, ...]:
@@ -494,7 +507,3 @@ class CallMachine:
             if turn.end_call:
                 self.state = State.ENDING
         return tuple(frames)
-
-
-def _complete(response_id: int, *, end_call: bool = False) -> bytes:
-    return encode(Response(response_id=response_id, content="", content_complete=True, end_call=end_call))

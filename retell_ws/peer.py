@@ -22,6 +22,13 @@ __all__ = ["Peer"]
 PENDING: Final = 32 * 1024
 """Bytes that may wait to be written before a peer counts as not reading: minutes of speech."""
 
+KEEPALIVE: Final = tuple(
+    (socket.IPPROTO_TCP, getattr(socket, name), value)
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+)
+"""TCP's own keepalive, in seconds and tries, where the platform lets us set it: a dead line is gone in a minute."""
+
 KERNEL_BUFFER: Final = 128 * 1024
 """Bytes the kernel may hold for a peer; its default grows to megabytes, which only hides that nobody reads."""
 
@@ -46,6 +53,10 @@ class Peer:
         raw = self._transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
+            # A line that died before its first ping is noticed by nobody else.
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for level, option, value in KEEPALIVE:
+                raw.setsockopt(level, option, value)
 
     @property
     def is_open(self) -> bool:
@@ -87,9 +98,10 @@ class Peer:
         self._transport.abort()
 
     def release(self) -> None:
-        """End the connection without a close frame, after everything written has left."""
-        self._forget()
+        """End the connection without a close frame, after everything written has left; wait `send_s` for that."""
         self._transport.close()
+        if self._unread is None:
+            self._unread = self._loop.call_later(self._send_s, self.drop)
 
     async def hang_up(self) -> None:
         """Leave the call: close with 1000."""
@@ -98,8 +110,8 @@ class Peer:
 
     async def ended(self) -> None:
         """Wait until the connection is gone, so that the library finds nothing left to close."""
-        self._forget()
         await self._connection.wait_closed()
+        self._forget()
 
     def _still_unread(self) -> None:
         self._unread = None

@@ -7,7 +7,8 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,8 @@ async def _serve(agent: Agent, settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped)
-    model = build_model(settings)
-    await _check(model, agent, settings)
     try:
-        async with running(agent, settings, model=model) as server:
+        async with _model(agent, settings) as model, running(agent, settings, model=model) as server:
             _spare_the_collector()
             if not settings.model and model.name == "scripted":
                 logger.warning("no %s: the scripted model answers; it knows a few phrases and costs nothing", KEY)
@@ -86,6 +85,16 @@ async def _serve(agent: Agent, settings: Settings) -> None:
         if not stop.is_set():
             raise
         logger.warning("stopped at once")
+
+
+@asynccontextmanager
+async def _model(agent: Agent, settings: Settings) -> AsyncIterator[Model]:
+    model = build_model(settings)
+    try:
+        await _check(model, agent, settings)
+        yield model
+    finally:
+        await model.aclose()
 
 
 async def _check(model: Model, agent: Agent, settings: Settings) -> None:

@@ -50,6 +50,9 @@ HANDSHAKE_S: Final = 5.0
 LAST_TURN_S: Final = 10.0
 """Seconds a running turn may still take when the time to drain is over."""
 
+CLOSE_S: Final = 5.0
+"""Seconds that cancelled turns may take to end; an agent's function that swallows its cancel must not hold the exit."""
+
 RETRY_AFTER_S: Final = 2
 """Seconds told with a 503; Retell itself pauses 3 (protocol §1.4)."""
 
@@ -108,7 +111,9 @@ class Server:
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            _, stuck = await asyncio.wait(self._tasks, timeout=CLOSE_S)
+            if stuck:
+                logger.error("%d tasks of the agent's functions do not end: left behind", len(stuck))
         if self._listener is not None:
             self._listener.close(close_connections=False)
             await self._listener.wait_closed()
@@ -138,11 +143,11 @@ class Server:
         self._draining = True
         try:
             async with asyncio.timeout(self._settings.drain_s):
-                while self._attached():
+                while live := sum(session.is_live for session in self._sessions.values()):
                     self._freed.clear()
                     await self._freed.wait()
         except TimeoutError:
-            logger.warning("%d calls are dropped for Retell to redial", self._attached())
+            logger.warning("%d calls are dropped for Retell to redial", live)
             async with asyncio.TaskGroup() as leaving:
                 for session in list(self._sessions.values()):
                     leaving.create_task(session.leave(LAST_TURN_S))

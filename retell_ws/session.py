@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from websockets.exceptions import ConnectionClosed
@@ -77,12 +78,18 @@ class Session:
         self._details: asyncio.TimerHandle | None = None
         self._silence: asyncio.TimerHandle | None = None
         self._heard_at = 0.0
+        self._was_dropped = False
         self._line = Line(call=self._call, view=Call(call_id), perform=self._perform, lost=self._lost)
 
     @property
     def is_attached(self) -> bool:
         """A socket is there."""
         return self._line.peer is not None
+
+    @property
+    def is_live(self) -> bool:
+        """Somebody is on the line, or will be: a socket is there, or it broke and Retell is about to redial."""
+        return self.is_attached or self._was_dropped
 
     # ------------------------------------------------------------------------ sockets
 
@@ -105,8 +112,8 @@ class Session:
                 self._perform(self._call.receive(data, now))
                 if self._silence is None and self._call.has_pinged:
                     self._silence = self._loop.call_at(now + self._settings.silence_s, self._still_silent)
-        except ConnectionClosed:
-            pass
+        except ConnectionClosed as exc:
+            self._was_dropped = exc.rcvd is None
         finally:
             if self._line.peer is peer:
                 self._lost()
@@ -135,8 +142,10 @@ class Session:
         Args:
             turn_s: Longest wait for the running turn, in seconds.
         """
-        if self._turn is not None and not self._turn.done():
-            await asyncio.wait((self._turn,), timeout=turn_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(turn_s):
+                while self._turn is not None and not self._turn.done():  # a barge-in may have started another
+                    await asyncio.wait((self._turn,))
         self.close()
 
     def close(self) -> None:
@@ -150,6 +159,8 @@ class Session:
         if peer is not None:
             peer.release()
         self._perform(self._call.closed(self._loop.time()))
+        self._line.close()
+        self._turn = None
         self._ended(self)
 
     # ------------------------------------------------------------------------ what the machine says

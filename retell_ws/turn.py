@@ -50,6 +50,7 @@ class Turn:
         "_deadline",
         "_gave_up",
         "_generation",
+        "_is_full",
         "_line",
         "_loop",
         "_look",
@@ -72,6 +73,7 @@ class Turn:
         self._patience = Patience(settings, self._loop.time())
         self._pieces = Pieces()
         self._spoke = False  # the model's or the greeting's own words, not one of our lines
+        self._is_full = False  # the peer is slow to read
         self._gave_up = ""
         self._deadline = asyncio.timeout(None)
         self._look: asyncio.TimerHandle | None = None
@@ -135,7 +137,10 @@ class Turn:
             return
         self._spoke = True
         self._patience.progressed(self._loop.time())
-        if (piece := self._pieces.feed(text)) and self._say(piece):
+        if piece := self._pieces.feed(text):
+            self._say(piece)
+        if self._is_full:
+            self._is_full = False
             await self._line.room()
 
     def _rest(self) -> float:
@@ -146,10 +151,10 @@ class Turn:
         # Rests end on a common beat, so that one wake-up serves many calls: it costs more than the reading itself.
         return GATHER_S - self._loop.time() % BEAT_S
 
-    def _say(self, text: str) -> bool:
-        if len(text) <= MAX_PIECE:
-            return bool(text) and self._line.say(self._generation, text)
-        return any([self._line.say(self._generation, piece) for piece in split(text)])
+    def _say(self, text: str) -> None:
+        for piece in (text,) if len(text) <= MAX_PIECE else split(text):
+            if piece and self._line.say(self._generation, piece):
+                self._is_full = True
 
     # ------------------------------------------------------------------------ ends
 
@@ -187,10 +192,9 @@ class Turn:
         match self._patience.verdict(self._loop.time()):
             case "wait":
                 self._watch()
-            case "hold":
-                if self._question is not None:
-                    self._say(f"{self._agent.lines.holding} ")
+            case "hold" if self._question is not None:
+                self._say(f"{self._agent.lines.holding} ")
                 self._watch()
-            case why:
+            case why:  # a greeting is not waited for so long: nobody has spoken yet (protocol §4.4)
                 self._gave_up = why
                 self._deadline.reschedule(self._loop.time())

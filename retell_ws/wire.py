@@ -12,8 +12,9 @@ message, several times a second, and most of those messages need only their kind
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from math import isnan
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import Meta, Raw
@@ -137,6 +138,20 @@ class UnknownKind(msgspec.Struct, frozen=True):
 Inbound: TypeAlias = PingPong | CallDetails | UpdateOnly | ResponseRequired | ReminderRequired
 
 
+class Utterance(msgspec.Struct, frozen=True, gc=False):
+    """What one party said in one go, as far as it was really heard (§2.6): as much as an answer needs.
+
+    A call keeps its last transcript, so nothing here may hold on to the message it came in; `TranscriptItem` has
+    all the fields.
+
+    Attributes:
+        role: `agent`, `user`, or another party; everything but `agent` counts as the caller's side.
+    """
+
+    role: str
+    content: str | None = ""
+
+
 class Word(msgspec.Struct, frozen=True, gc=False):
     """One spoken word with its audio times in seconds from the start of the call, approximate (§2.6)."""
 
@@ -145,27 +160,14 @@ class Word(msgspec.Struct, frozen=True, gc=False):
     end: float | None = None
 
 
-class Utterance(msgspec.Struct, frozen=True):
-    """What one party said in one go, as far as it was really heard (§2.6).
-
-    Attributes:
-        role: `agent`, `user`, or another party; everything but `agent` counts as the caller's side.
-        words: The `Word`s, still raw: nothing on the way to an answer reads them.
-        metadata: Undocumented on this socket; when present it may name the `response_id` spoken.
-    """
-
-    role: str
-    content: str | None = ""
-    words: Raw = NO_ITEMS
-    metadata: dict[str, Any] | None = None
-
-
 class TranscriptItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One item of `transcript_with_tool_calls`: an utterance or, by its `role`, something beside it (§2.7).
+    """One item of a transcript, whole: an utterance (§2.6) or, by its `role`, something beside it (§2.7).
 
-    The fields that are set depend on the role: `tool_call_invocation` (`tool_call_id`, `name`, `arguments`),
-    `tool_call_result` (`tool_call_id`, `content`, `successful`), `dtmf` (`digit`), `injected` and `sms`
-    (`content`, `time_sec`, and `multimedia` for the latter). Items of unknown roles are to be skipped.
+    An utterance has its `words` (a list of `Word`, still raw) and perhaps `metadata`, which is undocumented on this
+    socket and may name the `response_id` spoken. Of the others, the fields that are set depend on the role:
+    `tool_call_invocation` (`tool_call_id`, `name`, `arguments`), `tool_call_result` (`tool_call_id`, `content`,
+    `successful`), `dtmf` (`digit`), `injected` and `sms` (`content`, `time_sec`, and `multimedia` for the latter).
+    Items of unknown roles are to be skipped.
     """
 
     role: str
@@ -186,6 +188,12 @@ class _Head(msgspec.Struct):
     interaction_type: str
 
 
+class _RawDetails(msgspec.Struct):
+    call: dict[str, Raw]
+
+
+_raw_details = msgspec.json.Decoder(_RawDetails)
+_detail_types = get_type_hints(CallInfo)
 _inbound: msgspec.json.Decoder[Inbound] = msgspec.json.Decoder(Inbound)
 _head = msgspec.json.Decoder(_Head)
 _utterances = msgspec.json.Decoder(list[Utterance])
@@ -236,7 +244,22 @@ def decode(data: bytes) -> Inbound | UnknownKind:
             raise WireError("not a message: no JSON object with an interaction_type") from None
         if kind not in _KINDS:
             return UnknownKind()
+        if kind == CallDetails.__struct_config__.tag and (details := _sparse_details(data)):
+            return details
         raise WireError(f"{kind}: wrong type or missing field at {_where(exc)}") from None
+
+
+def _sparse_details(data: bytes) -> CallDetails | None:
+    """Read what can be read of `call_details`: one odd field must not cost the agent the caller's name (§2.2)."""
+    try:
+        given = _raw_details.decode(data).call
+    except _UNREADABLE:
+        return None
+    read = {}
+    for name, hint in _detail_types.items():
+        with suppress(*_UNREADABLE):
+            read[name] = msgspec.json.decode(given.get(name, b"null"), type=hint)
+    return CallDetails(call=CallInfo(**read)) if isinstance(read.get("call_id"), str) else None
 
 
 def _where(exc: Exception) -> str:
@@ -256,7 +279,7 @@ def decode_transcript(raw: Raw) -> tuple[tuple[Utterance, ...], bool]:
 
 
 def decode_transcript_items(raw: Raw) -> tuple[tuple[TranscriptItem, ...], bool]:
-    """Read a raw `transcript_with_tool_calls`, with the tolerance of `decode_transcript` (§2.7)."""
+    """Read a raw transcript of either kind with all its fields, with the tolerance of `decode_transcript` (§2.7)."""
     return _decode_each(raw, _items, _item)
 
 

@@ -38,7 +38,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
         return name
 
     yield writing
-    assert sys.path == path, "loading leaves the import path as it was"
+    sys.path[:] = path
     for name in [name for name in sys.modules if name not in modules]:
         del sys.modules[name]
     sys.modules.update(modules)
@@ -270,3 +270,14 @@ def test_an_interrupt_while_loading_is_not_swallowed(write: Write) -> None:
     write("file.py", "raise KeyboardInterrupt\n")
     with pytest.raises(KeyboardInterrupt):
         load("file.py")
+
+
+async def test_a_function_may_import_its_neighbours_when_it_is_called(write: Write) -> None:
+    write("neighbour_of_lazy.py", "NAME = 'Dana'\n")
+    write(
+        "lazy.py",
+        f"{IMPORTS}def greet(call):\n    from neighbour_of_lazy import NAME\n    return NAME\n"
+        "agent = Agent('You are Ana.', greeting=greet)\n",
+    )
+    greeting: Any = load("lazy.py").greeting
+    assert greeting(None) == "Dana"

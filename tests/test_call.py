@@ -52,9 +52,14 @@ def machine(greeting: Any = HELLO, **options: Any) -> CallMachine:
     return CallMachine("call_1", Agent("You are Ana.", greeting=greeting, **options))
 
 
+LIFE = b'{"interaction_type":"update_only","transcript":[]}'
+
+
 def opened(greeting: Any = HELLO) -> CallMachine:
+    """A call on a socket that Retell has shown to be alive."""
     call = machine(greeting)
     call.attached(0.0)
+    call.receive(LIFE, 0.0)
     return call
 
 
@@ -134,6 +139,13 @@ def test_a_redial_is_configured_again_and_not_greeted_again() -> None:
     assert sent(actions)[1:] == [answer(0, "", True)]
     assert facts(actions) == [Reattached(replaced=False)]
     assert stands(call) is State.OPEN
+
+
+def test_a_greeting_on_a_socket_that_never_lived_is_said_again() -> None:
+    call = machine()
+    call.attached(0.0)
+    call.detached(7.0)
+    assert sent(call.attached(10.0))[1:] == [answer(0, HELLO, True)]
 
 
 def test_the_newer_of_two_sockets_wins() -> None:
@@ -382,23 +394,34 @@ def test_an_older_id_is_ignored() -> None:
     assert call.receive(required(0, "hello"), 1.1) == (Record(DuplicateRequest(0)),)
 
 
-def test_an_answer_completed_on_a_lost_socket_is_completed_again_without_words() -> None:
+def test_a_request_repeated_on_a_new_socket_is_answered_from_its_start() -> None:
     call = opened()
     call.receive(required(1, "hi"), 1.0)
     call.finish(2, 1.1, "Hello.")
     call.detached(1.2)
     call.attached(1.3)
-    assert sent(call.receive(required(1, "hi"), 1.4)) == [answer(1, "", True)]
+    actions = call.receive(required(1, "hi"), 1.4)
+    assert sent(actions) == [answer(1, "Hello.", True)]
+    assert facts(actions) == [DuplicateRequest(1), TurnReasked(1, replaces=1)]
     assert sent(call.receive(required(1, "hi"), 1.5)) == []
 
 
-def test_a_request_repeated_on_a_new_socket_goes_on_with_its_turn() -> None:
+def test_a_request_repeated_on_a_new_socket_goes_on_with_its_generation() -> None:
     call = opened()
     call.receive(required(1, "hi"), 1.0)
+    call.say(2, "Hel")
     call.detached(1.2)
     call.attached(1.3)
-    assert call.receive(required(1, "hi"), 1.4) == (Record(DuplicateRequest(1)),)
-    assert piece(call.say(2, "Hello")) == answer(1, "Hello")
+    assert sent(call.receive(required(1, "hi"), 1.4)) == [answer(1, "Hel")]
+    assert piece(call.say(2, "lo")) == answer(1, "lo")
+
+
+def test_an_answer_to_an_unreadable_question_is_not_adopted() -> None:
+    call = opened()
+    call.receive(required(1, "hi"), 1.0)
+    call.finish(2, 1.1, "Hello.")
+    odd = b'{"interaction_type":"response_required","response_id":2,"transcript":[{"role":"user","content":"hi"},{}]}'
+    assert [type(action) for action in others(call.receive(odd, 1.4))] == [StartTurn]
 
 
 def test_ids_may_start_anew_with_a_new_socket() -> None:
@@ -426,11 +449,7 @@ def test_id_0_is_never_a_request() -> None:
     call = opened()
     call.detached(0.5)
     call.attached(0.6)
-    assert call.receive(required(0, "hi"), 1.0) == (Record(DuplicateRequest(0)), Send(_empty(0)))
-
-
-def _empty(response_id: int) -> bytes:
-    return msgspec.json.encode(answer(response_id, "", True))
+    assert call.receive(required(0, "hi"), 1.0) == (Record(DuplicateRequest(0)),)
 
 
 # ---------------------------------------------------------------------------- answers
@@ -486,12 +505,12 @@ def test_an_answer_that_ends_while_away_is_completed_on_the_next_socket() -> Non
     assert sent(call.attached(1.3))[1:] == [answer(0, "", True), answer(1, "two.", True)]
 
 
-def test_a_completed_answer_is_not_repeated_on_the_next_socket() -> None:
+def test_a_completed_answer_is_completed_again_on_the_next_socket_without_words() -> None:
     call = opened()
     call.receive(required(1, "hi"), 1.0)
     call.finish(2, 1.1, "Hello.")
     call.detached(1.2)
-    assert sent(call.attached(1.3))[1:] == [answer(0, "", True)]
+    assert sent(call.attached(1.3))[1:] == [answer(0, "", True), answer(1, "", True)]
 
 
 def test_an_endless_answer_is_bounded() -> None:
@@ -499,6 +518,7 @@ def test_an_endless_answer_is_bounded() -> None:
     call.receive(required(1, "hi"), 1.0)
     for _ in range(2 * MAX_TEXT // 1000):
         call.say(2, "x" * 1000)
+    assert call.say(2, "more") is None
     assert sent(call.receive(required(2, "hi"), 2.0))
     assert facts(call.finish(2, 3.0, "more")) == [TurnFinished(2, MAX_TEXT, 1.0)]
 
@@ -540,7 +560,7 @@ def test_a_goodbye_asked_again_still_hangs_up() -> None:
 def test_a_call_that_was_ending_is_ending_again_after_a_redial() -> None:
     call = hung_up()
     call.detached(2.0)
-    assert sent(call.attached(2.1))[1:] == [answer(0, "", True)]
+    assert sent(call.attached(2.1))[1:] == [answer(0, "", True), answer(1, "", True, end_call=True)]
     assert stands(call) is State.ENDING
 
 

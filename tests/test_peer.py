@@ -103,3 +103,27 @@ async def test_a_peer_that_reads_again_in_time_is_kept() -> None:
         assert code == 1000
         assert len(received) > 1
     assert full == [False]
+
+
+async def test_releasing_a_peer_that_does_not_read_does_not_wait_for_it() -> None:
+    async def flood(peer: Peer) -> None:
+        while not peer.write(b"x" * 60_000):
+            pass
+        peer.release()
+
+    ended = asyncio.Event()
+
+    async def work(peer: Peer) -> None:
+        await flood(peer)
+        await peer.ended()
+        ended.set()
+
+    async with peers(work) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.wait_for(ended.wait(), 5)
+        writer.close()

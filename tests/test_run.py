@@ -115,6 +115,19 @@ async def test_a_key_alone_picks_the_direct_client() -> None:
         assert ready["model"] == "anthropic"
 
 
+async def test_a_signal_during_the_check_of_the_key_stops_the_start_quietly() -> None:
+    async with FakeAnthropicProcess(fault="hang") as fake:
+        process = await start("serve", "--port", "0", "--model-url", fake.url, ANTHROPIC_API_KEY=KEY)
+        async with asyncio.timeout(10):
+            while not await fake.log():  # each look is a request of its own, so this gives way
+                pass
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)
+            _, err = await process.communicate()
+        assert process.returncode == 0
+        assert b"Traceback" not in err
+
+
 # ---------------------------------------------------------------------------- one clear line, and exit 2
 
 

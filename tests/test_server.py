@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
-from retell_ws.agent import Agent
+from retell_ws.agent import Agent, Call
 from retell_ws.blueprints import running
 from retell_ws.errors import UsageError
 from retell_ws.settings import Settings
@@ -164,6 +165,59 @@ async def test_when_the_time_is_over_a_call_is_dropped_between_its_turns() -> No
             await asyncio.wait_for(draining, 5)
             await retell.ended()
             assert retell.close_code == 1006
+
+
+async def test_a_barge_in_while_leaving_is_answered_before_the_call_is_dropped() -> None:
+    async with serving(drain_s=0.05) as (server, puppet):
+        async with FakeRetell(server.url, redials=False) as retell:
+            await retell.greeting()
+            await retell.request("hello?")
+            await puppet.asked(1)
+            draining = asyncio.create_task(server.drain())
+            await retell.quiet(0.2)
+            asked = await retell.request("hello, anyone?", grow=True)
+            stream = await puppet.asked(2)
+            assert not draining.done()
+            stream.say("Yes.")
+            stream.end()
+            assert (await retell.answer(asked)).text == "Yes."
+            await asyncio.wait_for(draining, 5)
+
+
+async def test_a_draining_server_waits_for_the_redial_of_a_broken_line() -> None:
+    async with serving(drain_s=30) as (server, puppet):
+        async with FakeRetell(server.url, call_id="call_1") as retell:
+            await retell.greeting()
+            asked = await retell.request("hello?")
+            stream = await puppet.asked(1)
+            await retell.drop()
+            await puppet.facts.wait("detached")
+            draining = asyncio.create_task(server.drain())
+            await retell.redial()
+            stream.say("Hello.")
+            stream.end()
+            assert (await retell.answer(asked)).text == "Hello."
+            assert not draining.done()
+        await asyncio.wait_for(draining, 5)
+
+
+async def test_a_function_that_swallows_its_cancel_does_not_hold_the_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retell_ws.server.CLOSE_S", 0.1)
+    released = asyncio.Event()
+
+    async def greet(call: Call) -> str:
+        while not released.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await released.wait()
+        return "never"
+
+    async with serving(greeting=greet, details_wait_ms=0) as (server, puppet):
+        async with FakeRetell(server.url, redials=False):
+            await puppet.facts.wait("turn_started")
+            async with asyncio.timeout(2):
+                await server.__aexit__(None, None, None)
+    released.set()
+    await asyncio.sleep(0)
 
 
 async def test_leaving_without_draining_drops_the_calls_for_a_redial() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import weakref
 from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
 
 from retell_ws.agent import Call
+from retell_ws.session import Session
 from retell_ws.testing.retell import FakeRetell
 
 from .puppet import GREETING, serving
@@ -95,6 +98,50 @@ async def test_an_answer_that_ends_while_the_line_is_down_follows_on_the_next() 
         await puppet.facts.wait("turn_finished")
         await retell.redial()
         assert (await retell.answer(asked)).text == "Yes."
+
+
+async def test_a_request_repeated_after_a_redial_is_answered_from_its_start() -> None:
+    frames: list[str] = []
+    async with serving() as (server, puppet), FakeRetell(server.url, call_id=CALL, on_frame=frames.append) as retell:
+        await retell.greeting()
+        asked = await retell.request("Are you open?")
+        stream = await puppet.asked(1)
+        stream.say("Yes, until six.")
+        stream.end()
+        await retell.answer(asked)
+        await retell.drop()
+        await retell.redial()
+        again = {"interaction_type": "response_required", "response_id": asked}
+        transcript = [{"role": "agent", "content": GREETING}, {"role": "user", "content": "Are you open?"}]
+        frames.clear()
+        await retell.send_raw(msgspec.json.encode({**again, "transcript": transcript}).decode())
+        await puppet.facts.wait("turn_reasked")
+        await retell.ping()
+        assert sum("Yes, until six." in frame for frame in frames) == 1
+
+
+async def test_an_ended_call_is_freed_without_the_cycle_collector() -> None:
+    async with serving(grace_s=0.05) as (server, puppet):
+        async with FakeRetell(server.url, call_id=CALL) as retell:
+            await retell.greeting()
+            asked = await retell.request("Are you open?")
+            stream = await puppet.asked(1)
+            stream.say("Yes.")
+            stream.end()
+            await retell.answer(asked)
+            gc.collect()
+            gc.disable()
+            try:
+                (session,) = [o for o in gc.get_objects() if isinstance(o, Session) and o.call_id == CALL]
+                freed = weakref.ref(session)
+                del session
+                await retell.hang_up()
+                await puppet.facts.wait("call_ended")
+                await retell.quiet(0.05)
+                await asyncio.sleep(0)
+                assert freed() is None
+            finally:
+                gc.enable()
 
 
 async def test_the_newer_socket_of_a_call_wins() -> None:

@@ -108,17 +108,27 @@ def test_a_request_carries_its_id_and_both_transcripts_raw(
     assert bare(message.transcript_with_tool_calls) == bare(example(name))["transcript_with_tool_calls"]
 
 
-def test_a_transcript_becomes_utterances_with_raw_words() -> None:
+@pytest.mark.parametrize(
+    "odd",
+    [b'"agent_version":"3"', b'"metadata":[]', b'"metadata":{"a":"\xff"}', b'"metadata":{"a":' + b"9" * 5000 + b"}"],
+)
+def test_an_odd_detail_of_the_call_costs_only_itself(odd: bytes) -> None:
+    message = decode(b'{"interaction_type":"call_details","call":{"call_id":"a","from_number":"+1415",' + odd + b"}}")
+    assert message == CallDetails(call=CallInfo(call_id="a", from_number="+1415"))
+
+
+def test_a_transcript_becomes_utterances_and_whole_items() -> None:
     message = decode(example("in_update_only"))
     assert isinstance(message, UpdateOnly)
-    (agent, user), complete = decode_transcript(message.transcript)
+    utterances, complete = decode_transcript(message.transcript)
     assert complete
-    assert (agent.role, agent.content, agent.metadata) == (
-        "agent",
-        "Lakeside Inn, good evening. ",
-        {"response_id": 0},
+    assert utterances == (
+        Utterance("agent", "Lakeside Inn, good evening. "),
+        Utterance("user", "Hello, do you"),
     )
-    assert (user.role, user.content, user.metadata) == ("user", "Hello, do you", None)
+    (agent, user), complete = decode_transcript_items(message.transcript)
+    assert complete
+    assert (agent.metadata, user.metadata) == ({"response_id": 0}, None)
     assert msgspec.json.decode(agent.words, type=list[Word]) == [
         Word(word="Lakeside ", start=0.3, end=0.74),
         Word(word="Inn, ", start=0.74, end=1.02),
@@ -180,7 +190,6 @@ def test_null_and_absent_transcripts_are_empty_transcripts() -> None:
         b'{"interaction_type":"call_details","call":null}',
         b'{"interaction_type":"call_details","call":{}}',
         b'{"interaction_type":"call_details","call":{"call_id":7}}',
-        b'{"interaction_type":"call_details","call":{"call_id":"a","metadata":"b"}}',
         b'{"interaction_type":"update_only","turntaking":["user_turn"]}',
         b"\xff\xfe\x00",
         b'\xef\xbb\xbf{"interaction_type":"ping_pong","timestamp":1}',
@@ -215,8 +224,8 @@ def test_deep_json_is_a_wire_error_wherever_it_sits(data: bytes) -> None:
 
 
 def test_a_wire_error_names_the_kind_and_the_place() -> None:
-    with pytest.raises(WireError, match=r"^call_details: .*`\$\.call\.agent_version`$"):
-        decode(b'{"interaction_type":"call_details","call":{"call_id":"a","agent_version":"x"}}')
+    with pytest.raises(WireError, match=r"^call_details: .*`\$\.call\.call_id`$"):
+        decode(b'{"interaction_type":"call_details","call":{"call_id":7}}')
     with pytest.raises(WireError, match=r"^update_only: "):
         decode(b'{"interaction_type":"update_only","transcript":[],"turntaking":"\xff"}')
 
@@ -233,9 +242,7 @@ def test_a_wire_error_names_the_kind_and_the_place() -> None:
         b'{"interaction_type":"ping_pong","timestamp":canary}',
         b'{"interaction_type":"hum","interaction_type":"ping_pong","timestamp":1,"canary":"canary"}',
         b'{"interaction_type":"canary","interaction_type":"ping_pong","timestamp":1}',
-        b'{"interaction_type":"call_details","call":{"call_id":"a","metadata":"canary"}}',
-        b'{"interaction_type":"call_details","call":{"call_id":"a","metadata":{"canary":"canary\xff"}}}',
-        b'{"interaction_type":"call_details","call":{"call_id":"a","metadata":{"canary":' + b"9" * 5000 + b"}}}",
+        b'{"interaction_type":"call_details","call":{"call_id":["canary"]}}',
         b'{"interaction_type":"response_required","response_id":1,"transcript":[{"content":"canary"',
         b'{"interaction_type":"response_required","response_id":"canary","transcript":[{"content":"canary"}]}',
         b'{"interaction_type":"update_only","turntaking":{"canary":"canary"}}',

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import socket
 import ssl
 from collections.abc import Mapping
 from typing import Final
@@ -26,6 +27,8 @@ KEEPALIVE_S: Final = 300.0
 
 MAX_CONNECTIONS: Final = 2000
 """More than one process can serve calls; a bound against a leak, not a limit to run into."""
+
+REQUEST_TIMEOUT: Final = 408
 
 CLOSE_S: Final = 1.0
 """How long `aclose` waits for aborted connections to report that they are gone, which takes one turn of the loop."""
@@ -121,14 +124,16 @@ class ConnectionPool:
                 if not response.stale or self._closed is not None:
                     raise
             else:
-                return response
+                if response.status != REQUEST_TIMEOUT:
+                    return response
+                response.close()  # a proxy's farewell to an idle connection crossed our request (RFC 9110 §15.5.9)
             self._retried += 1
         response = (await self._connect()).send(request)
         await response.head()
         return response
 
     async def warm(self, count: int = 1) -> None:
-        """Open connections until `count` of them are idle.
+        """Open connections until `count` of them are idle; of callers at the same time each opens its own.
 
         Raises:
             ModelUnavailable: One cannot be opened.
@@ -168,14 +173,7 @@ class ConnectionPool:
         self._opening += 1
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                _, connection = await asyncio.get_running_loop().create_connection(
-                    self._connection,
-                    self._target.host,
-                    self._target.port,
-                    ssl=self._ssl,
-                    server_hostname=self._target.host if self._ssl is not None else None,
-                    ssl_handshake_timeout=self._connect_timeout_s if self._ssl is not None else None,
-                )
+                connection = await self._connect_to_one_of(await self._addresses())
         except TimeoutError:
             raise ModelUnavailable(
                 f"no connection to {self._target.authority} within {self._connect_timeout_s:g} s"
@@ -189,6 +187,36 @@ class ConnectionPool:
             connection.break_off("the model's client was closed")
             raise ModelUnavailable("the model's client is closed")
         return connection
+
+    async def _addresses(self) -> list[str]:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(self._target.host, self._target.port, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+    async def _connect_to_one_of(self, addresses: list[str]) -> Connection:
+        """Try one address after the other, each for its share of the time: the first may be a black hole.
+
+        That is IPv6 on many hosts, and uvloop has no happy eyeballs (RFC 8305).
+        """
+        loop = asyncio.get_running_loop()
+        last = addresses[-1]
+        for address in addresses:
+            share_s = self._connect_timeout_s / len(addresses)
+            try:
+                async with asyncio.timeout(None if address == last else share_s):
+                    _, connection = await loop.create_connection(
+                        self._connection,
+                        address,
+                        self._target.port,
+                        ssl=self._ssl,
+                        server_hostname=self._target.host if self._ssl is not None else None,
+                        ssl_handshake_timeout=self._connect_timeout_s if self._ssl is not None else None,
+                    )
+                return connection
+            except (OSError, TimeoutError):
+                if address == last:
+                    raise
+        raise AssertionError("a name without an address is an OSError of getaddrinfo")
 
     def _connection(self) -> Connection:
         return Connection(

@@ -106,6 +106,33 @@ async def test_an_idle_connection_that_turns_out_dead_costs_one_retry() -> None:
         assert (pool.statistics().opened, pool.statistics().retried) == (2, 1)
 
 
+async def test_a_farewell_to_an_idle_connection_is_not_taken_for_the_answer() -> None:
+    async def times_out_at_the_second_request(peer: Peer) -> None:
+        assert await peer.request()
+        peer.answer(b"%d" % peer.number)
+        if peer.number == 1:
+            assert await peer.request()
+            peer.write(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+
+    async with host(times_out_at_the_second_request) as url, pool_to(url) as pool:
+        assert await body_of(pool) == b"1"
+        assert await body_of(pool) == b"2"
+        assert pool.statistics().retried == 1
+
+
+async def test_when_one_address_of_the_host_fails_the_next_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answers(peer: Peer) -> None:
+        assert await peer.request()
+        peer.answer(b"here")
+
+    async def addresses() -> list[str]:
+        return ["127.0.0.2", "127.0.0.1"]  # nobody listens at the first
+
+    async with host(answers) as url, pool_to(url) as pool:
+        monkeypatch.setattr(pool, "_addresses", addresses)
+        assert await body_of(pool) == b"here"
+
+
 async def test_a_new_connection_that_dies_is_not_retried() -> None:
     async def dies(peer: Peer) -> None:
         await peer.request()
