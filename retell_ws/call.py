@@ -80,7 +80,7 @@ from .facts import (
     UnknownMessage,
 )
 from .speech import split
-from .transcript import Question, agent_has_spoken, same_question
+from .transcript import Question, agent_has_spoken, decode_transcript, same_question
 from .wire import (
     CallDetails,
     CallInfo,
@@ -93,7 +93,6 @@ from .wire import (
     ResponseRequired,
     UpdateOnly,
     decode,
-    decode_transcript,
     encode,
 )
 

@@ -1,8 +1,9 @@
 """Text for the ear: where a sentence ends, and which pieces of text leave together. Pure.
 
 Retell starts to speak at the first complete sentence (protocol §7), so until then every delta leaves as it comes.
-After it the voice is busy for a second at least, and what comes within `GATHER_S` leaves as one piece: nobody can
-hear the difference, and an answer costs a third of the frames, reads and wake-ups.
+After it a model is some ten times faster than the voice, so the voice has ever more to say, and what comes within a
+short and growing time leaves as one piece: nobody can hear the difference, and an answer costs a third of the frames,
+reads and wake-ups.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from collections.abc import Iterator
 __all__ = ["GATHER_S", "MAX_PIECE", "Pieces", "first_sentence_end", "split"]
 
 GATHER_S = 0.08
-"""Seconds for which pieces are gathered after the first sentence; a fifth of what one spoken word takes."""
+"""Seconds for which pieces are gathered just after the first sentence; a fifth of what one spoken word takes."""
+
+LONGEST_GATHER_S = 0.32
+"""What that grows to, doubling each time: less than a word, when the voice is already several words behind."""
 
 MAX_PIECE = 1300
 """Longest piece in characters: at most six bytes each in JSON, it keeps a frame within 8 KB (protocol §9.9)."""
@@ -53,14 +57,16 @@ class Pieces:
 
     Attributes:
         is_spoken: The first sentence is complete: from here on pieces are gathered.
+        gather_s: Seconds for which what comes next may be gathered.
     """
 
-    __slots__ = ("_held", "_opening", "is_spoken")
+    __slots__ = ("_held", "_opening", "gather_s", "is_spoken")
 
     def __init__(self) -> None:
         self._opening = ""
         self._held: list[str] = []
         self.is_spoken = False
+        self.gather_s = 0.0
 
     def feed(self, text: str) -> str:
         """Take the next piece of the answer, as the model gave it.
@@ -72,11 +78,17 @@ class Pieces:
             self._held.append(text)
             return ""
         self._opening += text
-        self.is_spoken = first_sentence_end(self._opening) is not None
+        if first_sentence_end(self._opening) is not None:
+            self.is_spoken = True
+            self.gather_s = GATHER_S
         return text
 
     def take(self) -> str:
         """Give up everything gathered."""
+        if self.is_spoken:
+            # Only a model that is well ahead of the voice may be looked at less often.
+            is_ahead = len(self._held) > 1
+            self.gather_s = min(2 * self.gather_s, LONGEST_GATHER_S) if is_ahead else GATHER_S
         held = "".join(self._held)
         self._held.clear()
         return held

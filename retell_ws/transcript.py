@@ -1,21 +1,82 @@
-"""What a transcript says, for those who must compare two of them. Pure functions over `wire.Utterance`."""
+"""What was said in a call: reading a raw transcript, and telling whether two of them ask the same. No I/O.
+
+Section marks (§) are those of `wire.py`.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
+from msgspec import Raw
 
-from .wire import Utterance
+from .wire import NO_ITEMS, UNREADABLE
 
-__all__ = ["Question", "agent_has_spoken", "normalised", "same_question"]
+__all__ = [
+    "AGENT",
+    "Question",
+    "TranscriptItem",
+    "Utterance",
+    "Word",
+    "agent_has_spoken",
+    "decode_transcript",
+    "decode_transcript_items",
+    "normalised",
+    "same_question",
+]
 
 AGENT = "agent"
 
 # Marks an ASR adds or moves between two versions of one sentence. Marks inside a word or number stay ("1.5", ".5",
 # "don't"), and so do signs that carry meaning ("-5", "$50").
 _MARKS = re.compile(r"""(?<!\w)(?:(?!\.\d)[.,!?;:…"'“”‘’()¿¡])+|[.,!?;:…"'“”‘’()]+(?!\w)|[。，！？、]""")
+
+
+class Utterance(msgspec.Struct, frozen=True, gc=False):
+    """What one party said in one go, as far as it was really heard (§2.6): as much as an answer needs.
+
+    A call keeps its last transcript, so nothing here may hold on to the message it came in; `TranscriptItem` has
+    all the fields.
+
+    Attributes:
+        role: `agent`, `user`, or another party; everything but `agent` counts as the caller's side.
+    """
+
+    role: str
+    content: str | None = ""
+
+
+class Word(msgspec.Struct, frozen=True, gc=False):
+    """One spoken word with its audio times in seconds from the start of the call, approximate (§2.6)."""
+
+    word: str | None = None
+    start: float | None = None
+    end: float | None = None
+
+
+class TranscriptItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One item of a transcript, whole: an utterance (§2.6) or, by its `role`, something beside it (§2.7).
+
+    An utterance has its `words` (a list of `Word`, still raw) and perhaps `metadata`, which is undocumented on this
+    socket and may name the `response_id` spoken. Of the others, the fields that are set depend on the role:
+    `tool_call_invocation` (`tool_call_id`, `name`, `arguments`), `tool_call_result` (`tool_call_id`, `content`,
+    `successful`), `dtmf` (`digit`), `injected` and `sms` (`content`, `time_sec`, and `multimedia` for the latter).
+    Items of unknown roles are to be skipped.
+    """
+
+    role: str
+    content: str | None = None
+    words: Raw = NO_ITEMS
+    metadata: dict[str, Any] | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+    thought_signature: str | None = None
+    successful: bool | None = None
+    digit: str | None = None
+    time_sec: float | None = None
+    multimedia: list[dict[str, Any]] | None = None
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -28,6 +89,54 @@ class Question(msgspec.Struct, frozen=True):
 
     kind: Literal["response", "reminder"]
     transcript: tuple[Utterance, ...]
+
+
+_utterances = msgspec.json.Decoder(list[Utterance])
+_utterance = msgspec.json.Decoder(Utterance)
+_items = msgspec.json.Decoder(list[TranscriptItem])
+_item = msgspec.json.Decoder(TranscriptItem)
+_raws = msgspec.json.Decoder(list[Raw] | None)
+
+
+def decode_transcript(raw: Raw) -> tuple[tuple[Utterance, ...], bool]:
+    """Read a raw `transcript`.
+
+    One odd utterance must not cost the caller an answer, so what cannot be read is left out.
+
+    Returns:
+        The utterances, oldest first, and whether every one of them could be read.
+    """
+    return _decode_each(raw, _utterances, _utterance)
+
+
+def decode_transcript_items(raw: Raw) -> tuple[tuple[TranscriptItem, ...], bool]:
+    """Read a raw transcript of either kind with all its fields, with the tolerance of `decode_transcript` (§2.7)."""
+    return _decode_each(raw, _items, _item)
+
+
+_Each = TypeVar("_Each")
+
+
+def _decode_each(
+    raw: Raw, whole: msgspec.json.Decoder[list[_Each]], one: msgspec.json.Decoder[_Each]
+) -> tuple[tuple[_Each, ...], bool]:
+    try:
+        return tuple(whole.decode(raw)), True
+    except UNREADABLE:
+        pass
+    try:
+        parts = _raws.decode(raw)
+    except UNREADABLE:
+        return (), False
+    if parts is None:  # `null` is an absent transcript
+        return (), True
+    read = []
+    for part in parts:
+        try:
+            read.append(one.decode(part))
+        except UNREADABLE:
+            continue
+    return tuple(read), False
 
 
 def normalised(text: str) -> str:

@@ -20,7 +20,7 @@ from .patience import Patience
 from .ports import End, Model, Text
 from .prompt import build
 from .settings import Settings
-from .speech import GATHER_S, MAX_PIECE, Pieces, split
+from .speech import MAX_PIECE, Pieces, split
 from .transcript import Question
 
 __all__ = ["Turn"]
@@ -28,7 +28,7 @@ __all__ = ["Turn"]
 logger = logging.getLogger(__name__)
 
 BEAT_S: Final = 0.02
-"""The beat on which rests end, in seconds: a rest lasts between `GATHER_S - BEAT_S` and `GATHER_S`."""
+"""The beat on which rests end, in seconds: a rest is shorter than the time to gather by less than that."""
 
 ENDED_WELL: Final = frozenset({"end_turn", "stop_sequence", "max_tokens"})
 """Stop reasons after which what was said is an answer. Any other one gets an apology (reliability: refusals)."""
@@ -149,7 +149,7 @@ class Turn:
             return 0.0
         self._say(self._pieces.take())
         # Rests end on a common beat, so that one wake-up serves many calls: it costs more than the reading itself.
-        return GATHER_S - self._loop.time() % BEAT_S
+        return self._pieces.gather_s - self._loop.time() % BEAT_S
 
     def _say(self, text: str) -> None:
         for piece in (text,) if len(text) <= MAX_PIECE else split(text):

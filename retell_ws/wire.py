@@ -6,7 +6,7 @@ reference pages, "LLM WebSocket" in Retell's documentation; the numbers are thos
 project keeps them: 2 for what Retell sends, 3 for what the server sends.
 
 The transcript stays raw JSON (`msgspec.Raw`) until a response is required: Retell sends all of it in every
-message, several times a second, and most of those messages need only their kind.
+message, several times a second, and most of those messages need only their kind. `transcript.py` reads it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from math import isnan
-from typing import Annotated, Any, TypeAlias, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeAlias, get_type_hints
 
 import msgspec
 from msgspec import Meta, Raw
@@ -31,6 +31,7 @@ __all__ = [
     "Inbound",
     "Metadata",
     "Outbound",
+    "NO_ITEMS",
     "PingPong",
     "Pong",
     "ReminderRequired",
@@ -38,16 +39,12 @@ __all__ = [
     "ResponseRequired",
     "ToolCallInvocation",
     "ToolCallResult",
-    "TranscriptItem",
+    "UNREADABLE",
     "UnknownKind",
     "UpdateAgent",
     "UpdateOnly",
-    "Utterance",
-    "Word",
     "decode",
     "decode_outbound",
-    "decode_transcript",
-    "decode_transcript_items",
     "encode",
 ]
 
@@ -55,6 +52,7 @@ ResponseId: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
 """An id of the call's own counter; 0 is the begin message (§2.4). The bound is JavaScript's last exact integer."""
 
 NO_ITEMS = Raw(b"[]")
+"""An absent transcript."""
 
 
 # ---------------------------------------------------------------------------- Retell → server (§2)
@@ -138,52 +136,6 @@ class UnknownKind(msgspec.Struct, frozen=True):
 Inbound: TypeAlias = PingPong | CallDetails | UpdateOnly | ResponseRequired | ReminderRequired
 
 
-class Utterance(msgspec.Struct, frozen=True, gc=False):
-    """What one party said in one go, as far as it was really heard (§2.6): as much as an answer needs.
-
-    A call keeps its last transcript, so nothing here may hold on to the message it came in; `TranscriptItem` has
-    all the fields.
-
-    Attributes:
-        role: `agent`, `user`, or another party; everything but `agent` counts as the caller's side.
-    """
-
-    role: str
-    content: str | None = ""
-
-
-class Word(msgspec.Struct, frozen=True, gc=False):
-    """One spoken word with its audio times in seconds from the start of the call, approximate (§2.6)."""
-
-    word: str | None = None
-    start: float | None = None
-    end: float | None = None
-
-
-class TranscriptItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One item of a transcript, whole: an utterance (§2.6) or, by its `role`, something beside it (§2.7).
-
-    An utterance has its `words` (a list of `Word`, still raw) and perhaps `metadata`, which is undocumented on this
-    socket and may name the `response_id` spoken. Of the others, the fields that are set depend on the role:
-    `tool_call_invocation` (`tool_call_id`, `name`, `arguments`), `tool_call_result` (`tool_call_id`, `content`,
-    `successful`), `dtmf` (`digit`), `injected` and `sms` (`content`, `time_sec`, and `multimedia` for the latter).
-    Items of unknown roles are to be skipped.
-    """
-
-    role: str
-    content: str | None = None
-    words: Raw = NO_ITEMS
-    metadata: dict[str, Any] | None = None
-    tool_call_id: str | None = None
-    name: str | None = None
-    arguments: str | None = None
-    thought_signature: str | None = None
-    successful: bool | None = None
-    digit: str | None = None
-    time_sec: float | None = None
-    multimedia: list[dict[str, Any]] | None = None
-
-
 class _Head(msgspec.Struct):
     interaction_type: str
 
@@ -196,17 +148,12 @@ _raw_details = msgspec.json.Decoder(_RawDetails)
 _detail_types = get_type_hints(CallInfo)
 _inbound: msgspec.json.Decoder[Inbound] = msgspec.json.Decoder(Inbound)
 _head = msgspec.json.Decoder(_Head)
-_utterances = msgspec.json.Decoder(list[Utterance])
-_utterance = msgspec.json.Decoder(Utterance)
-_items = msgspec.json.Decoder(list[TranscriptItem])
-_item = msgspec.json.Decoder(TranscriptItem)
-_raws = msgspec.json.Decoder(list[Raw] | None)
 
 _KINDS = frozenset(
     kind.__struct_config__.tag for kind in (PingPong, CallDetails, UpdateOnly, ResponseRequired, ReminderRequired)
 )
 
-_UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 """What msgspec raises for bytes it cannot read; deep nesting is a RecursionError, outside its own tree."""
 
 
@@ -233,14 +180,14 @@ def decode(data: bytes) -> Inbound | UnknownKind:
     """
     try:
         return _inbound.decode(data)
-    except _UNREADABLE:
+    except UNREADABLE:
         data = _SURROGATES.sub(lambda match: match[1] or rb"\ufffd", data)
     try:
         return _inbound.decode(data)
-    except _UNREADABLE as exc:
+    except UNREADABLE as exc:
         try:
             kind = _head.decode(data).interaction_type
-        except _UNREADABLE:
+        except UNREADABLE:
             raise WireError("not a message: no JSON object with an interaction_type") from None
         if kind not in _KINDS:
             return UnknownKind()
@@ -253,11 +200,11 @@ def _sparse_details(data: bytes) -> CallDetails | None:
     """Read what can be read of `call_details`: one odd field must not cost the agent the caller's name (§2.2)."""
     try:
         given = _raw_details.decode(data).call
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     read = {}
     for name, hint in _detail_types.items():
-        with suppress(*_UNREADABLE):
+        with suppress(*UNREADABLE):
             read[name] = msgspec.json.decode(given.get(name, b"null"), type=hint)
     return CallDetails(call=CallInfo(**read)) if isinstance(read.get("call_id"), str) else None
 
@@ -265,47 +212,6 @@ def _sparse_details(data: bytes) -> CallDetails | None:
 def _where(exc: Exception) -> str:
     # Only the path is told: msgspec's sentence may quote the value, and the value may be speech.
     return str(exc).rpartition(" - at ")[2] if " - at " in str(exc) else "its JSON"
-
-
-def decode_transcript(raw: Raw) -> tuple[tuple[Utterance, ...], bool]:
-    """Read a raw `transcript`.
-
-    One odd utterance must not cost the caller an answer, so what cannot be read is left out.
-
-    Returns:
-        The utterances, oldest first, and whether every one of them could be read.
-    """
-    return _decode_each(raw, _utterances, _utterance)
-
-
-def decode_transcript_items(raw: Raw) -> tuple[tuple[TranscriptItem, ...], bool]:
-    """Read a raw transcript of either kind with all its fields, with the tolerance of `decode_transcript` (§2.7)."""
-    return _decode_each(raw, _items, _item)
-
-
-_Each = TypeVar("_Each")
-
-
-def _decode_each(
-    raw: Raw, whole: msgspec.json.Decoder[list[_Each]], one: msgspec.json.Decoder[_Each]
-) -> tuple[tuple[_Each, ...], bool]:
-    try:
-        return tuple(whole.decode(raw)), True
-    except _UNREADABLE:
-        pass
-    try:
-        parts = _raws.decode(raw)
-    except _UNREADABLE:
-        return (), False
-    if parts is None:  # `null` is an absent transcript
-        return (), True
-    read = []
-    for part in parts:
-        try:
-            read.append(one.decode(part))
-        except _UNREADABLE:
-            continue
-    return tuple(read), False
 
 
 # ---------------------------------------------------------------------------- server → Retell (§3)
@@ -475,5 +381,5 @@ def decode_outbound(data: bytes) -> Outbound:
     """
     try:
         return _outbound.decode(data)
-    except _UNREADABLE as exc:
+    except UNREADABLE as exc:
         raise WireError(f"not a message of a server: wrong type or missing field at {_where(exc)}") from None

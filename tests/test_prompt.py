@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from retell_ws.agent import Agent
 from retell_ws.prompt import CALL_BEGINS, GO_ON, NO_WORDS, REMINDER, Message, build
-from retell_ws.transcript import Question
-from retell_ws.wire import Utterance
+from retell_ws.transcript import Question, Utterance
 
 ANA = Agent("You are Ana.", model="claude-test", max_tokens=77)
 Said = tuple[str, str | None]

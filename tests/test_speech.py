@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retell_ws.speech import GATHER_S, MAX_PIECE, Pieces, first_sentence_end, split
+from retell_ws.speech import GATHER_S, LONGEST_GATHER_S, MAX_PIECE, Pieces, first_sentence_end, split
 from retell_ws.wire import Response, encode
 
 
@@ -154,9 +154,42 @@ def test_nothing_gathered_is_nothing_taken() -> None:
     assert (pieces.take(), pieces.take()) == ("Which", "")
 
 
-def test_words_are_gathered_for_less_than_one_is_spoken() -> None:
-    # A quick voice says four words a second: what is gathered meanwhile is never missed by it.
+def test_until_the_first_sentence_is_complete_nothing_may_be_gathered() -> None:
+    pieces = Pieces()
+    pieces.feed("Which day")
+    pieces.take()
+    assert pieces.gather_s == 0
+
+
+def test_the_time_to_gather_grows_while_the_model_is_ahead_of_the_voice() -> None:
+    pieces = spoken()
+    times = [pieces.gather_s]
+    for _ in range(4):
+        pieces.feed("and")
+        pieces.feed(" more")
+        pieces.take()
+        times.append(pieces.gather_s)
+    assert times == [GATHER_S, 2 * GATHER_S, 4 * GATHER_S, LONGEST_GATHER_S, LONGEST_GATHER_S]
+
+
+@pytest.mark.parametrize("came", [(), ("one",)])
+def test_a_model_that_falls_behind_is_looked_at_often_again(came: tuple[str, ...]) -> None:
+    pieces = spoken()
+    for text in ("and", " more"):
+        pieces.feed(text)
+    pieces.take()
+    assert pieces.gather_s > GATHER_S
+    for text in came:
+        pieces.feed(text)
+    pieces.take()
+    assert pieces.gather_s == GATHER_S
+
+
+def test_words_are_gathered_for_less_than_the_voice_has_to_say() -> None:
+    # A quick voice says four words a second. When the longest time is reached, three rests have brought two pieces
+    # each at least, beside the first sentence: more than a second of speech.
     assert 0 < GATHER_S < 0.25
+    assert LONGEST_GATHER_S < 6 * 0.25
 
 
 tokens = st.lists(

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retell_ws.transcript import Question, agent_has_spoken, normalised, same_question
-from retell_ws.wire import Utterance
+from retell_ws.transcript import Question, Utterance, agent_has_spoken, normalised, same_question
 
 
 def asked(*said: tuple[str, str | None], kind: str = "response") -> Question:

@@ -13,6 +13,13 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from retell_ws.errors import WireError
+from retell_ws.transcript import (
+    TranscriptItem,
+    Utterance,
+    Word,
+    decode_transcript,
+    decode_transcript_items,
+)
 from retell_ws.wire import (
     CallDetails,
     CallInfo,
@@ -20,14 +27,9 @@ from retell_ws.wire import (
     PingPong,
     ReminderRequired,
     ResponseRequired,
-    TranscriptItem,
     UnknownKind,
     UpdateOnly,
-    Utterance,
-    Word,
     decode,
-    decode_transcript,
-    decode_transcript_items,
 )
 
 EXAMPLES = Path(__file__).parent / "wire"

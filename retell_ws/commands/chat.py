@@ -130,7 +130,7 @@ async def _turn(retell: FakeRetell, line: str, *, timeout_s: float) -> Answer | 
             response_id = await retell.request(line)
     answer = await retell.answer(response_id, timeout_s=timeout_s)
     if line not in ("", "/drop"):
-        _write(f"agent: {answer.text}")
+        _write(f"agent: {answer.text}\n       ({timing(answer)})")
     return answer
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import ipaddress
 import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -189,6 +191,8 @@ class ConnectionPool:
         return connection
 
     async def _addresses(self) -> list[str]:
+        with suppress(ValueError):
+            return [str(ipaddress.ip_address(self._target.host))]
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(self._target.host, self._target.port, type=socket.SOCK_STREAM)
         return list(dict.fromkeys(str(address[0]) for *_, address in found))
