@@ -75,13 +75,13 @@ class Turn:
         self._spoke = False  # the model's or the greeting's own words, not one of our lines
         self._is_full = False  # the peer is slow to read
         self._gave_up = ""
-        self._deadline = asyncio.timeout(None)
+        self._deadline: asyncio.Timeout | None = None
         self._look: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Answer, or say why not; in every case the id is completed, unless it is no longer asked for."""
         try:
-            async with self._deadline:
+            async with asyncio.timeout(None) as self._deadline:
                 self._watch()
                 if self._question is None:
                     await self._greet()
@@ -99,6 +99,9 @@ class Turn:
         finally:
             if self._look is not None:
                 self._look.cancel()
+            # A cancelled task keeps its exception, and that its frames: through the deadline they would lead back to
+            # the task, and every barge-in would leave a cycle for the collector.
+            self._deadline = None
 
     async def _answer(self, question: Question) -> None:
         ended = False
@@ -197,4 +200,5 @@ class Turn:
                 self._watch()
             case why:  # a greeting is not waited for so long: nobody has spoken yet (protocol §4.4)
                 self._gave_up = why
-                self._deadline.reschedule(self._loop.time())
+                if self._deadline is not None:
+                    self._deadline.reschedule(self._loop.time())

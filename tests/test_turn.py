@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -275,3 +276,18 @@ async def test_a_greeting_that_hangs_is_replaced_without_a_holding_phrase() -> N
         return "never"
 
     assert (await greeted(greet, holding_ms=100, first_text_ms=200)).text(0) == LINES.greeting
+
+
+async def test_a_cancelled_turn_leaves_nothing_for_the_cycle_collector() -> None:
+    # A barge-in is the normal case: what each leaves behind is collected in one go, while every call waits.
+    gc.collect()
+    gc.disable()
+    try:
+        async with asked() as (tape, stream, task):
+            stream.say("Good ")
+            await tape.until("Good ")
+        frames = [o for o in gc.get_objects() if isinstance(o, Turn)]
+        del tape, stream, task
+        assert frames == []
+    finally:
+        gc.enable()
