@@ -58,7 +58,6 @@ class Turn:
         "_patience",
         "_pieces",
         "_question",
-        "_settings",
         "_spoke",
     )
 
@@ -68,7 +67,6 @@ class Turn:
         self._line = line
         self._agent = agent
         self._model = model
-        self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._patience = Patience(settings, self._loop.time())
         self._pieces = Pieces()
@@ -109,7 +107,9 @@ class Turn:
             async for delta in deltas:
                 match delta:
                     case Text(text=text):
-                        await self._take(text)
+                        self._take(text)
+                        if self._is_full:
+                            await self._room()
                     case End(stop_reason=reason):
                         # The stream is still read to its own end: then its connection can serve again.
                         self._finish(reason)
@@ -125,16 +125,18 @@ class Turn:
         if isawaitable(words):
             words = await words
         if isinstance(words, str):
-            await self._take(words)
+            self._take(words)
         else:
             async for piece in words:
-                await self._take(piece)
+                self._take(piece)
                 self._rest()
+                if self._is_full:
+                    await self._room()
         self._end(self._pieces.take())
 
     # ------------------------------------------------------------------------ words
 
-    async def _take(self, text: str) -> None:
+    def _take(self, text: str) -> None:
         """Say the next piece of the answer, or hold it a moment."""
         if not text:
             return
@@ -142,9 +144,11 @@ class Turn:
         self._patience.progressed(self._loop.time())
         if piece := self._pieces.feed(text):
             self._say(piece)
-        if self._is_full:
-            self._is_full = False
-            await self._line.room()
+
+    async def _room(self) -> None:
+        """Slow down with a peer that is slow to read."""
+        self._is_full = False
+        await self._line.room()
 
     def _rest(self) -> float:
         """Say what was gathered, as the model has no more at the moment; and tell it how long it may gather."""

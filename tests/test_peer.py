@@ -17,11 +17,11 @@ pytestmark = pytest.mark.usefixtures("clean_loop")
 
 
 @asynccontextmanager
-async def peers(work: Callable[[Peer], object]) -> AsyncIterator[int]:
+async def peers(work: Callable[[Peer], object], send_s: float = 0.2) -> AsyncIterator[int]:
     """A listener that hands each socket to `work`; yields its port."""
 
     async def handle(connection: ServerConnection) -> None:
-        peer = Peer(connection, send_s=0.2)
+        peer = Peer(connection, send_s=send_s)
         result = work(peer)
         if asyncio.iscoroutine(result):
             await result
@@ -98,7 +98,7 @@ async def test_a_peer_that_reads_again_in_time_is_kept() -> None:
         full.append(peer.write(b"y"))
         await peer.hang_up()
 
-    async with peers(flood) as port:
+    async with peers(flood, send_s=10) as port:
         received, code = await seen(port)
         assert code == 1000
         assert len(received) > 1

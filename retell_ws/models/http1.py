@@ -47,9 +47,11 @@ class Response:
         headers: Names in lower case; of a repeated name the last value.
     """
 
-    __slots__ = ("_buffered", "_chunks", "_connection", "_failure", "_waiter", "headers", "stale", "status", "touched")
+    __slots__ = ("_buffered", "_chunks", "_connection", "_failure", "_loop", "_waiter", "headers", "stale", "status",
+                 "touched")  # fmt: skip
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self.status = 0
         self.headers: dict[str, str] = {}
         self.touched = False
@@ -98,7 +100,12 @@ class Response:
                 raise self._failure
             if self._connection is None:
                 return b""
-            await self._wait()
+            # `_wait` written out: a coroutine less for every token.
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
         chunks = self._chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
@@ -148,7 +155,7 @@ class Response:
             self._waiter.set_result(None)
 
     async def _wait(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
@@ -202,7 +209,7 @@ class Connection(asyncio.Protocol):
         Returns:
             The response, of which nothing has come yet.
         """
-        response = self._response = Response(self)
+        response = self._response = Response(self, self._loop)
         self._parser = HttpResponseParser(self)
         self._head_bytes = 0
         self._framed = self._complete = self._keep = self._discard = self._paused = False
