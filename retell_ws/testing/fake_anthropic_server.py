@@ -151,6 +151,9 @@ class _Connection(asyncio.Protocol):
         self._api.connections.discard(self)
         if self._answer is not None:
             self._answer.stop()
+        # Both lead back here: left to the collector, thousands of them are one long pause of every stream.
+        self._answer = None
+        del self._parser
 
     # -- HttpRequestParser's callbacks
 
