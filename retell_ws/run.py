@@ -25,12 +25,15 @@ from .prompt import build
 from .settings import Settings, load
 from .transcript import Question
 
-__all__ = ["run"]
+__all__ = ["checking", "run"]
 
 logger = logging.getLogger(__name__)
 
 CHECK_S = 3.0
-"""Seconds the model has to accept or refuse our key at the start; a model that is down delays no longer."""
+"""Seconds the model has to accept or refuse our key at the start."""
+
+VERDICT_S = 0.25
+"""Seconds the start waits for that. A refusal comes in less; a first token does not, and Retell may be redialling."""
 
 
 def run(agent: Agent, flags: Mapping[str, Any], *, config: Path | None = None) -> int:
@@ -66,8 +69,9 @@ async def _serve(agent: Agent, settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped)
+    model = build_model(settings)
     try:
-        async with _model(agent, settings) as model, running(agent, settings, model=model) as server:
+        async with running(agent, settings, model=model) as server, checking(model, agent, settings):
             _spare_the_collector()
             if not settings.model and model.name == "scripted":
                 logger.warning("no %s: the scripted model answers; it knows a few phrases and costs nothing", KEY)
@@ -88,13 +92,20 @@ async def _serve(agent: Agent, settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _model(agent: Agent, settings: Settings) -> AsyncIterator[Model]:
-    model = build_model(settings)
+async def checking(model: Model, agent: Agent, settings: Settings) -> AsyncIterator[None]:
+    """Ask the model beside the block, which begins after `VERDICT_S` at the latest.
+
+    Raises:
+        SettingsError: The model refuses us for good, before the block or while it runs.
+    """
     try:
-        await _check(model, agent, settings)
-        yield model
-    finally:
-        await model.aclose()
+        async with asyncio.TaskGroup() as tasks:
+            check = tasks.create_task(_check(model, agent, settings))
+            await asyncio.wait((check,), timeout=VERDICT_S)
+            yield
+            check.cancel()
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
 
 
 async def _check(model: Model, agent: Agent, settings: Settings) -> None:

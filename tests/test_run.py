@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,13 @@ from typing import Any
 import orjson
 import pytest
 
+from retell_ws.agent import Agent
+from retell_ws.errors import ModelRejected, SettingsError
+from retell_ws.models.scripted import ScriptedModel
+from retell_ws.ports import Delta, Rest, Text, no_rest
+from retell_ws.prompt import ModelRequest
+from retell_ws.run import checking
+from retell_ws.settings import Settings
 from retell_ws.testing.fake_anthropic import FakeAnthropicProcess
 from retell_ws.testing.retell import FakeRetell
 
@@ -126,6 +133,37 @@ async def test_a_signal_during_the_check_of_the_key_stops_the_start_quietly() ->
             _, err = await process.communicate()
         assert process.returncode == 0
         assert b"Traceback" not in err
+
+
+async def test_a_slow_model_does_not_hold_up_the_start() -> None:
+    async with FakeAnthropicProcess(fault="hang") as fake:
+        async with served("--model-url", fake.url, ANTHROPIC_API_KEY=KEY) as (_, ready):
+            (asked,) = await fake.log()
+            assert ready["ready"] is True
+            assert asked["ended"] is None
+
+
+class LateRefusal(ScriptedModel):
+    """Refuses our key, but not before it is told to."""
+
+    name = "late"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = asyncio.Event()
+
+    async def stream(self, request: ModelRequest, rest: Rest = no_rest) -> AsyncGenerator[Delta, None]:
+        await self.now.wait()
+        raise ModelRejected("the key is wrong", status=401)
+        yield Text("")
+
+
+async def test_a_refusal_that_comes_late_still_stops_the_server() -> None:
+    model = LateRefusal()
+    with pytest.raises(SettingsError, match="refused"):
+        async with asyncio.timeout(10), checking(model, Agent("You are Ana."), Settings()):
+            model.now.set()
+            await asyncio.Event().wait()
 
 
 # ---------------------------------------------------------------------------- one clear line, and exit 2

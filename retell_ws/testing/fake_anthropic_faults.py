@@ -150,6 +150,9 @@ def script(play: Play, fault: str | None, request: Request, *, request_id: int, 
             whole.deltas, whole.then = (), "pings"
         case _:
             whole.closing = ended
+            if 0 < request.max_tokens < len(whole.deltas):  # a delta is a token here
+                whole.deltas = whole.deltas[: request.max_tokens]
+                whole.closing = _closing("max_tokens", request.max_tokens)
             whole.wait_ms = play.fault_s * 1000 if fault == "slow_head" else 0
             whole.ping = fault == "slow_first"
             whole.at_once = fault == "burst"

@@ -80,6 +80,16 @@ async def test_a_text_is_said_when_one_is_given(fake: FakeAnthropic) -> None:
     assert texts == ["As ", "you ", "like."]
 
 
+async def test_an_answer_longer_than_max_tokens_is_cut_there(fake: FakeAnthropic) -> None:
+    await fake.control(deltas=9)
+    for max_tokens, reason, count in ((4, "max_tokens", 4), (9, "end_turn", 9)):
+        _, stream = await ask(fake, body(max_tokens=max_tokens))
+        answer = events(stream)
+        (end,) = [data for name, data in answer if name == "message_delta"]
+        assert (end["delta"]["stop_reason"], end["usage"]["output_tokens"]) == (reason, count)
+        assert len([name for name, _ in answer if name == "content_block_delta"]) == count
+
+
 async def test_the_first_delta_is_stamped_and_the_log_has_the_same_times(fake: FakeAnthropic) -> None:
     await fake.control(stamp=True, deltas=2, ttft_ms=30)
     _, stream = await ask(fake, body())
