@@ -212,7 +212,6 @@ async def a_request_supersedes_a_reminder(server: Server) -> str:
 
 
 def _again(retell: FakeRetell, response_id: int) -> str:
-
     message = {
         "interaction_type": "response_required",
         "response_id": response_id,
