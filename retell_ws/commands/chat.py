@@ -11,20 +11,13 @@ from ..errors import UsageError
 from ..testing.dial import DialError, DialPolicy
 from ..testing.report import Answer
 from ..testing.retell import CallEnded, FakeRetell
+from .caller import DETAILS, ONE_DIAL, timing
 from .serve import EXAMPLE
 
-__all__ = ["DETAILS", "HELP", "chat", "timing"]
+__all__ = ["chat"]
 
 LOCAL = "ws://127.0.0.1:8080/llm-websocket"
 """Where `serve` listens unless told otherwise."""
-
-DETAILS = {"call_type": "web_call", "agent_id": "agent_chat", "call_status": "registered"}
-"""The call object, as a web call has it: no numbers, no direction (§2.2)."""
-
-HELP = "/silence: say nothing   /drop: cut the line and redial   /raw: show frames   /quit: hang up"
-
-ONE_DIAL = DialPolicy(attempts=1)
-"""Whoever sits at a terminal wants to know at once that nobody answers."""
 
 SCHEMES = ("ws://", "wss://", "http://", "https://")
 
@@ -132,21 +125,6 @@ async def _turn(retell: FakeRetell, line: str, *, timeout_s: float) -> Answer | 
     if line not in ("", "/drop"):
         _write(f"agent: {answer.text}\n       ({timing(answer)})")
     return answer
-
-
-def timing(answer: Answer) -> str:
-    """Say in one line how fast an answer was."""
-    parts = (
-        f"first frame {_ms(answer.first_frame_s)}",
-        f"first sentence {_ms(answer.first_sentence_s)}",
-        f"{answer.frames} {'frame' if answer.frames == 1 else 'frames'}",
-        f"total {_ms(answer.total_s)}",
-    )
-    return " · ".join(parts)
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds >= 0.01 else f"{seconds * 1000:.1f} ms"
 
 
 def _write(line: str) -> None:

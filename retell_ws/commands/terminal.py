@@ -11,7 +11,7 @@ from prompt_toolkit.patch_stdout import patch_stdout
 
 from ..testing.dial import DialError
 from ..testing.retell import CallEnded, FakeRetell, Superseded
-from .chat import DETAILS, HELP, ONE_DIAL, timing
+from .caller import DETAILS, HELP, ONE_DIAL, timing
 
 __all__ = ["talk"]
 
