@@ -2,9 +2,9 @@
 
 Made for one use, a model's event stream, and so without what a general client has: no pipelining, no redirects, no
 compression, no cookies, no proxies. A general one costs twice as much for every delta (aiohttp: 27 µs against 13, all
-in) and cannot leave the socket unread while the voice is busy (`Response.read`). Parsing is llhttp's (httptools). Closing a response that is still coming aborts
-its connection within the call: HTTP/1.1 has no other way to tell the server to stop (RFC 9112 §9.6), and this one
-reaches it in under a millisecond.
+in) and cannot leave the socket unread while the voice is busy (`Response.read`). Parsing is llhttp's (httptools).
+Closing a response that is still coming aborts its connection within the call: HTTP/1.1 has no other way to tell the
+server to stop (RFC 9112 §9.6), and this one reaches it in under a millisecond.
 
 There is no queue and no task here: the protocol collects what came, and its one reader waits on a future only when
 nothing is there.
