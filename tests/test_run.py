@@ -172,7 +172,8 @@ async def test_a_refusal_that_comes_late_still_stops_the_server() -> None:
 async def test_a_refused_key_stops_the_start_and_is_not_shown() -> None:
     async with FakeAnthropicProcess(fault="401") as fake:
         for model in ("anthropic", "anthropic-sdk"):
-            line = await refused("serve", "--model", model, "--model-url", fake.url, ANTHROPIC_API_KEY=KEY)
+            wrong = ("serve", "--port", "0", "--model", model, "--model-url", fake.url)
+            line = await refused(*wrong, ANTHROPIC_API_KEY=KEY)
             assert "refused" in line
             assert KEY not in line
 
