@@ -1,6 +1,6 @@
 """The README tells the truth: its settings are all settings, its agent runs, its commands exist.
 
-`python -m tests.test_readme` writes the settings table anew.
+`python -m tests.test_readme` writes the settings table anew, `python -m bench.harness.summary` the table of figures.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import get_args, get_type_hints
 import pytest
 from msgspec import Meta
 
+from bench.harness.summary import table
 from retell_ws.__main__ import app
 from retell_ws.agent_file import load
 from retell_ws.settings import Settings
@@ -43,6 +44,10 @@ def test_the_agent_in_the_readme_is_the_one_that_new_writes(tmp_path: Path) -> N
     file = tmp_path / "agent.py"
     file.write_text(blocks[0])
     assert load(str(file)).greeting
+
+
+def test_the_figures_are_those_of_the_latest_results() -> None:
+    assert f"<!-- bench:begin -->\n{table()}\n<!-- bench:end -->" in README.read_text("utf-8")
 
 
 @pytest.mark.parametrize("command", ["serve", "dev", "chat", "new", "check", "bench"])

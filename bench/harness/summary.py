@@ -1,0 +1,65 @@
+"""The README's table of figures, drawn from the latest results. It measures nothing.
+
+python -m bench.harness.summary    writes the table anew
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bench.harness.processes import ROOT
+from bench.harness.report import RESULTS, number, replace_section
+from bench.harness.stacks import STACKS
+
+__all__ = ["README", "table"]
+
+README = ROOT / "README.md"
+
+SHOWN = ("ours", "websockets-sdk", "demo")
+
+FIGURES = (
+    ("one call: first frame, p50 ms", "first_frame", None, "overhead_p50_ms"),
+    ("300 calls: first frame, p50 ms", "fleet", 300, "overhead_p50_ms"),
+    ("300 calls: first frame, p99 ms", "fleet", 300, "overhead_p99_ms"),
+    ("300 calls: CPU for one turn, ms", "fleet", 300, "cpu_per_turn_ms"),
+    ("1000 calls: first frame, p99 ms", "fleet", 1000, "overhead_p99_ms"),
+    ("1000 calls: failed turns", "fleet", 1000, "failed"),
+    ("1000 calls: % of one core", "fleet", 1000, "cpu_percent"),
+    ("stale frames after a barge-in, of 1000 turns", "barge_in", 10, "stale"),
+    ("barge-in to the model's stream closed, p99 ms", "barge_in", 10, "closed_p99_ms"),
+    ("memory of an idle call, KiB", "idle", None, "call_kib"),
+    ("start to ready, s", "idle", None, "ready_s"),
+)
+"""What it is, the bench, the number of calls where a bench has several, and the figure's key."""
+
+
+def table(results: Path = RESULTS) -> str:
+    """Draw the table.
+
+    Args:
+        results: The folder of the benches' JSON files.
+    """
+    read = {bench: orjson.loads((results / f"{bench}.json").read_bytes()) for _, bench, _, _ in FIGURES}
+    lines = [
+        f"| | {' | '.join(STACKS[name].label for name in SHOWN)} |",
+        f"|---|{'---:|' * len(SHOWN)}",
+    ]
+    for what, bench, calls, key in FIGURES:
+        rows = {row["stack"]: row for row in read[bench]["rows"] if row.get("calls") == calls}
+        cells = [number(_figure(rows.get(name, {}), key)) for name in SHOWN]
+        lines.append(f"| {what} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _figure(row: dict[str, Any], key: str) -> float:
+    if key == "stale" and row:
+        return float(1000 * (row["after_newer_frame"] + row["after_pong"]) / row["superseded"])
+    return float(row.get(key, math.nan))
+
+
+if __name__ == "__main__":
+    README.write_text(replace_section(README.read_text("utf-8"), "bench", table()), "utf-8")
