@@ -249,6 +249,7 @@ class CallMachine:
         self._asked_on_socket = False
         self._awaiting_details = False
         self._started_at = 0.0
+        self._left_at = 0.0
         self._turns = 0
         self._turn = _Turn(1, BEGIN, None, 0.0)
 
@@ -268,7 +269,7 @@ class CallMachine:
             self._started_at = self._turn.asked_at = now
             return (Send(self._config), Record(CallStarted()), *self._greet(now))
         hello: Action = DropSocket() if replaced else StopGrace()
-        return (hello, Send(self._config), Record(Reattached(replaced)), *self._continue())
+        return (hello, Send(self._config), Record(Reattached(replaced)), *self._continue(now))
 
     def _greet(self, now: float) -> tuple[Action, ...]:
         greeting = self._agent.greeting
@@ -279,8 +280,10 @@ class CallMachine:
         self._awaiting_details = True
         return (AwaitDetails(),)
 
-    def _continue(self) -> tuple[Action, ...]:
+    def _continue(self, now: float) -> tuple[Action, ...]:
         turn = self._turn
+        if self._awaiting_details:  # they come anew with every config
+            return self.details_due(now) if self.details is not None else (AwaitDetails(),)
         if turn.response_id == BEGIN:
             # §1.7.3: a greeting that was heard is completed again, but without words.
             return (self._complete_again(),) if turn.completed_on else self._catch_up()
@@ -294,13 +297,16 @@ class CallMachine:
         return Send(encode(again))
 
     def detached(self, now: float) -> tuple[Action, ...]:
-        """The call's socket is gone. Any turn goes on, its text is held."""
-        self.state = State.AWAY
+        """The call's socket is gone. Any turn goes on, its text is held.
+
+        What the socket had brought before it went may still be given to `receive`.
+        """
+        self.state, self._left_at = State.AWAY, now
         return (StartGrace(), Record(Detached()))
 
     def closed(self, now: float) -> tuple[Action, ...]:
         """The call is over: the grace time has passed or the server lets go. No method may be called after."""
-        self.state = State.CLOSED
+        was_away, self.state = self.state is State.AWAY, State.CLOSED
         actions: list[Action] = []
         turn = self._turn
         if turn.started and not turn.done:
@@ -309,7 +315,8 @@ class CallMachine:
                 CancelTurn(turn.generation),
                 Record(TurnFailed(turn.response_id, "call_ended", now - turn.asked_at)),
             ]
-        actions.append(Record(CallEnded(self._turns, now - self._started_at)))
+        ended_at = self._left_at if was_away else now  # the grace time is ours, not the caller's
+        actions.append(Record(CallEnded(self._turns, ended_at - self._started_at)))
         return tuple(actions)
 
     # ------------------------------------------------------------------------ what Retell sends
@@ -358,8 +365,8 @@ class CallMachine:
         return self.details_due(now)
 
     def details_due(self, now: float) -> tuple[Action, ...]:
-        """The time to wait for `call_details` is over, or they came."""
-        if not self._awaiting_details or self.state is State.CLOSED:
+        """The time to wait for `call_details` is over, or they came. Without a socket they may still come."""
+        if not self._awaiting_details or self.state in (State.AWAY, State.CLOSED):
             return ()
         self._awaiting_details = False
         return self._start(self._turn, now)
@@ -380,7 +387,8 @@ class CallMachine:
             actions.append(Record(BadMessage(f"{question.kind}_required: part of the transcript is unreadable")))
         self._turns += 1
         self._awaiting_details = False
-        self.state = State.OPEN
+        if self.state is State.ENDING:
+            self.state = State.OPEN
         if whole and self._answers(question):
             actions.append(Record(TurnReasked(response_id, turn.response_id)))
             turn.response_id, turn.asked_at = response_id, now
@@ -477,11 +485,13 @@ class CallMachine:
 
     def _end(self, turn: _Turn, fact: Fact) -> tuple[Action, ...]:
         turn.done = True
-        return (*(() if self.state is State.AWAY else self._catch_up()), Record(fact))
+        return (*self._catch_up(), Record(fact))
 
     def _catch_up(self) -> tuple[Action, ...]:
-        """Send the text beyond what was sent, and the completion when the generation is done."""
+        """Send the text beyond what was sent, and the completion when the generation is done; hold both while away."""
         turn = self._turn
+        if self.state is State.AWAY:
+            return ()
         pieces = list(split(turn.text[turn.sent :]))
         if turn.done and not pieces:
             pieces = [""]

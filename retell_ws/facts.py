@@ -53,7 +53,7 @@ class CallEnded(_Fact, frozen=True, tag="call_ended"):
 
     Attributes:
         turns: Requests answered, wholly or in part.
-        duration_s: Seconds since the call's first socket.
+        duration_s: Seconds from the call's first socket to the end of its last.
     """
 
     turns: int

@@ -43,24 +43,29 @@ class Line:
         self._perform = perform
         self._lost = lost
 
+    def look(self) -> None:
+        """Notice a socket that ended an instant ago: it would swallow a frame, and the words must be held instead."""
+        if self.peer is not None and not self.peer.is_open:
+            self._lost()
+
     def say(self, generation: int, text: str) -> bool:
         """Say a piece of a generation's text, of at most `speech.MAX_PIECE` characters, if it is still wanted.
 
         Returns:
             Whether the peer is slow to read, so that `room` should be waited for.
         """
-        self._look()
+        self.look()
         frame, peer = self.call.say(generation, text), self.peer
         return frame is not None and peer is not None and peer.write(frame)
 
     def finish(self, generation: int, now: float, text: str) -> None:
         """Say the last piece of a generation and complete its id."""
-        self._look()
+        self.look()
         self._perform(self.call.finish(generation, now, text))
 
     def fail(self, generation: int, now: float, why: str, line: str) -> None:
         """Say `line` instead of the rest of a generation and complete its id."""
-        self._look()
+        self.look()
         self._perform(self.call.fail(generation, now, why, line))
 
     def write(self, frame: bytes) -> None:
@@ -78,11 +83,6 @@ class Line:
         """Wait until the peer has read on or is gone, so that the model is slowed down with it."""
         if self.peer is not None:
             await self.peer.room()
-
-    def _look(self) -> None:
-        # A socket that ended an instant ago would swallow the frame: then the words must be held instead.
-        if self.peer is not None and not self.peer.is_open:
-            self._lost()
 
 
 def _nothing(*_: object) -> None:

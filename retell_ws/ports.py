@@ -67,9 +67,9 @@ class Model(Protocol):
     def stream(self, request: ModelRequest, rest: Rest = no_rest) -> AsyncGenerator[Delta, None]:
         """Answer `request`, one delta at a time.
 
-        Before it waits for more of the answer, when everything that has come was given out, a stream calls `rest`
-        and may then look away for as many seconds as that says: what comes meanwhile is read in one go, which
-        costs a fraction of waking up for every token.
+        Before it waits for more of the answer, when everything that has come was given out, a stream may call
+        `rest` and then look away for as many seconds as that says: what comes meanwhile is read in one go, which
+        costs a fraction of waking up for every token. It must not look away while it has something to give.
 
         Every stream either ends with exactly one `End` or raises a `ModelError`, which is all it raises beside
         cancellation. Closing the generator (`aclose`, or cancelling the task that iterates it) closes the

@@ -58,25 +58,25 @@ def build(agent: Agent, question: Question) -> ModelRequest:
     refuses empty messages, space at the end, two messages of one role in a row, and a conversation that does
     not open and end with its user; each of these occurs in real transcripts (protocol §2.6) and is mended here.
     """
-    messages: list[Message] = []
+    turns: list[tuple[Literal["user", "assistant"], list[str]]] = []
 
     def add(role: Literal["user", "assistant"], content: str) -> None:
-        if messages and messages[-1].role == role:
-            content = f"{messages.pop().content} {content}"
-        messages.append(Message(role, content))
+        if turns and turns[-1][0] == role:
+            turns[-1][1].append(content)
+        else:
+            turns.append((role, [content]))
 
     for utterance in question.transcript:
         content = (utterance.content or "").strip()
         if utterance.role != AGENT:
             add("user", content or NO_WORDS)
         elif content:
-            if not messages:
+            if not turns:
                 add("user", CALL_BEGINS)
             add("assistant", content)
     if question.kind == "reminder":
         add("user", REMINDER)
-    elif not messages or messages[-1].role == "assistant":
+    elif not turns or turns[-1][0] == "assistant":
         add("user", GO_ON)
-    return ModelRequest(
-        system=agent.instructions, messages=tuple(messages), max_tokens=agent.max_tokens, model=agent.model
-    )
+    messages = tuple([Message(role, " ".join(parts)) for role, parts in turns])
+    return ModelRequest(system=agent.instructions, messages=messages, max_tokens=agent.max_tokens, model=agent.model)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import ipaddress
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -36,6 +39,11 @@ VERDICT_S = 0.25
 """Seconds the start waits for that. A refusal comes in less; a first token does not, and Retell may be redialling."""
 
 
+LEAVE_S = 2.0
+"""Seconds for what still runs when all calls are gone. A loop's own end waits for each task and thread without a limit,
+and a function of the agent's may swallow its cancel or hang in a thread."""
+
+
 def run(agent: Agent, flags: Mapping[str, Any], *, config: Path | None = None) -> int:
     """Answer Retell until SIGTERM or SIGINT; a second signal ends at once.
 
@@ -50,7 +58,12 @@ def run(agent: Agent, flags: Mapping[str, Any], *, config: Path | None = None) -
     try:
         settings = load(flags, config=config)
         configure(settings.log_level)
-        uvloop.run(_serve(agent, settings))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(agent, settings))
+            last_resort = threading.Timer(LEAVE_S, _leave)
+            last_resort.daemon = True
+            last_resort.start()
+        last_resort.cancel()
     except UsageError as exc:
         sys.stderr.write(f"retell_ws: {exc}\n")
         return 2
@@ -75,6 +88,8 @@ async def _serve(agent: Agent, settings: Settings) -> None:
             _spare_the_collector()
             if not settings.model and model.name == "scripted":
                 logger.warning("no %s: the scripted model answers; it knows a few phrases and costs nothing", KEY)
+            if not settings.path_secret and not _is_loopback(settings.host):
+                logger.warning("no --path-secret: whoever knows the address %s can speak to the agent", server.address)
             ready = {
                 "ready": True,
                 "ws": server.address,
@@ -84,6 +99,8 @@ async def _serve(agent: Agent, settings: Settings) -> None:
             sys.stdout.write(orjson.dumps(ready).decode() + "\n")
             sys.stdout.flush()
             await stop.wait()
+            if live := server.live():
+                logger.info("draining: %d calls have up to %g s; a second signal ends at once", live, settings.drain_s)
             await server.drain()
     except asyncio.CancelledError:
         if not stop.is_set():
@@ -129,6 +146,19 @@ async def _check(model: Model, agent: Agent, settings: Settings) -> None:
         logger.warning("the model refuses a first request: %s", exc)
     except (ModelError, TimeoutError) as exc:
         logger.warning("the model does not answer yet: %s", exc or f"nothing within {CHECK_S:g} s")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _leave() -> None:
+    logger.error("something of the agent's does not end: left behind")
+    logging.shutdown()
+    os._exit(0)
 
 
 def _spare_the_collector() -> None:

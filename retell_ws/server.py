@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Coroutine
+from contextlib import suppress
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
@@ -21,9 +22,10 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from .agent import Agent
+from .connection import Connection, making
 from .errors import UsageError
 from .facts import BadMessage, CallEnded, CallStarted, Fact, TurnFailed
-from .peer import PENDING, Peer
+from .peer import Peer
 from .ports import Model
 from .route import PREFIX, call_id_of
 from .session import Session
@@ -44,6 +46,9 @@ MAX_MESSAGE: Final = 4 * 1024 * 1024
 MAX_QUEUE: Final = 4
 """Messages the library may hold for a reader that is behind; with `MAX_MESSAGE` the bound of one peer's memory."""
 
+PENDING: Final = 32 * 1024
+"""Bytes that may wait to be written before a peer counts as not reading: minutes of speech."""
+
 HANDSHAKE_S: Final = 5.0
 """Seconds a client may take for its request; Retell gives up its own attempt after 7 (protocol §1.4)."""
 
@@ -52,6 +57,9 @@ LAST_TURN_S: Final = 10.0
 
 CLOSE_S: Final = 5.0
 """Seconds that cancelled turns may take to end; an agent's function that swallows its cancel must not hold the exit."""
+
+GOODBYE_S: Final = 2.0
+"""Seconds a peer may keep its TCP connection open after the last frame."""
 
 RETRY_AFTER_S: Final = 2
 """Seconds told with a 503; Retell itself pauses 3 (protocol §1.4)."""
@@ -88,6 +96,7 @@ class Server:
                 self._handle,
                 host,
                 port,
+                create_connection=making(send_s=self._settings.send_ms / 1000, close_s=GOODBYE_S),
                 process_request=self._admit,
                 compression=None,  # 27 KB a socket and a third of the CPU, for frames of 120 bytes
                 ping_interval=None,  # Retell's JSON ping is the keepalive; the library's would close with 1011
@@ -95,7 +104,7 @@ class Server:
                 max_queue=MAX_QUEUE,
                 write_limit=PENDING,
                 open_timeout=HANDSHAKE_S,
-                close_timeout=2,
+                close_timeout=GOODBYE_S,
                 server_header=None,
                 logger=_mute,
             )
@@ -116,7 +125,9 @@ class Server:
                 logger.error("%d tasks of the agent's functions do not end: left behind", len(stuck))
         if self._listener is not None:
             self._listener.close(close_connections=False)
-            await self._listener.wait_closed()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await self._listener.wait_closed()
 
     @property
     def address(self) -> str:
@@ -135,6 +146,10 @@ class Server:
         """Count what is and what was: `calls` attached now, `sessions` held, and one count for each kind of fact."""
         return {"calls": self._attached(), "sessions": len(self._sessions), **self._counted}
 
+    def live(self) -> int:
+        """Count the calls with somebody on the line, or about to be again."""
+        return sum(session.is_live for session in self._sessions.values())
+
     async def drain(self) -> None:
         """Give up every call: refuse new ones, let the live ones finish for `drain_s`, then drop them between turns.
 
@@ -143,7 +158,7 @@ class Server:
         self._draining = True
         try:
             async with asyncio.timeout(self._settings.drain_s):
-                while live := sum(session.is_live for session in self._sessions.values()):
+                while live := self.live():
                     self._freed.clear()
                     await self._freed.wait()
         except TimeoutError:
@@ -158,7 +173,7 @@ class Server:
         """Answer a request that is refused, or is none for a socket; None lets the handshake go on."""
         if request.method != "GET":
             return connection.respond(HTTPStatus.METHOD_NOT_ALLOWED, "only GET\n")
-        match request.path:
+        match request.path.partition("?")[0]:
             case "/livez":
                 return connection.respond(HTTPStatus.OK, "ok\n")
             case "/readyz":
@@ -189,10 +204,10 @@ class Server:
     # ------------------------------------------------------------------------ calls
 
     async def _handle(self, connection: ServerConnection) -> None:
-        if connection.request is None:
-            raise AssertionError("a handler runs after the handshake")
+        if connection.request is None or not isinstance(connection, Connection):
+            raise AssertionError("a handler runs after the handshake, on a connection of ours")
         call_id = call_id_of(connection.request.path, self._secrets) or ""
-        peer = Peer(connection, self._settings.send_ms / 1000)
+        peer = Peer(connection)
         try:
             await self._session(call_id).serve(peer)
         except Exception:

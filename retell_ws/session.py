@@ -72,6 +72,7 @@ class Session:
         self._ended = ended
         self._loop = asyncio.get_running_loop()
         self._call = CallMachine(call_id, agent)
+        self._newest: Peer | None = None
         self._older: Peer | None = None
         self._turn: asyncio.Task[None] | None = None
         self._grace: asyncio.TimerHandle | None = None
@@ -100,20 +101,24 @@ class Session:
         peer and no full buffer comes between a ping and its echo (protocol §1.5).
         """
         self._older, self._line.peer = self._line.peer, peer
+        self._newest = peer
         self._stop_silence()
         self._perform(self._call.attached(self._loop.time()))
         self._warm()
         try:
             while True:
                 data = await peer.recv()
-                if self._line.peer is not peer:
+                if self._newest is not peer:
                     break
+                # Retell's last messages may lie here when the line is known to be gone: what they ask is still open.
+                self._line.look()
                 now = self._heard_at = self._loop.time()
                 self._perform(self._call.receive(data, now))
-                if self._silence is None and self._call.has_pinged:
+                if self._silence is None and self._call.has_pinged and self._line.peer is peer:
                     self._silence = self._loop.call_at(now + self._settings.silence_s, self._still_silent)
         except ConnectionClosed as exc:
-            self._was_dropped = exc.rcvd is None
+            if self._newest is peer:
+                self._was_dropped = exc.rcvd is None
         finally:
             if self._line.peer is peer:
                 self._lost()
@@ -155,7 +160,7 @@ class Session:
         for timer in (self._grace, self._details, self._silence):
             if timer is not None:
                 timer.cancel()
-        peer, self._line.peer = self._line.peer, None
+        peer, self._line.peer, self._newest = self._line.peer, None, None
         if peer is not None:
             peer.release()
         self._perform(self._call.closed(self._loop.time()))
@@ -181,6 +186,8 @@ class Session:
                         self._turn.cancel()
                         self._warm()
                 case AwaitDetails():
+                    if self._details is not None:
+                        self._details.cancel()
                     wait_s = self._settings.details_wait_ms / 1000
                     self._details = self._loop.call_later(wait_s, self._details_due)
                 case StartGrace():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from inspect import isawaitable
 from typing import Final
@@ -48,7 +49,7 @@ class Turn:
     __slots__ = (
         "_agent",
         "_deadline",
-        "_gave_up",
+        "_gathering",
         "_generation",
         "_is_full",
         "_line",
@@ -72,9 +73,9 @@ class Turn:
         self._pieces = Pieces()
         self._spoke = False  # the model's or the greeting's own words, not one of our lines
         self._is_full = False  # the peer is slow to read
-        self._gave_up = ""
         self._deadline: asyncio.Timeout | None = None
         self._look: asyncio.TimerHandle | None = None
+        self._gathering: asyncio.TimerHandle | None = None  # runs while words are gathered
 
     async def run(self) -> None:
         """Answer, or say why not; in every case the id is completed, unless it is no longer asked for."""
@@ -86,7 +87,11 @@ class Turn:
                 else:
                     await self._answer(self._question)
         except TimeoutError:
-            self._fail(self._gave_up or "timeout")
+            self._fail("timeout")
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            self._fail("error")  # not ours: something that a function of the agent's waited for was cancelled
         except ModelError as exc:
             logger.warning("the model failed: %s", exc, extra={"call_id": self._line.call.call_id})
             self._fail(exc.kind or type(exc).__name__)
@@ -95,8 +100,9 @@ class Turn:
             logger.exception("a turn failed", extra={"call_id": self._line.call.call_id})
             self._fail("error")
         finally:
-            if self._look is not None:
-                self._look.cancel()
+            for timer in (self._look, self._gathering):
+                if timer is not None:
+                    timer.cancel()
             # A cancelled task keeps its exception, and that its frames: through the deadline they would lead back to
             # the task, and every barge-in would leave a cycle for the collector.
             self._deadline = None
@@ -124,15 +130,15 @@ class Turn:
         words = greeting(self._line.view)
         if isawaitable(words):
             words = await words
-        if isinstance(words, str):
-            self._take(words)
-        else:
+        if isinstance(words, AsyncIterator):
             async for piece in words:
-                self._take(piece)
+                self._take(_text(piece))
                 self._rest()
                 if self._is_full:
                     await self._room()
-        self._end(self._pieces.take())
+        else:
+            self._take(_text(words))
+        self._end(self._gathered())
 
     # ------------------------------------------------------------------------ words
 
@@ -144,6 +150,8 @@ class Turn:
         self._patience.progressed(self._loop.time())
         if piece := self._pieces.feed(text):
             self._say(piece)
+        elif self._gathering is None:
+            self._gathering = self._loop.call_later(self._pieces.gather_s, self._say_gathered)
 
     async def _room(self) -> None:
         """Slow down with a peer that is slow to read."""
@@ -154,9 +162,18 @@ class Turn:
         """Say what was gathered, as the model has no more at the moment; and tell it how long it may gather."""
         if not self._pieces.is_spoken:
             return 0.0
-        self._say(self._pieces.take())
+        self._say_gathered()
         # Rests end on a common beat, so that one wake-up serves many calls: it costs more than the reading itself.
         return self._pieces.gather_s - self._loop.time() % BEAT_S
+
+    def _say_gathered(self) -> None:
+        self._say(self._gathered())
+
+    def _gathered(self) -> str:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        return self._pieces.take()
 
     def _say(self, text: str) -> None:
         for piece in (text,) if len(text) <= MAX_PIECE else split(text):
@@ -173,7 +190,7 @@ class Turn:
         elif reason not in ENDED_WELL:
             self._fail(reason)
         else:
-            rest = self._pieces.take()
+            rest = self._gathered()
             self._end(f"{rest} {self._agent.lines.cut}" if reason == "max_tokens" else rest)
 
     def _end(self, rest: str) -> None:
@@ -187,7 +204,7 @@ class Turn:
             words = lines.refusal
         else:
             words = lines.closing if self._spoke else lines.apology
-        self._say(self._pieces.take())
+        self._say_gathered()
         self._line.fail(self._generation, self._loop.time(), why, words)
 
     # ------------------------------------------------------------------------ patience
@@ -202,7 +219,20 @@ class Turn:
             case "hold" if self._question is not None:
                 self._say(f"{self._agent.lines.holding} ")
                 self._watch()
-            case why:  # a greeting is not waited for so long: nobody has spoken yet (protocol §4.4)
-                self._gave_up = why
+            case why:
+                # The words first: what is waited for may not let itself be cancelled. A greeting is not waited for
+                # as long as an answer: nobody has spoken yet (protocol §4.4).
+                self._fail("slow_greeting" if why == "hold" else why)
                 if self._deadline is not None:
                     self._deadline.reschedule(self._loop.time())
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()  # no variable of `run`, whose frame a cancelled task keeps
+    return task is None or task.cancelling() > 0
+
+
+def _text(piece: object) -> str:
+    if not isinstance(piece, str):
+        raise TypeError(f"the greeting gave {type(piece).__name__} where it should give text")
+    return piece

@@ -26,11 +26,13 @@ class Stream:
     Attributes:
         request: What was asked.
         closed: Set when nobody listens any more, or the answer came to its end.
+        rests: Whether it tells when it has no more at the moment, as a model may.
     """
 
     def __init__(self, request: ModelRequest) -> None:
         self.request = request
         self.closed = asyncio.Event()
+        self.rests = True
         self._deltas: asyncio.Queue[Delta | ModelError | Exception | None] = asyncio.Queue()
 
     def say(self, *texts: str) -> None:
@@ -54,7 +56,7 @@ class Stream:
     async def deltas(self, rest: Rest) -> AsyncGenerator[Delta, None]:
         try:
             while True:
-                if self._deltas.empty():
+                if self.rests and self._deltas.empty():
                     rest()
                 if (delta := await self._deltas.get()) is None:
                     break

@@ -165,7 +165,7 @@ def test_a_call_ends_when_nobody_redials() -> None:
     call.receive(required(1, "hi"), 1.0)
     call.finish(2, 2.0, "Hello.")
     call.detached(5.0)
-    assert call.closed(35.0) == (Record(CallEnded(turns=1, duration_s=35.0)),)
+    assert call.closed(35.0) == (Record(CallEnded(turns=1, duration_s=5.0)),)
     assert stands(call) is State.CLOSED
 
 
@@ -257,11 +257,21 @@ def test_a_greeting_cut_by_a_redial_goes_on_where_it_stopped() -> None:
     assert sent(call.finish(1, 1.3, ".")) == [answer(0, ".", True)]
 
 
-def test_a_redial_while_the_greeting_waits_says_nothing_yet() -> None:
+def test_a_redial_while_the_greeting_waits_says_nothing_yet_and_waits_anew() -> None:
     call = opened(later)
     call.detached(0.1)
-    assert [type(message) for message in sent(call.attached(0.2))] == [Config]
+    assert call.details_due(0.15) == ()  # the next config brings them
+    actions = call.attached(0.2)
+    assert [type(message) for message in sent(actions)] == [Config]
+    assert others(actions) == [StopGrace(), AwaitDetails()]
     assert others(call.details_due(1.0)) == [StartTurn(1, 0, None)]
+
+
+def test_a_redial_greets_at_once_when_the_details_had_come() -> None:
+    call = opened(later)
+    call.detached(0.1)
+    assert call.receive(b'{"interaction_type":"call_details","call":{"call_id":"call_1"}}', 0.1) == ()
+    assert others(call.attached(0.2)) == [StopGrace(), StartTurn(1, 0, None)]
 
 
 # ---------------------------------------------------------------------------- requests
@@ -492,6 +502,26 @@ def test_words_are_held_while_the_call_is_away_and_follow_on_the_next_socket() -
     actions = call.attached(1.2)
     assert sent(actions)[1:] == [answer(0, "", True), answer(1, "two ")]
     assert piece(call.say(2, "three")) == answer(1, "three")
+
+
+def test_a_request_read_after_its_socket_went_is_answered_on_the_next() -> None:
+    call = opened()
+    call.detached(1.0)
+    assert [type(action) for action in others(call.receive(required(1, "hi"), 1.0))] == [StartTurn]
+    assert stands(call) is State.AWAY
+    assert call.say(2, "Hello ") is None
+    assert sent(call.finish(2, 1.1, "there.")) == []
+    assert sent(call.attached(1.3))[1:] == [answer(0, "", True), answer(1, "Hello there.", True)]
+
+
+def test_a_reask_read_after_its_socket_went_sends_nothing_into_it() -> None:
+    call = opened()
+    call.receive(required(1, "hi"), 1.0)
+    call.finish(2, 1.1, "Hello.")
+    call.detached(1.2)
+    actions = call.receive(required(2, "hi"), 1.2)
+    assert (sent(actions), facts(actions)) == ([], [TurnReasked(2, 1)])
+    assert sent(call.attached(1.3))[1:] == [answer(0, "", True), answer(2, "Hello.", True)]
 
 
 def test_an_answer_that_ends_while_away_is_completed_on_the_next_socket() -> None:

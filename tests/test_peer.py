@@ -11,7 +11,10 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from retell_ws.peer import PENDING, Peer
+from retell_ws.connection import Connection, making
+from retell_ws.peer import Peer
+
+from .raw import deaf
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -21,13 +24,15 @@ async def peers(work: Callable[[Peer], object], send_s: float = 0.2) -> AsyncIte
     """A listener that hands each socket to `work`; yields its port."""
 
     async def handle(connection: ServerConnection) -> None:
-        peer = Peer(connection, send_s=send_s)
+        assert isinstance(connection, Connection)
+        peer = Peer(connection)
         result = work(peer)
         if asyncio.iscoroutine(result):
             await result
         await peer.ended()
 
-    async with serve(handle, "127.0.0.1", 0, ping_interval=None, write_limit=PENDING) as server:
+    make = making(send_s=send_s, close_s=send_s)
+    async with serve(handle, "127.0.0.1", 0, create_connection=make, ping_interval=None) as server:
         yield next(iter(server.sockets)).getsockname()[1]
 
 
@@ -119,11 +124,48 @@ async def test_releasing_a_peer_that_does_not_read_does_not_wait_for_it() -> Non
         ended.set()
 
     async with peers(work) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
-        writer.write(
-            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-        )
-        await reader.readuntil(b"\r\n\r\n")
+        _, writer = await deaf(f"ws://127.0.0.1:{port}/")
+        await asyncio.wait_for(ended.wait(), 5)
+        writer.close()
+
+
+async def test_releasing_a_peer_that_leaves_a_little_unread_does_not_wait_for_it() -> None:
+    ended = asyncio.Event()
+
+    async def work(peer: Peer) -> None:
+        while not peer._transport.get_write_buffer_size():
+            assert not peer.write(b"x" * 1_000)
+        peer.release()
+        await peer.ended()
+        ended.set()
+
+    async with peers(work) as port:
+        _, writer = await deaf(f"ws://127.0.0.1:{port}/")
+        await asyncio.wait_for(ended.wait(), 5)
+        writer.close()
+
+
+async def test_a_peer_that_pings_and_does_not_read_is_dropped() -> None:
+    async with peers(lambda peer: None) as port:
+        _, writer = await deaf(f"ws://127.0.0.1:{port}/")
+        pings = b"\x89\xfd\0\0\0\0" + b"p" * 125  # RFC 6455 §5.5.2, with the longest payload
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(10):
+                while True:
+                    writer.write(pings * 500)
+                    await writer.drain()
+        writer.close()
+
+
+async def test_a_peer_that_says_goodbye_and_stays_is_dropped() -> None:
+    ended = asyncio.Event()
+
+    async def work(peer: Peer) -> None:
+        await peer.ended()
+        ended.set()
+
+    async with peers(work) as port:
+        _, writer = await deaf(f"ws://127.0.0.1:{port}/")
+        writer.write(b"\x88\x82\0\0\0\0\x03\xe8")  # a close frame with 1000, and the TCP connection left open
         await asyncio.wait_for(ended.wait(), 5)
         writer.close()

@@ -134,3 +134,9 @@ def test_however_a_transcript_grows_all_but_the_last_exchange_stays(
     # The caller's last words may still grow; after a reminder or a pause, so may the agent's before them.
     settled = messages(*said, kind=kind)[:-2]
     assert messages(*said, *more, kind=kind)[: len(settled)] == settled
+
+
+@pytest.mark.timeout(20)  # linear in a second; were it quadratic, one message would stop every call for minutes
+def test_a_run_of_three_hundred_thousand_utterances_is_one_message() -> None:
+    yes, count = "\N{GRINNING FACE} yes", 300_000
+    assert messages(*[("user", yes)] * count) == (user(" ".join([yes] * count)),)

@@ -143,6 +143,37 @@ async def test_a_slow_model_does_not_hold_up_the_start() -> None:
             assert asked["ended"] is None
 
 
+STUCK = """
+import asyncio, time
+from retell_ws import Agent
+
+async def greet(call):
+    if call.id == "in_a_thread":
+        return await asyncio.to_thread(time.sleep, 60)
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+
+agent = Agent("You are Ana.", greeting=greet)
+"""
+
+
+@pytest.mark.parametrize("call_id", ["in_a_thread", "in_a_task"])
+async def test_a_function_of_the_agent_s_that_never_ends_does_not_hold_the_process(
+    tmp_path: Path, call_id: str
+) -> None:
+    file = tmp_path / "agent.py"
+    file.write_text(STUCK)
+    async with served(str(file), "--drain-s", "0", "--details-wait-ms", "0", "--turn-s", "0.2") as (process, ready):
+        async with FakeRetell(ready["ws"], call_id=call_id, redials=False) as retell:
+            assert await retell.greeting()
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(20):
+            assert await process.wait() == 0
+
+
 class LateRefusal(ScriptedModel):
     """Refuses our key, but not before it is told to."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
 import weakref
 from collections.abc import AsyncIterator
 
@@ -12,10 +11,12 @@ import msgspec
 import pytest
 
 from retell_ws.agent import Call
+from retell_ws.server import Server
 from retell_ws.session import Session
 from retell_ws.testing.retell import FakeRetell
 
 from .puppet import GREETING, serving
+from .raw import deaf, masked
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -144,6 +145,52 @@ async def test_an_ended_call_is_freed_without_the_cycle_collector() -> None:
                 gc.enable()
 
 
+async def test_a_request_that_comes_with_the_end_of_its_socket_is_answered_on_the_next() -> None:
+    async with serving() as (server, puppet):
+        async with FakeRetell(server.url, call_id=CALL, redials=False) as retell:
+            await retell.request("I need")
+            (await puppet.asked(1)).say("Well ")
+            await retell.piece(1)
+            # One turn of the loop brings a word of the model's, the newer request and the end of the socket.
+            puppet.streams[0].say("you know ")
+            last_message(server, 2, "I need a doctor")
+            stream = await puppet.asked(2)
+            stream.say("Of course.")
+            stream.end()
+            await puppet.facts.wait("turn_finished")
+        await answered_on_the_next(server, 2, "Of course.")
+
+
+async def test_a_reask_that_comes_with_the_end_of_its_socket_is_answered_on_the_next() -> None:
+    async with serving() as (server, puppet):
+        async with FakeRetell(server.url, call_id=CALL, redials=False) as retell:
+            asked = await retell.request("I need a doctor")
+            stream = await puppet.asked(1)
+            stream.say("Of course.")
+            stream.end()
+            await retell.answer(asked)
+            last_message(server, 2, "I need a doctor")
+            await puppet.facts.wait("turn_reasked")
+        await answered_on_the_next(server, 2, "Of course.")
+
+
+def last_message(server: Server, response_id: int, words: str) -> None:
+    """Let a request and the loss of its socket arrive in one turn of the loop."""
+    (session,) = server._sessions.values()
+    assert session._line.peer is not None
+    connection = session._line.peer._connection
+    transcript = [{"role": "user", "content": words}]
+    request = {"interaction_type": "response_required", "response_id": response_id, "transcript": transcript}
+    connection.data_received(masked(msgspec.json.encode(request)))
+    connection.transport.abort()
+
+
+async def answered_on_the_next(server: Server, response_id: int, text: str) -> None:
+    async with FakeRetell(server.url, call_id=CALL) as retell:
+        retell.rules.asked(response_id, 0.0)
+        assert (await retell.answer(response_id, timeout_s=5)).text == text
+
+
 async def test_the_newer_socket_of_a_call_wins() -> None:
     async with serving() as (server, puppet):
         async with FakeRetell(server.url, call_id=CALL, redials=False) as older:
@@ -223,7 +270,7 @@ async def test_rubbish_closes_nothing_and_is_counted() -> None:
 
 async def test_a_peer_that_stops_reading_is_dropped() -> None:
     async with serving(send_ms=200) as (server, puppet):
-        _, writer = await deaf(server.address)
+        _, writer = await deaf(f"{server.address}/{CALL}")
         for number in range(1, 60):
             words = [{"role": "user", "content": str(number)}]
             request = {"interaction_type": "response_required", "response_id": number, "transcript": words}
@@ -231,26 +278,3 @@ async def test_a_peer_that_stops_reading_is_dropped() -> None:
             (await puppet.asked(number)).say(*(["word " * 300] * 40))  # 60 KB of each: more than the sockets hold
         await puppet.facts.wait("detached")
         writer.close()
-
-
-async def deaf(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Open a WebSocket that will never be read."""
-    host, port = address.removeprefix("ws://").partition("/")[0].split(":")
-    raw = socket.socket()
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    raw.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(raw, (host, int(port)))
-    reader, writer = await asyncio.open_connection(sock=raw, limit=1024)
-    writer.write(
-        b"GET /llm-websocket/call_deaf HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    )
-    await reader.readuntil(b"\r\n\r\n")
-    return reader, writer
-
-
-def masked(payload: bytes) -> bytes:
-    """One client text frame, masked with zeros (RFC 6455 §5.3 asks for a mask, not for a good one)."""
-    length = len(payload)
-    head = bytes([0x81, 0x80 | length]) if length < 126 else bytes([0x81, 0xFE]) + length.to_bytes(2, "big")
-    return head + b"\0\0\0\0" + payload

@@ -278,6 +278,61 @@ async def test_a_greeting_that_hangs_is_replaced_without_a_holding_phrase() -> N
     assert (await greeted(greet, holding_ms=100, first_text_ms=200)).text(0) == LINES.greeting
 
 
+async def test_a_greeting_that_gives_no_text_is_replaced() -> None:
+    async def numbers(call: Call) -> AsyncIterator[Any]:
+        yield "Hello there. "
+        yield 5
+
+    tape = await greeted(numbers)
+    assert (tape.text(0), tape.completions(0)) == (f"Hello there. {LINES.greeting}", 1)
+    tape = await greeted(lambda call: None)
+    assert (tape.text(0), tape.completions(0)) == (LINES.greeting, 1)
+
+
+async def test_a_greeting_that_waits_for_something_cancelled_is_replaced() -> None:
+    async def greet(call: Call) -> str:
+        gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        return await gone
+
+    tape = await greeted(greet)
+    assert (tape.text(0), tape.completions(0)) == (LINES.greeting, 1)
+
+
+async def test_a_greeting_that_does_not_let_itself_be_cancelled_is_replaced_in_time() -> None:
+    asked_to_end = asyncio.Event()
+    may_end = asyncio.Event()
+
+    async def greet(call: Call) -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            asked_to_end.set()
+        await may_end.wait()
+        return "never"
+
+    agent = Agent("You are Ana.", greeting=greet)
+    tape = Tape(agent)
+    tape.perform(tape.call.attached(0.0))
+    tape.perform(tape.call.details_due(0.0))
+    turn = Turn(tape.starts[0], line=tape.line, agent=agent, model=Puppet(), settings=Settings(holding_ms=100))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(turn.run())
+        async with asyncio.timeout(5):
+            await asked_to_end.wait()
+        assert (tape.text(0), tape.completions(0)) == (LINES.greeting, 1)
+        may_end.set()
+    assert (tape.text(0), tape.completions(0)) == (LINES.greeting, 1)
+
+
+async def test_gathered_words_do_not_wait_for_a_model_that_never_rests() -> None:
+    async with asked() as (tape, stream, _):
+        stream.rests = False
+        stream.say("One. ", "Two ", "three")
+        await tape.until("One. Two three")
+        assert [frame.content for frame in tape.of(1)] == ["One. ", "Two three"]
+
+
 async def test_a_cancelled_turn_leaves_nothing_for_the_cycle_collector() -> None:
     # A barge-in is the normal case: what each leaves behind is collected in one go, while every call waits.
     gc.collect()

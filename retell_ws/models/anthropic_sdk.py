@@ -37,6 +37,10 @@ DRAIN_S: Final = 0.1
 
 log = logging.getLogger(__name__)
 
+for _name in ("anthropic", "httpx2", "httpcore2"):
+    # At DEBUG they write down whole requests, and `ANTHROPIC_LOG=debug` in the environment is enough for that.
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
 
 class AnthropicSdkModel:
     """Implements `ports.Model`.
@@ -84,7 +88,10 @@ class AnthropicSdkModel:
         )
 
     async def stream(self, request: ModelRequest, rest: Rest = no_rest) -> AsyncGenerator[Delta, None]:
-        """Answer `request`; see `ports.Model.stream`."""
+        """Answer `request`; see `ports.Model.stream`.
+
+        It never rests: the client gives out one chunk at a time and does not tell whether more of them have come.
+        """
         if self._closed:
             raise ModelUnavailable("the model's client is closed")
         body = body_of(request, self._model)
@@ -109,8 +116,6 @@ class AnthropicSdkModel:
                         yield delta
                     if answer.done:
                         break
-                    if rest_s := rest():
-                        await asyncio.sleep(rest_s)  # its transport does not read while nobody waits
                 answer.close()
         except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError) as exc:
             raise _classified(exc, answer) from exc

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Final
 
 import msgspec
+from aiohappyeyeballs import AddrInfoType, start_connection
 
 from ..errors import ModelUnavailable
 from .http1 import Connection, Response
@@ -29,6 +30,9 @@ KEEPALIVE_S: Final = 300.0
 
 MAX_CONNECTIONS: Final = 2000
 """More than one process can serve calls; a bound against a leak, not a limit to run into."""
+
+ATTEMPT_DELAY_S: Final = 0.25
+"""Seconds an address has to itself before the next one is tried as well (RFC 8305 §5)."""
 
 REQUEST_TIMEOUT: Final = 408
 
@@ -190,37 +194,28 @@ class ConnectionPool:
             raise ModelUnavailable("the model's client is closed")
         return connection
 
-    async def _addresses(self) -> list[str]:
+    async def _addresses(self) -> list[AddrInfoType]:
+        host, port = self._target.host, self._target.port
         with suppress(ValueError):
-            return [str(ipaddress.ip_address(self._target.host))]
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self._target.host, self._target.port, type=socket.SOCK_STREAM)
-        return list(dict.fromkeys(str(address[0]) for *_, address in found))
+            family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+            return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))]
+        return list(await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
-    async def _connect_to_one_of(self, addresses: list[str]) -> Connection:
-        """Try one address after the other, each for its share of the time: the first may be a black hole.
+    async def _connect_to_one_of(self, addresses: list[AddrInfoType]) -> Connection:
+        """Connect to whichever address answers first (RFC 8305): the first may be a black hole, as IPv6 often is.
 
-        That is IPv6 on many hosts, and uvloop has no happy eyeballs (RFC 8305).
+        uvloop cannot do that itself.
         """
         loop = asyncio.get_running_loop()
-        last = addresses[-1]
-        for address in addresses:
-            share_s = self._connect_timeout_s / len(addresses)
-            try:
-                async with asyncio.timeout(None if address == last else share_s):
-                    _, connection = await loop.create_connection(
-                        self._connection,
-                        address,
-                        self._target.port,
-                        ssl=self._ssl,
-                        server_hostname=self._target.host if self._ssl is not None else None,
-                        ssl_handshake_timeout=self._connect_timeout_s if self._ssl is not None else None,
-                    )
-                return connection
-            except (OSError, TimeoutError):
-                if address == last:
-                    raise
-        raise AssertionError("a name without an address is an OSError of getaddrinfo")
+        sock = await start_connection(addresses, happy_eyeballs_delay=ATTEMPT_DELAY_S, interleave=1, loop=loop)
+        _, connection = await loop.create_connection(
+            self._connection,
+            sock=sock,
+            ssl=self._ssl,
+            server_hostname=self._target.host if self._ssl is not None else None,
+            ssl_handshake_timeout=self._connect_timeout_s if self._ssl is not None else None,
+        )
+        return connection
 
     def _connection(self) -> Connection:
         return Connection(

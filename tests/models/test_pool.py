@@ -7,12 +7,13 @@ import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohappyeyeballs import AddrInfoType
 
 from retell_ws.errors import ModelBroken, ModelUnavailable, SettingsError
 from retell_ws.models import http1
@@ -125,10 +126,12 @@ async def test_when_one_address_of_the_host_fails_the_next_is_tried(monkeypatch:
         assert await peer.request()
         peer.answer(b"here")
 
-    async def addresses() -> list[str]:
-        return ["127.0.0.2", "127.0.0.1"]  # nobody listens at the first
-
     async with host(answers) as url, pool_to(url) as pool:
+        (here,) = await pool._addresses()
+
+        async def addresses() -> list[AddrInfoType]:
+            return [(*here[:4], ("127.0.0.2", here[4][1])), here]  # nobody listens at the first
+
         monkeypatch.setattr(pool, "_addresses", addresses)
         assert await body_of(pool) == b"here"
 
@@ -516,3 +519,32 @@ def test_a_header_that_cannot_be_sent_is_refused_without_its_value(value: str) -
     with pytest.raises(SettingsError, match="'authorization'") as caught:
         ConnectionPool("http://h", headers={"authorization": value})
     assert not value.strip() or value.strip() not in str(caught.value)
+
+
+async def test_each_of_many_healthy_addresses_has_time_for_its_handshake(certificate: tuple[Path, Path]) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    trusting = ssl.create_default_context(cafile=str(certificate[0]))
+
+    async def far_away(peer: Peer) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(near.rsplit(":")[2].split("/")[0]))
+
+        async def carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                await asyncio.sleep(0.06)  # the distance
+                target.write(data)
+            target.close()
+
+        await asyncio.gather(carry(peer.reader, writer), carry(reader, peer.writer))
+
+    async with host(echo, ssl=context) as near, host(far_away) as far:
+        async with pool_to(far.replace("http:", "https:"), ssl_context=trusting, connect_timeout_s=2) as pool:
+            pool._addresses = _twelve(await pool._addresses())  # type: ignore[method-assign]
+            assert (await body_of(pool)).startswith(b"1 POST")
+
+
+def _twelve(found: list[AddrInfoType]) -> Callable[[], Coroutine[Any, Any, list[AddrInfoType]]]:
+    async def addresses() -> list[AddrInfoType]:
+        return found * 12
+
+    return addresses

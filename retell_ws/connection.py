@@ -1,0 +1,97 @@
+"""The library's connection with the limits it leaves to its caller: none may be left half-dead for longer than these.
+
+The library bounds what it reads, but it writes its own answers (the pong to a WebSocket ping, the close frame) without
+a look at whether anybody reads them, and after a close it waits for the other side as long as that likes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, cast
+
+from websockets.asyncio.server import ServerConnection
+
+__all__ = ["Connection", "making"]
+
+KERNEL_BUFFER: Final = 128 * 1024
+"""Bytes the kernel may hold for a peer; its default grows to megabytes, which only hides that nobody reads."""
+
+_OPTIONS: Final = (
+    (socket.SOL_SOCKET, "SO_SNDBUF", KERNEL_BUFFER),
+    # A line that dies before its first ping is noticed by nobody else: idle within a minute, in the middle of a
+    # word within half of one. Names that a platform lacks are left to its defaults.
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 30),
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 10),
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
+    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 30_000),
+)
+
+
+class Connection(ServerConnection):
+    """One socket, from its first byte on.
+
+    Args:
+        send_s: Seconds the other side may leave more than `write_limit` bytes unread.
+        close_s: Seconds it may leave the TCP connection open once there is nothing more to say on it.
+    """
+
+    def __init__(self, *args: Any, send_s: float, close_s: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._send_s = send_s
+        self._close_s = close_s
+        self._unread: asyncio.TimerHandle | None = None
+        self._closing: asyncio.TimerHandle | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """More is waiting to be written than a peer that reads would leave."""
+        return self._unread is not None
+
+    def end_soon(self) -> None:
+        """Abort the connection unless it has ended within `send_s`."""
+        if self._closing is None:
+            self._closing = self.loop.call_later(self._send_s, self.transport.abort)
+
+    # -- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        raw = transport.get_extra_info("socket")
+        for level, name, value in _OPTIONS:
+            if raw is not None and hasattr(socket, name):
+                raw.setsockopt(level, getattr(socket, name), value)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(self._send_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._forget_unread()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._closing is None and self.protocol.close_expected():
+            self._closing = self.loop.call_later(self._close_s, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_unread()
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None  # it leads back here
+        super().connection_lost(exc)
+
+    def _forget_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+
+def making(*, send_s: float, close_s: float) -> type[ServerConnection]:
+    """Make such connections: what `websockets.serve` takes as `create_connection`."""
+    make: Callable[..., Connection] = partial(Connection, send_s=send_s, close_s=close_s)
+    return cast(type[ServerConnection], make)
