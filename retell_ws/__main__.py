@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(_refuse(str(exc)))
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # who read our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -1,23 +1,62 @@
-"""What a person who calls with `chat` is and sees, at a terminal as through a pipe."""
+"""What a person who calls with `chat` is, can say and sees, at a terminal as through a pipe."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from ..errors import UsageError
 from ..testing.dial import DialPolicy
 from ..testing.report import Answer
 
-__all__ = ["DETAILS", "HELP", "ONE_DIAL", "timing"]
+__all__ = ["COMMANDS", "HELP", "ONE_DIAL", "PATIENT", "WAITS", "details_of", "timing", "unknown"]
 
-DETAILS = {"call_type": "web_call", "agent_id": "agent_chat", "call_status": "registered"}
-"""The call object, as a web call has it: no numbers, no direction (§2.2)."""
-
-HELP = "/silence: say nothing   /drop: cut the line and redial   /raw: show frames   /quit: hang up"
+COMMANDS = {
+    "/silence": "say nothing",
+    "/drop": "cut the line and redial",
+    "/raw": "show what comes in, or hide it",
+    "/quit": "hang up",
+}
+HELP = "   ".join(f"{command}: {what}" for command, what in COMMANDS.items())
+WAITS = "(the agent waits for you to speak)"
 
 ONE_DIAL = DialPolicy(attempts=1)
 """Whoever sits at a terminal wants to know at once that nobody answers."""
 
+PATIENT = DialPolicy(attempts=40, timeout_s=2.0, pause_s=0.25)
+"""How a lost line is redialled: until a server that was just saved, or restarted, is back."""
+
+
+def details_of(variables: tuple[str, ...], from_number: str | None) -> dict[str, Any]:
+    """Make the call object (§2.2): a web call, which has no numbers, or a phone call when there is one.
+
+    Args:
+        variables: Dynamic variables, each NAME=VALUE.
+        from_number: The caller's number.
+
+    Raises:
+        UsageError: A variable has no name or no value.
+    """
+    details: dict[str, Any] = {"call_type": "web_call", "agent_id": "agent_chat", "call_status": "registered"}
+    if from_number:
+        details |= {"call_type": "phone_call", "direction": "inbound", "from_number": from_number}
+    for variable in variables:
+        name, given, value = variable.partition("=")
+        if not name or not given:
+            raise UsageError(f"--var takes NAME=VALUE, not {variable!r}")
+        details.setdefault("retell_llm_dynamic_variables", {})[name] = value
+    return details
+
+
+def unknown(line: str) -> str | None:
+    """Tell what is wrong with a line that looks like a command and is none; None for what a caller says."""
+    word = line.partition(" ")[0]
+    return None if not word.startswith("/") or line in COMMANDS else f"{word} is no command. {HELP}"
+
 
 def timing(answer: Answer) -> str:
     """Say in one line how fast an answer was."""
+    if not answer.text:
+        return f"total {_ms(answer.total_s)}, without a word"
     parts = (
         f"first frame {_ms(answer.first_frame_s)}",
         f"first sentence {_ms(answer.first_sentence_s)}",

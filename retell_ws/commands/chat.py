@@ -4,25 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from ..errors import UsageError
-from ..testing.dial import DialError, DialPolicy
+from ..testing.dial import DialError
 from ..testing.report import Answer
 from ..testing.retell import CallEnded, FakeRetell
-from .caller import DETAILS, ONE_DIAL, timing
+from .caller import HELP, ONE_DIAL, PATIENT, WAITS, details_of, timing, unknown
+from .flags import Flags, given
 from .serve import EXAMPLE
 
 __all__ = ["chat"]
 
-LOCAL = "ws://127.0.0.1:8080/llm-websocket"
+LOCAL = "127.0.0.1:8080"
 """Where `serve` listens unless told otherwise."""
 
 SCHEMES = ("ws://", "wss://", "http://", "https://")
 
+Positive = Annotated[float, Parameter(validator=Number(gt=0))]
 
-def chat(target: str | None = None, /, *, speed: float = 1.0, raw: bool = False, timeout_s: float = 30.0) -> int:
+
+def chat(
+    target: str | None = None,
+    /,
+    *,
+    speed: Positive = 1.0,
+    var: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    from_number: str | None = None,
+    raw: bool = False,
+    timeout_s: Positive = 30.0,
+    config: Path | None = None,
+    flags: Annotated[Flags | None, Parameter(name="*", group="Settings of the server, when an agent is named")] = None,
+) -> int:
     """Talk to an agent or to a running server in the terminal.
 
     Type at any time: Enter while the agent speaks interrupts it, as a caller would. Without a terminal, each line of
@@ -32,99 +53,148 @@ def chat(target: str | None = None, /, *, speed: float = 1.0, raw: bool = False,
         target: FILE.py, FILE.py:NAME, MODULE:NAME, or a ws:// URL. Without it, the server on port 8080 if one runs,
             otherwise a small receptionist.
         speed: Factor on the agent's pace of 160 words a minute.
+        var: A dynamic variable of the call, NAME=VALUE; may be given several times.
+        from_number: The caller's number. Without it this is a web call.
         raw: Show every frame that comes in.
-        timeout_s: Longest wait for an answer when reading from a pipe.
+        timeout_s: Longest wait for an answer when reading from a pipe, in seconds.
+        config: A TOML file of settings, when an agent is named.
+        flags: The settings.
     """
-    if speed <= 0:
-        raise UsageError("--speed has to be above 0")
+    settings = given(flags)
+    if (settings or config) and target is not None and target.startswith(SCHEMES):
+        raise UsageError(f"settings are the server's affair, and the one at {target} is running already")
+    details = details_of(var, from_number)
     try:
-        return asyncio.run(_chat(target, speed=speed, raw=raw, timeout_s=timeout_s))
+        return asyncio.run(_chat(target, settings, config, details=details, speed=speed, raw=raw, timeout_s=timeout_s))
     except KeyboardInterrupt:
         return 0
 
 
-async def _chat(target: str | None, *, speed: float, raw: bool, timeout_s: float) -> int:
-    async with _server(target) as (url, name):
+async def _chat(
+    target: str | None,
+    settings: dict[str, Any],
+    config: Path | None,
+    *,
+    details: dict[str, Any],
+    speed: float,
+    raw: bool,
+    timeout_s: float,
+) -> int:
+    async with _server(target, settings, config) as (url, name):
         try:
             if sys.stdin.isatty() and sys.stdout.isatty():
                 from .terminal import talk
 
-                return await talk(url, name, speed=speed, raw=raw)
-            return await _read_aloud(url, raw=raw, timeout_s=timeout_s)
+                return await talk(url, name, details=details, speed=speed, raw=raw)
+            if target is None:
+                sys.stderr.write(f"retell_ws: talking to {name}\n")
+            return await _Pipe(url, details, raw=raw, timeout_s=timeout_s).talk()
         except DialError as exc:
             raise UsageError(f"{url}: {exc}") from None
 
 
 @asynccontextmanager
-async def _server(target: str | None) -> AsyncIterator[tuple[str, str]]:
+async def _server(target: str | None, settings: dict[str, Any], config: Path | None) -> AsyncIterator[tuple[str, str]]:
     """Find or start the server to talk to: its URL, and what to call it."""
     if target is not None and target.startswith(SCHEMES):
         yield target, target
         return
-    if target is None and await _answers(LOCAL):
-        yield LOCAL, LOCAL
+    if target is None and await asyncio.to_thread(_serves, LOCAL):
+        url = f"ws://{LOCAL}/llm-websocket"
+        yield url, url
         return
     from ..agent_file import load
     from ..blueprints import running
+    from ..log import configure
     from ..settings import load as load_settings
 
     agent = load(target or EXAMPLE)
-    async with running(agent, load_settings({"host": "127.0.0.1", "port": 0, "path_secret": ""})) as server:
-        yield server.url, target or "the receptionist of the examples"
+    configure("warning")
+    at_home = {"host": "127.0.0.1", "port": 0, "path_secret": ""}
+    async with running(agent, load_settings({**settings, **at_home}, config=config)) as server:
+        yield server.url, target or f"the receptionist of the examples (no server of ours on {LOCAL})"
 
 
-async def _answers(url: str) -> bool:
+def _serves(place: str) -> bool:
+    """Tell whether a server of ours is there, by its health: a call would count as one."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        async with FakeRetell(url, dial_policy=DialPolicy(attempts=1, timeout_s=1.0), ping_s=None):
-            return True
-    except DialError:
+        with opener.open(f"http://{place}/livez", timeout=1.0) as answer:
+            return bool(answer.read(16) == b"ok\n")
+    except (urllib.error.URLError, OSError, ValueError):
         return False
 
 
-async def _read_aloud(url: str, *, raw: bool, timeout_s: float) -> int:
-    """Take each line of standard input as a turn and print each answer as a line."""
-    show = _write if raw else None
-    async with FakeRetell(url, details=DETAILS, dial_policy=ONE_DIAL, reminder_max_count=0, on_frame=show) as retell:
-        try:
-            _write(f"agent: {await retell.greeting(timeout_s=timeout_s)}")
-            # A pipe may stay silent for long: the thread waits, the call goes on.
-            while line := await asyncio.to_thread(sys.stdin.readline):
-                answer = await _turn(retell, line.strip(), timeout_s=timeout_s)
-                if answer is None:
-                    break
-                if not answer.action or answer.action.kind == "digit_to_press":
-                    continue
-                _write(f"({await retell.ended(timeout_s=timeout_s)})")
-                break
-        except TimeoutError:
-            sys.stderr.write(f"retell_ws: no answer within {timeout_s:g} s\n")
-            return 1
-        except CallEnded as exc:
-            sys.stderr.write(f"retell_ws: the call ended: {exc}\n")
-            return 1
-    return 0
+class _Pipe:
+    """A conversation without a terminal: each line of standard input is a turn, each answer a line."""
 
+    def __init__(self, url: str, details: dict[str, Any], *, raw: bool, timeout_s: float) -> None:
+        self._raw = raw
+        self._timeout_s = timeout_s
+        self._retell = FakeRetell(
+            url,
+            details=details,
+            dial_policy=ONE_DIAL,
+            redial_policy=PATIENT,
+            reminder_max_count=0,
+            on_frame=self._show,
+        )
 
-async def _turn(retell: FakeRetell, line: str, *, timeout_s: float) -> Answer | None:
-    """Play one line; None ends the conversation."""
-    match line:
-        case "/quit":
-            return None
-        case "/drop":
-            await retell.drop()
-            await retell.redial()
-            response_id = retell.rules.latest
-        case "/silence":
-            response_id = await retell.silence()
-        case "":
-            response_id = retell.rules.latest
-        case _:
-            _write(f"you: {line}")
-            response_id = await retell.request(line)
-    answer = await retell.answer(response_id, timeout_s=timeout_s)
-    if line not in ("", "/drop"):
+    async def talk(self) -> int:
+        """Read to the end of the input or of the call; returns the exit status."""
+        async with self._retell as retell:
+            try:
+                _write(f"agent: {await retell.greeting(timeout_s=self._timeout_s) or WAITS}")
+                # A pipe may stay silent for long: the thread waits, the call goes on.
+                while line := await asyncio.to_thread(sys.stdin.readline):
+                    if not await self._play(line.strip()):
+                        break
+            except TimeoutError:
+                sys.stderr.write(f"retell_ws: no answer within {self._timeout_s:g} s\n")
+                return 1
+            except CallEnded as exc:
+                sys.stderr.write(f"retell_ws: the call ended: {exc}\n")
+                return 1
+        return 0
+
+    async def _play(self, line: str) -> bool:
+        """Play one line; False when the call is over."""
+        match line:
+            case "":
+                return True
+            case "/quit":
+                return False
+            case "/help":
+                _write(HELP)
+                return True
+            case "/raw":
+                self._raw = not self._raw
+                return True
+            case "/drop":
+                await self._retell.drop()
+                await self._retell.redial()
+                await self._retell.answer(self._retell.rules.latest, timeout_s=self._timeout_s)
+                _write("(the line was cut and redialled)")
+                return True
+            case "/silence":
+                return await self._hear(await self._retell.silence())
+        if wrong := unknown(line):
+            _write(f"({wrong})")
+            return True
+        _write(f"you: {line}")
+        return await self._hear(await self._retell.request(line))
+
+    async def _hear(self, response_id: int) -> bool:
+        answer: Answer = await self._retell.answer(response_id, timeout_s=self._timeout_s)
         _write(f"agent: {answer.text}\n       ({timing(answer)})")
-    return answer
+        if not answer.action or answer.action.kind == "digit_to_press":
+            return True
+        _write(f"({await self._retell.ended(timeout_s=self._timeout_s)})")
+        return False
+
+    def _show(self, frame: str) -> None:
+        if self._raw:
+            _write(frame)
 
 
 def _write(line: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import textwrap
 from contextlib import suppress
+from typing import Any
 
 from prompt_toolkit import PromptSession, print_formatted_text
 from prompt_toolkit.formatted_text import FormattedText
@@ -11,21 +13,28 @@ from prompt_toolkit.patch_stdout import patch_stdout
 
 from ..testing.dial import DialError
 from ..testing.retell import CallEnded, FakeRetell, Superseded
-from .caller import DETAILS, HELP, ONE_DIAL, timing
+from .caller import HELP, ONE_DIAL, PATIENT, WAITS, timing, unknown
 
 __all__ = ["talk"]
+
+MARGIN = 7
+"""Columns before what is said: who says it."""
 
 
 class _Screen:
     """What stands on the terminal: finished lines above, the agent's current words in the prompt."""
 
     def __init__(self, *, raw: bool) -> None:
-        self.session: PromptSession[str] = PromptSession()
+        # What is typed is shown again by `caller`, below the agent's words: the prompt itself leaves nothing behind.
+        self.session: PromptSession[str] = PromptSession(erase_when_done=True)
         self.raw = raw
         self._said = ""
 
     def prompt(self) -> FormattedText:
-        speaking = [("bold ansicyan", "agent  "), ("", f"{self._said.strip()}\n")] if self._said else []
+        """The words being spoken, as many of their last lines as there is room for, and where to type."""
+        size = self.session.app.output.get_size()
+        lines = self._lines(self._said)[-max(1, size.rows - 3) :]
+        speaking = [part for number, line in enumerate(lines) for part in self._agent(line, first=number == 0)]
         return FormattedText([*speaking, ("bold", "you    ")])
 
     def word(self, word: str) -> None:
@@ -40,18 +49,32 @@ class _Screen:
         """Move the agent's words from the prompt to the lines above."""
         said, self._said = self._said.strip(), ""
         if said:
-            print_formatted_text(FormattedText([("bold ansicyan", "agent  "), ("", said + (" —" if cut else ""))]))
+            lines = self._lines(said + (" —" if cut else ""))
+            parts = [part for number, line in enumerate(lines) for part in self._agent(line, first=number == 0)]
+            print_formatted_text(FormattedText(parts), end="")
+
+    def caller(self, line: str) -> None:
+        print_formatted_text(FormattedText([("bold", "you    "), ("", line)]))
 
     def note(self, text: str) -> None:
-        print_formatted_text(FormattedText([("ansibrightblack", f"       {text}")]))
+        for line in self._lines(text):
+            print_formatted_text(FormattedText([("ansibrightblack", f"{'':{MARGIN}}{line}")]))
+
+    def _lines(self, text: str) -> list[str]:
+        columns = self.session.app.output.get_size().columns
+        return textwrap.wrap(text.strip(), max(20, columns - MARGIN - 1))
+
+    def _agent(self, line: str, *, first: bool) -> list[tuple[str, str]]:
+        return [("bold ansicyan", f"{'agent' if first else '':{MARGIN}}"), ("", f"{line}\n")]
 
 
-async def talk(url: str, name: str, *, speed: float, raw: bool) -> int:
+async def talk(url: str, name: str, *, details: dict[str, Any], speed: float, raw: bool) -> int:
     """Hold one conversation.
 
     Args:
         url: The server.
         name: What to call it on the screen.
+        details: The call object.
         speed: Factor on the agent's pace.
         raw: Whether to begin with showing frames.
 
@@ -64,8 +87,9 @@ async def talk(url: str, name: str, *, speed: float, raw: bool) -> int:
     screen = _Screen(raw=raw)
     retell = FakeRetell(
         url,
-        details=DETAILS,
+        details=details,
         dial_policy=ONE_DIAL,
+        redial_policy=PATIENT,
         speed=speed,
         reminder_max_count=0,
         on_word=screen.word,
@@ -73,11 +97,12 @@ async def talk(url: str, name: str, *, speed: float, raw: bool) -> int:
     )
     with patch_stdout(raw=True):
         async with retell, asyncio.TaskGroup() as tasks:
-            screen.note(f"talking to {name} · /help for commands · Enter while it speaks interrupts")
+            screen.note(f"talking to {name}")
+            screen.note("/help for commands · Enter while it speaks interrupts")
             typing = tasks.create_task(_type(screen, retell, tasks))
             await retell.ended(timeout_s=7200)  # the longest call there is (§1.1)
             typing.cancel()
-    screen.close_line()
+    screen.close_line(cut=retell.disconnection_reason == "user_hangup")
     reason = retell.disconnection_reason or ""
     screen.note(f"call ended: {reason}")
     return 1 if reason.startswith("error") else 0
@@ -104,12 +129,17 @@ async def _type(screen: _Screen, retell: FakeRetell, tasks: asyncio.TaskGroup) -
                         continue
                     case "/raw":
                         screen.raw = not screen.raw
+                        screen.note(f"frames are {'shown' if screen.raw else 'hidden'}")
                         continue
                     case "/drop":
                         await _drop(screen, retell)
                         continue
+                if wrong := unknown(line):
+                    screen.note(wrong)
+                    continue
                 following.cancel()
                 screen.close_line(cut=True)
+                screen.caller(line)
                 response_id = await (retell.silence() if line == "/silence" else retell.request(line))
                 following = tasks.create_task(_follow(screen, retell, response_id))
     finally:
@@ -131,4 +161,7 @@ async def _follow(screen: _Screen, retell: FakeRetell, response_id: int) -> None
     except (Superseded, CallEnded):
         return
     screen.close_line()
-    screen.note(timing(answer))
+    if response_id == 0 and not answer.text:
+        screen.note(WAITS)
+    else:
+        screen.note(timing(answer))

@@ -51,6 +51,7 @@ class Lines:
         url: The full URL, call id included.
         rules: Told of every socket and every ping before it goes out.
         policy: How to dial.
+        redial_policy: How to redial.
         ping_s: Seconds between pings, once a socket's `config` asked for them; None sends none.
         pong_limit_s: Seconds without a pong before a line is given up.
         redials: Whether to redial when a line dies by itself.
@@ -70,6 +71,7 @@ class Lines:
         rules: Acceptance,
         *,
         policy: DialPolicy,
+        redial_policy: DialPolicy,
         ping_s: float | None,
         pong_limit_s: float,
         redials: bool,
@@ -83,6 +85,7 @@ class Lines:
         self._url = url
         self._rules = rules
         self._policy = policy
+        self._redial_policy = redial_policy
         self._ping_s = ping_s
         self._pong_limit_s = pong_limit_s
         self._redials = redials
@@ -123,7 +126,7 @@ class Lines:
             DialError: The server could not be reached; the call has ended.
         """
         try:
-            return Line(await dial(self._url, policy=self._policy))
+            return Line(await dial(self._url, policy=self._redial_policy if self._all else self._policy))
         except DialError:
             self.end(f"error_llm_websocket_{'lost_connection' if self._all else 'open'}")
             raise

@@ -55,6 +55,7 @@ class FakeRetell:
         speed: Factor on the pace of the agent's speech; None speaks in no time.
         caller_speed: Factor on the pace of the caller's; None says everything in one message.
         dial_policy: How to dial.
+        redial_policy: How to redial; as `dial_policy` when it is not given.
         ping_s: Seconds between pings, once `auto_reconnect` was asked for; None sends none.
         pong_limit_s: Seconds without a pong before the line is given up.
         redials: Whether to redial by itself when a line dies. A `drop()` is never redialled by itself.
@@ -80,6 +81,7 @@ class FakeRetell:
         speed: float | None = None,
         caller_speed: float | None = None,
         dial_policy: DialPolicy = RETELLS_POLICY,
+        redial_policy: DialPolicy | None = None,
         ping_s: float | None = PING_S,
         pong_limit_s: float = PONG_LIMIT_S,
         redials: bool = True,
@@ -102,6 +104,7 @@ class FakeRetell:
             self.url,
             self.rules,
             policy=dial_policy,
+            redial_policy=redial_policy or dial_policy,
             ping_s=ping_s,
             pong_limit_s=pong_limit_s,
             redials=redials,

@@ -7,9 +7,11 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE
+from pathlib import Path
 
 import pytest
 
+from retell_ws.commands.caller import HELP
 from retell_ws.testing import FakeRetell
 
 from .servers import GREETING, PIECES, Scripted
@@ -66,6 +68,8 @@ async def test_a_warning_does_not_fail_the_suite() -> None:
         (("chat", "ws://127.0.0.1:1/llm"), "no connection"),
         (("chat", "no_such_agent.py"), "no_such_agent.py"),
         (("chat", "--speed", "0"), "--speed"),
+        (("chat", "--var", "Dana"), "NAME=VALUE"),
+        (("chat", "ws://127.0.0.1:1/llm", "--model", "scripted"), "the server's affair"),
     ],
 )
 async def test_what_cannot_be_done_is_one_line_and_exit_2(arguments: tuple[str, ...], line: str) -> None:
@@ -77,8 +81,10 @@ async def test_what_cannot_be_done_is_one_line_and_exit_2(arguments: tuple[str, 
 async def test_chat_reads_turns_from_a_pipe() -> None:
     server = Scripted()
     async with server.running() as url:
-        status, out, err = await _retell_ws("chat", url, stdin="Hello.\n/silence\n/drop\nTuesday.\n/quit\nnever said\n")
-    assert status == 0, err
+        status, out, err = await _retell_ws(
+            "chat", url, stdin="Hello.\n/silence\n/drop\n/fly\nTuesday.\n/quit\nnever said\n"
+        )
+    assert (status, err) == (0, "")
     said = [line for line in out.splitlines() if not line.startswith(" ")]
     assert all("first sentence" in line for line in out.splitlines() if line.startswith(" "))
     assert said == [
@@ -86,11 +92,37 @@ async def test_chat_reads_turns_from_a_pipe() -> None:
         "you: Hello.",
         f"agent: {ANSWER}",
         f"agent: {ANSWER}",
+        "(the line was cut and redialled)",
+        f"(/fly is no command. {HELP})",
         "you: Tuesday.",
         f"agent: {ANSWER}",
     ]
     kinds = [m["interaction_type"] for m in server.received if m["interaction_type"].endswith("required")]
     assert kinds == ["response_required", "reminder_required", "response_required"]
+
+
+async def test_chat_calls_an_agent_with_variables_and_settings(tmp_path: Path) -> None:
+    file = tmp_path / "agent.py"
+    file.write_text(
+        "from retell_ws import Agent\n"
+        "def greet(call):\n"
+        "    return f'Hello {call.variables[\"name\"]}, {call.from_number}.'\n"
+        "agent = Agent('You are Ana.', greeting=greet)\n"
+    )
+    caller = ("--var", "name=Dana", "--from-number", "+14155550101")
+    status, out, err = await _retell_ws("chat", str(file), *caller, "--scripted-ttft-ms", "1", stdin="Bye.\n")
+    assert (status, err) == (0, "")
+    assert out.startswith("agent: Hello Dana, +14155550101.\nyou: Bye.\nagent: Thank you for calling. Goodbye!\n")
+
+
+async def test_a_reader_that_goes_away_ends_a_command_quietly() -> None:
+    async with Scripted().running() as url:
+        command = f"yes Hello. | {sys.executable} -m retell_ws chat {url} | head -n 1"
+        process = await asyncio.create_subprocess_shell(command, stdout=PIPE, stderr=PIPE)
+        async with asyncio.timeout(20):
+            out, err = await process.communicate()
+    assert out.decode() == f"agent: {GREETING}\n"
+    assert b"Traceback" not in err
 
 
 async def test_chat_ends_when_the_server_hangs_up_in_an_answer() -> None:
