@@ -6,15 +6,23 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensError
 
 from .errors import UsageError
 
 __all__ = ["main"]
 
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("retell-ws")
+
+
 app = App(
     name="retell_ws",
     help="The server behind a Retell voice agent. Start with `serve`, then talk to it with `chat`.",
+    version=_version,
     version_flags=["--version"],
 )
 for name, about in {
@@ -26,13 +34,18 @@ for name, about in {
     "bench": "Let synthetic callers measure a server against its latency budget.",
 }.items():
     # By name, so that a command is imported only when it is asked for: `serve` must start fast.
-    app.command(f"retell_ws.commands.{name}:{name}", name=name, help=about)
+    app.command(f"retell_ws.commands.{name}:{name}", name=name, help=about, version=_version)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 ok, 1 the thing asked for failed, 2 it was asked for wrongly."""
     try:
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except UnusedCliTokensError as exc:
+        sys.exit(_refuse(f"too many arguments: {' '.join(exc.unused_tokens or ())}"))
+    except UnknownCommandError as exc:
+        given = (arguments or sys.argv[1:])[0]
+        sys.exit(_refuse(f"{exc} To serve it: serve {given}" if ".py" in given else str(exc)))
     except CycloptsError as exc:
         sys.exit(_refuse(str(exc)))
     except UsageError as exc:

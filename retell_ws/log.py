@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Any
+from typing import Any, TextIO
 
 __all__ = ["configure"]
 
@@ -30,9 +30,21 @@ class _Formatter(logging.Formatter):
         return f"{head}{figures}{f' call={call_id}' if call_id else ''}{newline}{rest}"
 
 
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to what stderr is at the moment: `chat` puts it above the line that is being typed."""
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, stream: TextIO) -> None:
+        pass
+
+
 def configure(level: str) -> None:
     """Send the package's logs to stderr from `level` (`debug`, `info`, `warning`, `error`) up."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     root = logging.getLogger("retell_ws")
     root.handlers[:] = [handler]

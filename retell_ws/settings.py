@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -118,13 +118,22 @@ def load(
             msgspec.convert({name: value}, Settings, strict=False)
         except msgspec.ValidationError as exc:
             reason = str(exc).partition(" - at ")[0]
+            if choices := _choices(name):
+                reason += f"; it may be {', '.join(choices)}"
             raise SettingsError(f"{origin[name]}: {reason[0].lower()}{reason[1:]}") from None
     settings = msgspec.convert(given, Settings, strict=False)
     if settings.path_secret:
         secrets = [secret for secret in settings.path_secret.split(",") if secret]
+        if len(secrets) > 2:
+            raise SettingsError(f"{origin['path_secret']}: two secrets are enough, the new one and the old one")
         if not secrets or not all(re.fullmatch(r"[A-Za-z0-9_-]{16,128}", secret) for secret in secrets):
             raise SettingsError(f"{origin['path_secret']}: a secret needs 16 to 128 characters of A-Za-z0-9_-")
     return settings
+
+
+def _choices(name: str) -> list[str]:
+    kind, *_ = get_args(get_type_hints(Settings, include_extras=True)[name])
+    return [choice for choice in get_args(kind) if choice] if get_origin(kind) is Literal else []
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:

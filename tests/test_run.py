@@ -21,6 +21,7 @@ from retell_ws.ports import Delta, Rest, Text, no_rest
 from retell_ws.prompt import ModelRequest
 from retell_ws.run import checking
 from retell_ws.settings import Settings
+from retell_ws.testing.dial import DialError, DialPolicy
 from retell_ws.testing.fake_anthropic import FakeAnthropicProcess
 from retell_ws.testing.retell import FakeRetell
 
@@ -229,6 +230,11 @@ async def test_a_model_that_is_down_does_not_stop_the_start() -> None:
         (("serve", "--model", "anthropic"), "ANTHROPIC_API_KEY"),
         (("dev", "nowhere.py"), "no file nowhere.py"),
         (("fly",), "fly"),
+        (("agent.py",), "To serve it: serve agent.py"),
+        (("check", "ws://127.0.0.1:1/x", "a", "b"), "too many arguments: a b"),
+        (("bench", "--budget-ms", "0"), "--budget-ms"),
+        (("chat", "--timeout-s", "0"), "--timeout-s"),
+        (("check", "ws://127.0.0.1:1/x", "--deadline-s", "0"), "--deadline-s"),
     ],
 )
 async def test_what_cannot_be_done_is_said_in_one_line(arguments: tuple[str, ...], words: str) -> None:
@@ -294,3 +300,31 @@ async def test_dev_serves_the_new_version_when_the_file_is_saved(tmp_path: Path)
         process.send_signal(signal.SIGINT)
         await process.communicate()
     assert process.returncode in (0, 130)
+
+
+async def test_dev_ends_with_the_server_that_cannot_start(tmp_path: Path) -> None:
+    file = tmp_path / "agent.py"
+    file.write_text("from retell_ws import Agent\nagent = Agent('You are Ana.')\n")
+    async with served() as (_, ready):
+        port = ready["ws"].split(":")[2].partition("/")[0]
+        process = await start("dev", str(file), "--port", port)
+        async with asyncio.timeout(20):
+            _, err = await process.communicate()
+    assert process.returncode == 2
+    assert f"127.0.0.1:{port}" in err.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_dev_takes_its_server_with_it(tmp_path: Path, number: signal.Signals) -> None:
+    file = tmp_path / "agent.py"
+    file.write_text("from retell_ws import Agent\nagent = Agent('You are Ana.', greeting='Hi.')\n")
+    process = await start("dev", str(file), "--port", "0")
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        ready = orjson.loads(await process.stdout.readline())
+        process.send_signal(number)
+        _, err = await process.communicate()
+    assert process.returncode == 0
+    assert b"Traceback" not in err and b"watch" not in err.partition(b"\n")[2]
+    with pytest.raises(DialError):
+        await FakeRetell(ready["ws"], dial_policy=DialPolicy(attempts=1)).__aenter__()

@@ -139,6 +139,14 @@ def test_a_word_that_is_no_choice_is_named_with_its_setting(name: str) -> None:
     assert "'loud'" in refused(environment={f"RETELL_WS_{name.upper()}": "loud"})
 
 
+def test_a_wrong_choice_is_answered_with_the_right_ones() -> None:
+    assert refused({"model": "gpt"}).endswith("it may be anthropic, anthropic-sdk, scripted")
+
+
+def test_more_secrets_than_a_rotation_needs_are_refused() -> None:
+    assert "two secrets are enough" in refused({"path_secret": ",".join([SECRET, OTHER, SECRET[::-1]])})
+
+
 def test_a_wrong_value_is_named_with_its_variable() -> None:
     assert refused(environment={"RETELL_WS_MAX_CALLS": "many"}) == "RETELL_WS_MAX_CALLS: expected `int`, got `str`"
 

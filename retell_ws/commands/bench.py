@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import orjson
+from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ..errors import UsageError
+from ..testing.dial import call_url
 from .callers import Plan, Tally, run_calls
 
 __all__ = ["BUDGETS_MS", "Figures", "Verdict", "bench", "judge"]
@@ -53,16 +56,19 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool
 
 
+Count = Annotated[int, Parameter(validator=Number(gte=1))]
+
+
 def bench(
     url: str = DEFAULT_URL,
     /,
     *,
-    calls: int = 10,
-    turns: int = 5,
-    budget_ms: int | None = None,
+    calls: Count = 10,
+    turns: Count = 5,
+    budget_ms: Count | None = None,
     blueprint: Literal["single", "distributed", "events"] = "single",
-    pause_s: float = 1.0,
-    turn_s: float = 15.0,
+    pause_s: Annotated[float, Parameter(validator=Number(gte=0))] = 1.0,
+    turn_s: Annotated[float, Parameter(validator=Number(gt=0))] = 15.0,
     json: bool = False,
 ) -> int:
     """Let synthetic callers measure a server against its latency budget.
@@ -84,19 +90,16 @@ def bench(
         0 when the budget is kept and no turn failed, otherwise 1.
 
     Raises:
-        UsageError: The URL is none, a size is below one, or nobody answers there.
+        UsageError: The URL is none, or nobody answers there.
     """
-    if not url.startswith(("ws://", "wss://")):
-        raise UsageError(f"{url}: the URL of a server begins with ws:// or wss://")
-    if calls < 1 or turns < 1:
-        raise UsageError("--calls and --turns must be at least 1")
+    call_url(url, "")
     plan = Plan(url=url, calls=calls, turns=turns, pause_s=pause_s, turn_s=turn_s)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
         task = bars.add_task(f"{calls} callers", total=calls * turns)
         tally = asyncio.run(run_calls(plan, lambda: bars.advance(task)))
     if len(tally.unreached) == calls:
-        raise UsageError(f"nobody answers at {url}: {tally.unreached[0]}")
+        raise UsageError(f"{url}: {tally.unreached[0]}")
     verdict = judge(plan, tally, budget_ms or BUDGETS_MS[blueprint])
     if json:
         sys.stdout.write(orjson.dumps(msgspec.to_builtins(verdict)).decode() + "\n")

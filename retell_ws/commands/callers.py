@@ -6,20 +6,22 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from ..errors import WireError
 from ..speech import first_sentence_end
+from ..testing.dial import DialError, DialPolicy, call_url, dial
 from ..wire import Pong, Response, decode_outbound
 
 __all__ = ["Plan", "Tally", "run_calls"]
 
 GREETING_S = 10.0
 """Longest wait for the begin message; without one Retell's agent may not speak (protocol §4.4)."""
+
+ONE_DIAL = DialPolicy(attempts=1)
 
 PING_S = 2.0
 """Retell's own period (protocol §1.5)."""
@@ -218,7 +220,7 @@ async def run_calls(plan: Plan, progress: Callable[[], None]) -> Tally:
     run = f"{time.time_ns() // 1_000_000:x}"
     async with asyncio.TaskGroup() as tasks:
         for number in range(plan.calls):
-            url = _url(plan.url, f"bench_{run}_{number}")
+            url = call_url(plan.url, f"bench_{run}_{number}")
             tasks.create_task(_call(url, plan, tally, number, progress))
     return tally
 
@@ -232,12 +234,8 @@ async def _call(url: str, plan: Plan, tally: Tally, number: int, progress: Calla
         done += 1
         progress()
 
-    # Callers on this machine go straight to the server, whatever proxy the environment names.
-    direct = urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"}
     try:
-        async with connect(
-            url, compression=None, ping_interval=None, max_size=None, proxy=None if direct else True
-        ) as ws:
+        async with await dial(url, policy=ONE_DIAL) as ws:
             caller = _Caller(ws, plan, tally, number)
             async with asyncio.TaskGroup() as tasks:
                 own = [tasks.create_task(caller.read()), tasks.create_task(caller.ping())]
@@ -248,13 +246,8 @@ async def _call(url: str, plan: Plan, tally: Tally, number: int, progress: Calla
                 finally:
                     for task in own:
                         task.cancel()
-    except (OSError, InvalidHandshake) as exc:
-        tally.unreached.append(str(exc) or type(exc).__name__)
+    except DialError as exc:
+        tally.unreached.append(str(exc))
         tally.failures["not connected"] += plan.turns
     while done < plan.turns:
         count()
-
-
-def _url(base: str, call_id: str) -> str:
-    parts = urlsplit(base)
-    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{call_id}"))

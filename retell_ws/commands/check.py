@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import orjson
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -28,12 +29,14 @@ def check(
     /,
     *,
     json: bool = False,
-    only: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
-    deadline_s: float = 30.0,
+    only: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)] = (),
+    deadline_s: Annotated[float, Parameter(validator=Number(gt=0))] = 30.0,
 ) -> int:
     """Check the protocol conformance of any custom-LLM server.
 
-    Exits with 1 when a check fails, and with 2 when nobody answers at the URL.
+    It makes some 120 calls, up to 50 at once, and has some 140 questions answered: with a real model that costs a
+    little, and a server must let so many calls in. Exits with 1 when a check fails, and with 2 when nobody answers at
+    the URL.
 
     Args:
         url: The URL as it would stand in Retell, without a call id: wss://host/llm-websocket.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
 import sys
+import threading
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from watchfiles import Change, PythonFilter, run_process
+from watchfiles import PythonFilter, watch
 
 from ..agent_file import load
 from ..errors import AgentError
@@ -17,6 +21,12 @@ from .flags import Flags, given
 from .serve import EXAMPLE
 
 __all__ = ["dev"]
+
+STOP_S = 20.0
+"""Seconds a server may take to leave its calls; with `drain_s` at its default here, 0, that is a turn's end."""
+
+LOOK_MS = 500
+"""How often the server is looked after while nothing is saved, in milliseconds."""
 
 
 def dev(
@@ -41,8 +51,37 @@ def dev(
     place = Path(agent.partition(":")[0])
     watched = place.resolve().parent if place.suffix == ".py" else Path.cwd()
     sys.stderr.write(f"retell_ws: watching {watched} for saved Python files\n")
-    run_process(watched, target=_serve, args=(agent, settings, config), watch_filter=PythonFilter(), callback=_tell)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    server = _start(agent, settings, config)
+    looks = watch(watched, watch_filter=PythonFilter(), stop_event=stop, rust_timeout=LOOK_MS, yield_on_timeout=True)
+    try:
+        for changes in looks:
+            if server.exitcode:  # it said why: a busy port, a key that is refused
+                return server.exitcode
+            if changes:
+                names = ", ".join(sorted({Path(path).name for _, path in changes}))
+                sys.stderr.write(f"retell_ws: {names} saved, starting anew\n")
+                _stop(server)
+                server = _start(agent, settings, config)
+    finally:
+        _stop(server)
     return 0
+
+
+def _start(agent: str, settings: dict[str, object], config: Path | None) -> SpawnProcess:
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(agent, settings, config))
+    process.start()
+    return process
+
+
+def _stop(server: SpawnProcess) -> None:
+    server.terminate()
+    server.join(STOP_S)
+    if server.is_alive():
+        server.kill()
+        server.join()
 
 
 def _serve(agent: str, settings: dict[str, object], config: Path | None) -> None:
@@ -54,8 +93,3 @@ def _serve(agent: str, settings: dict[str, object], config: Path | None) -> None
         return
     if status:
         sys.exit(status)
-
-
-def _tell(changes: set[tuple[Change, str]]) -> None:
-    names = ", ".join(sorted({Path(path).name for _, path in changes}))
-    sys.stderr.write(f"retell_ws: {names} saved, starting anew\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -24,12 +26,14 @@ def new(directory: Path = Path(), /) -> int:
         directory.mkdir(parents=True, exist_ok=True)
         with target.open("x", encoding="utf-8") as file:
             file.write(text)
-    except FileExistsError:
-        raise UsageError(f"{target} exists; nothing is overwritten") from None
     except OSError as exc:
+        if target.exists():
+            raise UsageError(f"{target} exists; nothing is overwritten") from None
         raise UsageError(f"cannot write {target}: {exc.strerror}") from None
     console = Console()
     console.print(f"Wrote [bold]{target}[/bold]. Next:\n", highlight=False)
-    console.print(f"  retell_ws chat {target}     talk to it here", highlight=False)
-    console.print(f"  retell_ws dev {target}      serve it, anew whenever you save it", highlight=False)
+    # As it was called itself, where the name alone would not be found.
+    command = "retell_ws" if shutil.which("retell_ws") else sys.argv[0]
+    console.print(f"  {command} chat {target}     talk to it here", highlight=False, soft_wrap=True)
+    console.print(f"  {command} dev {target}      serve it, anew whenever you save it", highlight=False, soft_wrap=True)
     return 0

@@ -164,4 +164,4 @@ async def _follow(screen: _Screen, retell: FakeRetell, response_id: int) -> None
     if response_id == 0 and not answer.text:
         screen.note(WAITS)
     else:
-        screen.note(timing(answer))
+        screen.note(timing(answer).replace(" ms", "\N{NO-BREAK SPACE}ms"))

@@ -45,7 +45,7 @@ class Target(msgspec.Struct, frozen=True):
         if parts.username is not None:
             raise SettingsError("the URL of the model may hold no user or password")
         if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
-            raise SettingsError(f"{url!r} should read http(s)://host[:port][/path]")
+            raise SettingsError(f"the URL of the model, {url!r}, should read http(s)://host[:port][/path]")
         if not _printable(parts.path + parts.netloc):
             raise SettingsError(f"{url!r} holds a character that no request may hold")
         tls = parts.scheme == "https"

@@ -18,6 +18,10 @@ _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 """All four may stand in the configured URL (§1.2)."""
 
 
+_HINTS = {404: "the path is wrong, or the secret in it", 503: "it is full or about to leave"}
+"""What the usual refusals mean, for people."""
+
+
 class DialError(RetellWsError):
     """No attempt to open the socket succeeded.
 
@@ -96,7 +100,8 @@ async def dial(url: str, *, policy: DialPolicy = RETELLS_POLICY) -> ClientConnec
             )
         except InvalidStatus as exc:
             status = exc.response.status_code
-            error = DialError(f"the server refused with HTTP status {status}", status=status)
+            hint = f", {_HINTS[status]}" if status in _HINTS else ""
+            error = DialError(f"the server refused with HTTP status {status}{hint}", status=status)
         except TimeoutError:
             error = DialError(f"the server did not accept within {policy.timeout_s:g} s")
         except (OSError, EOFError, InvalidHandshake) as exc:

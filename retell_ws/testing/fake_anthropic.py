@@ -69,7 +69,10 @@ async def _serve(host: str, port: int, play: Play) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     api = FakeApi(play)
-    server = await loop.create_server(api.protocol, host, port, backlog=BACKLOG)
+    try:
+        server = await loop.create_server(api.protocol, host, port, backlog=BACKLOG)
+    except OSError as exc:
+        sys.exit(f"fake_anthropic: cannot listen on {host}:{port}: {exc.strerror or exc}")
     with contextlib.ExitStack() as stack:
         if sys.stdin is not None and _is_pipe(sys.stdin.fileno()):
             loop.add_reader(sys.stdin.fileno(), _read, sys.stdin.fileno(), stop)

@@ -149,13 +149,13 @@ def test_a_call_that_the_agent_ends_has_not_failed(capsys: pytest.CaptureFixture
 def test_nobody_there_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(UsageError, match=f"nobody answers at ws://127.0.0.1:{port}/x"):
+    with pytest.raises(UsageError, match=f"ws://127.0.0.1:{port}/x: no connection"):
         bench(f"ws://127.0.0.1:{port}/x", calls=2, turns=1, pause_s=0)
 
 
-def test_an_http_address_is_refused_before_any_call() -> None:
-    with pytest.raises(UsageError, match="begins with ws://"):
-        bench("http://127.0.0.1/llm-websocket")
+def test_an_address_that_cannot_be_dialled_is_refused_before_any_call() -> None:
+    with pytest.raises(UsageError, match="has to look like ws://"):
+        bench("127.0.0.1/llm-websocket")
 
 
 @pytest.mark.parametrize(("longest_s", "passed"), [(0.5, True), (0.501, False)])
