@@ -76,7 +76,7 @@ class Model(Protocol):
         provider's stream at once, so that nothing more is generated or billed.
 
         No deadline is kept here on the first or the next piece of *text*: that is the turn's affair, because a
-        provider's keep-alive pings must not count (reliability notes in `turn.py`). A silent connection, on
+        provider's keep-alive pings must not count (`patience.py`). A silent connection, on
         which not even a ping arrives, does end in `ModelBroken`.
 
         Raises:

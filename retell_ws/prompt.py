@@ -1,7 +1,7 @@
 """From the agent and Retell's transcript to one request for the model. Pure functions.
 
 The parts are ordered for the provider's prompt cache: what never changes during a call comes first and stays
-byte-stable, the conversation comes last (performance notes in `models/anthropic.py`).
+byte-stable, the conversation comes last (`models/messages_api.py`).
 """
 
 from __future__ import annotations

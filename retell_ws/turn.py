@@ -32,7 +32,7 @@ BEAT_S: Final = 0.02
 """The beat on which rests end, in seconds: a rest is shorter than the time to gather by less than that."""
 
 ENDED_WELL: Final = frozenset({"end_turn", "stop_sequence", "max_tokens"})
-"""Stop reasons after which what was said is an answer. Any other one gets an apology (reliability: refusals)."""
+"""Stop reasons after which what was said is an answer. Any other one gets an apology: nobody is left in silence."""
 
 
 class Turn:

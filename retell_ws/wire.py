@@ -1,9 +1,8 @@
 """Retell's messages, both ways: bytes to typed structs and back. No I/O.
 
 What comes in is read with tolerance: unknown kinds and fields are ignored and nulls taken as absent, because
-Retell may add to its protocol any day. What goes out is strict. Section marks (§) point at the protocol's own
-reference pages, "LLM WebSocket" in Retell's documentation; the numbers are those of its sections as this
-project keeps them: 2 for what Retell sends, 3 for what the server sends.
+Retell may add to its protocol any day. What goes out is strict. Section marks (§) are those of
+`protocol.py`: 2 for what Retell sends, 3 for what the server sends.
 
 The transcript stays raw JSON (`msgspec.Raw`) until a response is required: Retell sends all of it in every
 message, several times a second, and most of those messages need only their kind. `transcript.py` reads it.

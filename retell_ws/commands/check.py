@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import UsageError
+from ..protocol import SECTIONS
 
 if TYPE_CHECKING:
     from ..testing.conformance import Report, Result
@@ -93,9 +94,16 @@ def _json(report: Report) -> bytes:
         "conformant": report.is_conformant,
         "took_s": report.took_s,
         "counts": {mark: report.count(mark) for mark in MARKS},
-        "results": [{name: getattr(result, name) for name in result.__struct_fields__} for result in report.results],
+        "results": [
+            {name: getattr(result, name) for name in result.__struct_fields__} | {"rule": SECTIONS[_number(result)]}
+            for result in report.results
+        ],
     }
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+
+
+def _number(result: Result) -> str:
+    return result.section.lstrip("§")
 
 
 def _show(report: Report, console: Console) -> None:
@@ -113,8 +121,8 @@ def _show(report: Report, console: Console) -> None:
         # Text, not markup: what was seen comes from a stranger's server.
         seen = Text(result.seen, style="" if result.outcome in ("fail", "warn") else "dim")
         if result.outcome == "fail":
-            seen.append(f"\n{result.meaning}", style="italic dim")
-        table.add_row(Text(result.name), Text(result.section.lstrip("§")), Text(mark, style=style), seen)
+            seen.append(f"\n{result.meaning}\n§{_number(result)}: {SECTIONS[_number(result)]}", style="italic dim")
+        table.add_row(Text(result.name), Text(_number(result)), Text(mark, style=style), seen)
     console.print(table)
     counts = {mark: report.count(mark) for mark in MARKS}
     parts = [f"{counts['pass']} passed"]

@@ -1,6 +1,6 @@
 """Claude through the Messages API over our own HTTP/1.1 connections. Never retries an answer, never logs speech.
 
-The official client costs 15 to 115 µs a delta and 1.2 s of import; this one 3 to 13 µs (performance notes, C). What
+The official client costs 15 to 115 µs a delta and 1.2 s of import; this one 3 to 13 µs, as measured. What
 it must send is decided by the official client all the same: a test holds the requests of the two together.
 """
 

@@ -1,7 +1,7 @@
 """Claude through the official client, for what only it reaches: its gateways, its other platforms, its proxies.
 
-It never uses the client's retries (they are dead air: reliability notes, finding 2), its event objects (80 % of the
-cost of a delta) or HTTP/2 (a cancelled stream would go on, finding 4). It also is the oracle: a test holds the
+It never uses the client's retries (they are dead air: 1.5 s after a 529), its event objects (80 % of the
+cost of a delta) or HTTP/2 (a cancelled stream would go on). It also is the oracle: a test holds the
 requests of `anthropic.py` against the ones sent here.
 
 Importing this module imports the client, which takes a second and 60 MiB: do it at start or not at all.
@@ -73,7 +73,7 @@ class AnthropicSdkModel:
         self._model = model
         self._base_url = base_url
         self._closed = False
-        # The client's own defaults keep a connection 5 s and 100 of them: a handshake on most turns (finding 1).
+        # The client's own defaults keep a connection 5 s and 100 of them: a handshake on most turns.
         self._http = anthropic.DefaultAsyncHttpxClient(
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE_S),
             timeout=httpx2.Timeout(read_timeout_s, connect=connect_timeout_s, pool=POOL_WAIT_S),

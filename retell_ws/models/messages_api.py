@@ -1,6 +1,6 @@
 """What both Anthropic clients share of the Messages API: the request's body and the meaning of a refusal. No I/O.
 
-**The prompt cache** (reliability notes, A.4) works on prefixes, byte for byte. So the body is written in one order,
+**The prompt cache** works on prefixes, byte for byte. So the body is written in one order,
 what never changes during a call first, and `cache_control` at the top level lets the API itself put the mark at the
 last block, which moves on as the conversation grows. `thinking` is disabled because a caller would hear it as silence.
 There are no sampling parameters: API version 2026-10-21 has none.

@@ -1,7 +1,7 @@
 """Connections to the model's host, kept for the next turn. Runs no task: all happens in the caller's, or at a callback.
 
 A connection is worth two round trips and a TLS handshake, which a caller would hear as silence on every turn, so an
-idle one is kept five minutes, far longer than common clients do (five seconds: reliability notes, finding 1). The
+idle one is kept five minutes, far longer than common clients do (five seconds, which is shorter than a turn). The
 last one used is the first one taken: it is the likeliest to be alive, and the others can grow old and go.
 """
 

@@ -1,6 +1,6 @@
 """What the fake API does with a request, healthy or faulty, decided before the first byte. Pure.
 
-Every fault of the reliability notes (A.6) has a name here. Faults in mid-stream come after half the deltas.
+Every way the API is known to fail has a name here. Faults in mid-stream come after half the deltas.
 """
 
 from __future__ import annotations
