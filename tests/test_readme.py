@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import sys
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -48,6 +50,20 @@ def test_the_agent_in_the_readme_is_the_one_that_new_writes(tmp_path: Path) -> N
 
 def test_the_figures_are_those_of_the_latest_results() -> None:
     assert f"<!-- bench:begin -->\n{table()}\n<!-- bench:end -->" in README.read_text("utf-8")
+
+
+async def test_the_test_in_the_readme_passes(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    (tmp_path / "agent.py").write_text(blocks[0])
+    (tmp_path / "test_agent.py").write_text(blocks[-1])
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pytest", "-q", "-k", "day", "-o", "asyncio_mode=auto", "-p", "no:cacheprovider"),
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0, out.decode()
+    assert b"1 passed" in out
 
 
 @pytest.mark.parametrize("command", ["serve", "dev", "chat", "new", "check", "bench"])
