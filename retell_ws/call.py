@@ -26,12 +26,14 @@ again, for which it has cleared what it had (§4.1). Then they are said anew: si
 |-------------|----------------------------|---------|---------------------------------------------------------------|
 | AWAY, new   | `attached`                 | OPEN    | config; greeting as id 0, or `AwaitDetails`                   |
 | AWAY        | `attached`                 | OPEN*   | `StopGrace`, config, empty id 0, then where the answer stands |
+| AWAY        | `attached`, details due    | OPEN    | `StopGrace`, config, `AwaitDetails` anew, or the greeting     |
 | OPEN/ENDING | `attached`                 | same    | `DropSocket`, then as above: the newer socket wins            |
 | OPEN        | request, newer, same words | same    | `TurnReasked`, the text so far under the new id               |
 | OPEN        | request, newer             | same    | `CancelTurn` of the old one if it runs, `StartTurn`           |
 | ENDING      | request, newer             | OPEN    | as in OPEN: a barge-in took the hang-up back (§3.3)           |
 | OPEN        | request, the latest id     | same    | `DuplicateRequest`; after a redial, the answer from its start |
 | OPEN        | request, an older id       | same    | `DuplicateRequest`, unless it is the first after a redial     |
+| AWAY        | request                    | same    | as in OPEN; what it would send is held (read after the drop)  |
 | OPEN        | `say`, bound generation    | same    | the frame                                                     |
 | AWAY        | `say`, bound generation    | same    | None: the text is held                                        |
 | any         | `say`, other generation    | same    | None                                                          |
@@ -58,10 +60,19 @@ I6 no piece of the answer to one request leaves twice, over any number of socket
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import Final
 
-import msgspec
-
+from .actions import (
+    Action,
+    AwaitDetails,
+    CancelTurn,
+    DropSocket,
+    Record,
+    Send,
+    StartGrace,
+    StartTurn,
+    StopGrace,
+)
 from .agent import Agent
 from .errors import WireError
 from .facts import (
@@ -96,19 +107,7 @@ from .wire import (
     encode,
 )
 
-__all__ = [
-    "Action",
-    "AwaitDetails",
-    "CallMachine",
-    "CancelTurn",
-    "DropSocket",
-    "Record",
-    "Send",
-    "StartGrace",
-    "StartTurn",
-    "State",
-    "StopGrace",
-]
+__all__ = ["CallMachine", "State"]
 
 MAX_TEXT: Final = 64 * 1024
 """Characters kept of one answer. An hour of speech has fewer; the bound is for a model gone wild."""
@@ -124,64 +123,6 @@ class State(Enum):
     OPEN = "open"
     ENDING = "ending"
     CLOSED = "closed"
-
-
-# ---------------------------------------------------------------------------- what the driver must do
-
-
-class _Action(msgspec.Struct, frozen=True, gc=False):
-    pass
-
-
-class Send(_Action, frozen=True):
-    """Write this frame, as text, to the call's socket."""
-
-    frame: bytes
-
-
-class StartTurn(msgspec.Struct, frozen=True):
-    """Start a generation.
-
-    Attributes:
-        generation: Its number, to be given back with `say`, `finish` and `fail`.
-        response_id: The id it is bound to at first.
-        question: What is asked; None for the greeting.
-    """
-
-    generation: int
-    response_id: int
-    question: Question | None
-
-
-class CancelTurn(_Action, frozen=True):
-    """Stop this generation. Not to be waited for: it is mute already, stopping it only saves tokens."""
-
-    generation: int
-
-
-class AwaitDetails(_Action, frozen=True):
-    """Call `details_due` after a short time, whatever else happens."""
-
-
-class DropSocket(_Action, frozen=True):
-    """The older socket of two: abort it."""
-
-
-class StartGrace(_Action, frozen=True):
-    """Call `closed` after the grace time."""
-
-
-class StopGrace(_Action, frozen=True):
-    """Retell is back: forget the grace time."""
-
-
-class Record(msgspec.Struct, frozen=True):
-    """Make this fact known."""
-
-    fact: Fact
-
-
-Action: TypeAlias = Send | StartTurn | CancelTurn | AwaitDetails | DropSocket | StartGrace | StopGrace | Record
 
 
 class _Turn:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .agent import Call
-from .call import Action, CallMachine
+from .actions import Action
+from .call import CallMachine
 from .peer import Peer
 
 __all__ = ["Line"]

@@ -11,19 +11,18 @@ from typing import Any, TypeAlias
 from websockets.exceptions import ConnectionClosed
 
 from .agent import Agent, Call
-from .call import (
+from .actions import (
     Action,
     AwaitDetails,
-    CallMachine,
     CancelTurn,
     DropSocket,
     Record,
     Send,
     StartGrace,
     StartTurn,
-    State,
     StopGrace,
 )
+from .call import CallMachine, State
 from .facts import Fact
 from .line import Line
 from .peer import Peer

@@ -14,7 +14,7 @@ from inspect import isawaitable
 from typing import Final
 
 from .agent import Agent
-from .call import StartTurn
+from .actions import StartTurn
 from .errors import ModelError
 from .line import Line
 from .patience import Patience

@@ -9,20 +9,18 @@ import msgspec
 import pytest
 
 from retell_ws.agent import Agent, Call
-from retell_ws.call import (
-    MAX_TEXT,
+from retell_ws.actions import (
     Action,
     AwaitDetails,
-    CallMachine,
     CancelTurn,
     DropSocket,
     Record,
     Send,
     StartGrace,
     StartTurn,
-    State,
     StopGrace,
 )
+from retell_ws.call import MAX_TEXT, CallMachine, State
 from retell_ws.facts import (
     BadMessage,
     CallEnded,

@@ -144,6 +144,22 @@ async def test_a_slow_model_does_not_hold_up_the_start() -> None:
             assert asked["ended"] is None
 
 
+@pytest.mark.parametrize("model", ["anthropic", "anthropic-sdk"])
+async def test_no_log_holds_speech_or_secrets(model: str) -> None:
+    async with FakeAnthropicProcess(ttft_ms=5, spacing_ms=1) as fake:
+        flags = ("--model", model, "--model-url", fake.url, "--log-level", "debug", "--path-secret", "secret-in-the-path")
+        async with served(*flags, ANTHROPIC_API_KEY=KEY, ANTHROPIC_LOG="debug") as (process, ready):
+            async with FakeRetell(f"{ready['ws']}/secret-in-the-path", redials=False) as retell:
+                await retell.greeting()
+                await retell.send_raw('{"interaction_type":"response_required","transcript":"my card is 4111 canary"}')
+                assert "canary" in (await retell.ask("My card is 4111 canary.")).text
+            process.send_signal(signal.SIGTERM)
+            _, err = await process.communicate()
+    assert b"turn_finished" in err
+    for secret in (b"canary", b"4111", b"secret-in-the-path", b"Harbor Clinic"):
+        assert secret not in err
+
+
 STUCK = """
 import asyncio, time
 from retell_ws import Agent

@@ -48,6 +48,7 @@ def status(response: str) -> int:
 async def test_health_is_answered_on_the_call_port() -> None:
     async with serving() as (server, _):
         assert status(await http(server.address, "/livez")) == 200
+        assert status(await http(server.address, "/livez?from=balancer")) == 200
         assert status(await http(server.address, "/readyz")) == 200
 
 
@@ -112,6 +113,7 @@ async def test_beyond_the_cap_a_new_call_is_told_to_come_back_and_a_known_one_is
         assert "Retry-After: " in refused
         assert status(await http(server.address, "/readyz")) == 503
         assert status(await http(server.address, "/livez")) == 200
+        assert status(await http(server.address, "/livez?from=balancer")) == 200
         await known.redial()
         asked = await known.request("still there?")
         stream = await puppet.asked(1)

@@ -1,0 +1,77 @@
+"""What the call machine tells its driver to do, in order and at once. No I/O; what the words do stands in `session.py`."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from .facts import Fact
+from .transcript import Question
+
+__all__ = [
+    "Action",
+    "AwaitDetails",
+    "CancelTurn",
+    "DropSocket",
+    "Record",
+    "Send",
+    "StartGrace",
+    "StartTurn",
+    "StopGrace",
+]
+
+
+class _Action(msgspec.Struct, frozen=True, gc=False):
+    pass
+
+
+class Send(_Action, frozen=True):
+    """Write this frame, as text, to the call's socket."""
+
+    frame: bytes
+
+
+class StartTurn(msgspec.Struct, frozen=True):
+    """Start a generation.
+
+    Attributes:
+        generation: Its number, to be given back with `say`, `finish` and `fail`.
+        response_id: The id it is bound to at first.
+        question: What is asked; None for the greeting.
+    """
+
+    generation: int
+    response_id: int
+    question: Question | None
+
+
+class CancelTurn(_Action, frozen=True):
+    """Stop this generation. Not to be waited for: it is mute already, stopping it only saves tokens."""
+
+    generation: int
+
+
+class AwaitDetails(_Action, frozen=True):
+    """Call `details_due` after a short time, whatever else happens."""
+
+
+class DropSocket(_Action, frozen=True):
+    """The older socket of two: abort it."""
+
+
+class StartGrace(_Action, frozen=True):
+    """Call `closed` after the grace time."""
+
+
+class StopGrace(_Action, frozen=True):
+    """Retell is back: forget the grace time."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Make this fact known."""
+
+    fact: Fact
+
+
+Action: TypeAlias = Send | StartTurn | CancelTurn | AwaitDetails | DropSocket | StartGrace | StopGrace | Record
