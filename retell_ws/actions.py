@@ -1,4 +1,4 @@
-"""What the call machine tells its driver to do, in order and at once. No I/O; what the words do stands in `session.py`."""
+"""What the call machine tells its driver, `session.py`, to do: in order and at once. No I/O."""
 
 from __future__ import annotations
 

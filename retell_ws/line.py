@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .agent import Call
 from .actions import Action
+from .agent import Call
 from .call import CallMachine
 from .peer import Peer
 

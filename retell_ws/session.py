@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 
 from websockets.exceptions import ConnectionClosed
 
-from .agent import Agent, Call
 from .actions import (
     Action,
     AwaitDetails,
@@ -22,6 +21,7 @@ from .actions import (
     StartTurn,
     StopGrace,
 )
+from .agent import Agent, Call
 from .call import CallMachine, State
 from .facts import Fact
 from .line import Line

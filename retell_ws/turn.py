@@ -13,8 +13,8 @@ from contextlib import aclosing
 from inspect import isawaitable
 from typing import Final
 
-from .agent import Agent
 from .actions import StartTurn
+from .agent import Agent
 from .errors import ModelError
 from .line import Line
 from .patience import Patience

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from retell_ws.agent import Agent, Call
 from retell_ws.actions import (
     Action,
     AwaitDetails,
@@ -20,6 +19,7 @@ from retell_ws.actions import (
     StartTurn,
     StopGrace,
 )
+from retell_ws.agent import Agent, Call
 from retell_ws.call import MAX_TEXT, CallMachine, State
 from retell_ws.facts import (
     BadMessage,

@@ -13,7 +13,6 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from retell_ws.agent import Agent, Call
 from retell_ws.actions import (
     Action,
     AwaitDetails,
@@ -23,6 +22,7 @@ from retell_ws.actions import (
     StartGrace,
     StartTurn,
 )
+from retell_ws.agent import Agent, Call
 from retell_ws.call import CallMachine, State
 from retell_ws.facts import TurnFailed, TurnFinished, TurnReasked, TurnSuperseded
 from retell_ws.wire import Config, Pong, Response, decode_outbound

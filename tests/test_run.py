@@ -147,7 +147,16 @@ async def test_a_slow_model_does_not_hold_up_the_start() -> None:
 @pytest.mark.parametrize("model", ["anthropic", "anthropic-sdk"])
 async def test_no_log_holds_speech_or_secrets(model: str) -> None:
     async with FakeAnthropicProcess(ttft_ms=5, spacing_ms=1) as fake:
-        flags = ("--model", model, "--model-url", fake.url, "--log-level", "debug", "--path-secret", "secret-in-the-path")
+        flags = (
+            "--model",
+            model,
+            "--model-url",
+            fake.url,
+            "--log-level",
+            "debug",
+            "--path-secret",
+            "secret-in-the-path",
+        )
         async with served(*flags, ANTHROPIC_API_KEY=KEY, ANTHROPIC_LOG="debug") as (process, ready):
             async with FakeRetell(f"{ready['ws']}/secret-in-the-path", redials=False) as retell:
                 await retell.greeting()

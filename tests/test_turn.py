@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from retell_ws.agent import Agent, Call
 from retell_ws.actions import Action, Send, StartTurn
+from retell_ws.agent import Agent, Call
 from retell_ws.call import CallMachine
 from retell_ws.errors import ModelBroken, ModelUnavailable
 from retell_ws.line import Line
