@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .agent import Agent, Call, Lines
+from .agent import Agent, Lines
 from .errors import RetellWsError
+from .handle import Call
 
 __all__ = ["Agent", "Call", "Lines", "RetellWsError", "serve"]
 

@@ -5,6 +5,7 @@
     │   ├── SettingsError
     │   └── AgentError
     ├── WireError             Retell's (or whoever dialled us): bytes that are no message
+    ├── ToolError             a tool's: why it did not do what it was asked; the model is told the text
     └── ModelError            the model's side
         ├── ModelUnavailable  nothing came: no connection, 5xx, 529; another try may work
         ├── ModelRateLimited  429; another try may work after `retry_after_s`
@@ -25,6 +26,7 @@ __all__ = [
     "ModelUnavailable",
     "RetellWsError",
     "SettingsError",
+    "ToolError",
     "UsageError",
     "WireError",
 ]
@@ -48,6 +50,13 @@ class AgentError(UsageError):
 
 class WireError(RetellWsError):
     """Bytes that are no message of the protocol. The text never quotes them: they may be speech."""
+
+
+class ToolError(RetellWsError):
+    """A tool did nothing, and knows why. Raise it in a tool; the model is told the text and can tell the caller.
+
+    Anything else that a tool raises leaves open whether something was done, and the model is told just that.
+    """
 
 
 class ModelError(RetellWsError):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .actions import Action
-from .agent import Call
 from .call import CallMachine
+from .handle import Call
 from .peer import Peer
 
 __all__ = ["Line"]

@@ -10,13 +10,27 @@ import msgspec
 
 from .prompt import ModelRequest
 
-__all__ = ["Delta", "End", "Model", "Rest", "Text", "Usage", "no_rest"]
+__all__ = ["Delta", "End", "Model", "Rest", "Text", "ToolCall", "Usage", "no_rest"]
 
 
 class Text(msgspec.Struct, frozen=True, gc=False):
     """A piece of the answer, as it came; never empty."""
 
     text: str
+
+
+class ToolCall(msgspec.Struct, frozen=True, gc=False):
+    """The model wants a tool run; comes when its arguments are whole.
+
+    Attributes:
+        id: The model's id of this call.
+        name: The tool's, as the model wrote it: perhaps no tool at all.
+        arguments: JSON as it came: perhaps none, empty for no arguments.
+    """
+
+    id: str
+    name: str
+    arguments: str
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -32,7 +46,7 @@ class End(msgspec.Struct, frozen=True, gc=False):
     """The answer came to its end: the last delta of every stream that did not raise.
 
     Attributes:
-        stop_reason: The provider's word: `end_turn`, `max_tokens`, `stop_sequence`, `refusal`, …
+        stop_reason: The provider's word: `end_turn`, `tool_use`, `max_tokens`, `stop_sequence`, `refusal`, …
         usage: Tokens counted.
         model: The model that answered.
         request_id: The provider's id of the request, for its support; empty when it gave none.
@@ -44,7 +58,7 @@ class End(msgspec.Struct, frozen=True, gc=False):
     request_id: str = ""
 
 
-Delta: TypeAlias = Text | End
+Delta: TypeAlias = Text | ToolCall | End
 """What comes out of a model."""
 
 Rest: TypeAlias = Callable[[], float]

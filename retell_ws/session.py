@@ -21,9 +21,10 @@ from .actions import (
     StartTurn,
     StopGrace,
 )
-from .agent import Agent, Call
+from .agent import Agent
 from .call import CallMachine, State
 from .facts import Fact
+from .handle import Call
 from .line import Line
 from .peer import Peer
 from .ports import Model

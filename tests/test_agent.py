@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from retell_ws.agent import Agent, Call, Lines
+from retell_ws.agent import Agent, Lines
 from retell_ws.errors import AgentError
+from retell_ws.handle import Call
 from retell_ws.wire import CallInfo
 
 

@@ -19,7 +19,7 @@ from retell_ws.actions import (
     StartTurn,
     StopGrace,
 )
-from retell_ws.agent import Agent, Call
+from retell_ws.agent import Agent
 from retell_ws.call import MAX_TEXT, CallMachine, State
 from retell_ws.facts import (
     BadMessage,
@@ -36,6 +36,7 @@ from retell_ws.facts import (
     TurnSuperseded,
     UnknownMessage,
 )
+from retell_ws.handle import Call
 from retell_ws.speech import MAX_PIECE
 from retell_ws.wire import Config, Pong, Response, decode_outbound
 

@@ -22,9 +22,10 @@ from retell_ws.actions import (
     StartGrace,
     StartTurn,
 )
-from retell_ws.agent import Agent, Call
+from retell_ws.agent import Agent
 from retell_ws.call import CallMachine, State
 from retell_ws.facts import TurnFailed, TurnFinished, TurnReasked, TurnSuperseded
+from retell_ws.handle import Call
 from retell_ws.wire import Config, Pong, Response, decode_outbound
 
 GREETING = "<greeting>"

@@ -7,9 +7,10 @@ import contextlib
 
 import pytest
 
-from retell_ws.agent import Agent, Call
+from retell_ws.agent import Agent
 from retell_ws.blueprints import running
 from retell_ws.errors import UsageError
+from retell_ws.handle import Call
 from retell_ws.settings import Settings
 from retell_ws.testing.retell import FakeRetell
 

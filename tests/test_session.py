@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from retell_ws.agent import Call
+from retell_ws.handle import Call
 from retell_ws.server import Server
 from retell_ws.session import Session
 from retell_ws.testing.retell import FakeRetell

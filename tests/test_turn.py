@@ -11,9 +11,10 @@ from typing import Any, cast
 import pytest
 
 from retell_ws.actions import Action, Send, StartTurn
-from retell_ws.agent import Agent, Call
+from retell_ws.agent import Agent
 from retell_ws.call import CallMachine
 from retell_ws.errors import ModelBroken, ModelUnavailable
+from retell_ws.handle import Call
 from retell_ws.line import Line
 from retell_ws.peer import Peer
 from retell_ws.settings import Settings
