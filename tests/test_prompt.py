@@ -103,7 +103,7 @@ def test_no_transcript_breaks_a_rule_of_the_models_api(said: list[Said], kind: L
     made = messages(*said, kind=kind)
     assert [message.role for message in made] == [("user", "assistant")[n % 2] for n in range(len(made))]
     assert made[-1].role == "user"
-    assert all(message.content and message.content == message.content.strip() for message in made)
+    assert all(message.text and message.content == message.text.strip() for message in made)
 
 
 @given(transcripts, kinds)
@@ -111,7 +111,7 @@ def test_no_word_is_lost_or_moved_to_the_other_side(said: list[Said], kind: Lite
     made = messages(*said, kind=kind)
     for role, mine in (("assistant", ["agent"]), ("user", ["user", "transfer_target"])):
         heard = " ".join(content or "" for who, content in said if who in mine).split()
-        told = " ".join(message.content for message in made if message.role == role).split()
+        told = " ".join(message.text for message in made if message.role == role).split()
         rest = iter(told)
         assert all(word in rest for word in heard), "every word stands there, in its order"
         if role == "assistant":

@@ -17,11 +17,12 @@ from typing import Final
 import anthropic
 import httpx2
 import msgspec
-from anthropic.types import MessageParam
+from anthropic.types import MessageParam, TextBlockParam, ToolParam, ToolResultBlockParam, ToolUseBlockParam
 
 from ..errors import ModelBroken, ModelError, ModelUnavailable
 from ..ports import Delta, End, Rest, no_rest
-from ..prompt import Message, ModelRequest
+from ..prompt import Block, Message, ModelRequest, ToolResult, ToolUse, Words
+from ..tool import ToolSpec
 from .messages_api import DEFAULT_BASE_URL, DEFAULT_MODEL, body_of, refusal
 from .pool import KEEPALIVE_S
 from .sse import MessageStream
@@ -106,6 +107,8 @@ class AnthropicSdkModel:
                 cache_control={"type": "ephemeral"},
                 system=anthropic.omit if body.system is msgspec.UNSET else body.system,
                 messages=[_message(message) for message in body.messages],
+                tools=anthropic.omit if body.tools is msgspec.UNSET else [_tool(tool) for tool in body.tools],
+                tool_choice=anthropic.omit if body.tool_choice is msgspec.UNSET else {"type": "none"},
             ) as response:
                 answer = MessageStream(request_id=response.headers.get("request-id", ""))
                 body_bytes = response.iter_bytes()
@@ -134,9 +137,30 @@ class AnthropicSdkModel:
 
 
 def _message(message: Message) -> MessageParam:
+    content = message.content if isinstance(message.content, str) else [_block(block) for block in message.content]
     if message.role == "user":
-        return {"role": "user", "content": message.content}
-    return {"role": "assistant", "content": message.content}
+        return {"role": "user", "content": content}
+    return {"role": "assistant", "content": content}
+
+
+def _block(block: Block) -> TextBlockParam | ToolUseBlockParam | ToolResultBlockParam:
+    match block:
+        case Words(text=text):
+            return {"type": "text", "text": text}
+        case ToolUse(id=id_, name=name, input=input_):
+            return {"type": "tool_use", "id": id_, "name": name, "input": _decoded(input_)}
+        case ToolResult(tool_use_id=id_, content=content, is_error=True):
+            return {"type": "tool_result", "tool_use_id": id_, "content": content, "is_error": True}
+        case ToolResult(tool_use_id=id_, content=content):
+            return {"type": "tool_result", "tool_use_id": id_, "content": content}
+
+
+def _tool(tool: ToolSpec) -> ToolParam:
+    return {"name": tool.name, "description": tool.description, "input_schema": _decoded(tool.input_schema)}
+
+
+def _decoded(raw: msgspec.Raw) -> dict[str, object]:
+    return msgspec.json.decode(raw, type=dict[str, object])
 
 
 async def _drain(data: AsyncIterator[bytes]) -> None:

@@ -4,6 +4,10 @@
 what never changes during a call first, and `cache_control` at the top level lets the API itself put the mark at the
 last block, which moves on as the conversation grows. `thinking` is disabled because a caller would hear it as silence.
 There are no sampling parameters: API version 2026-10-21 has none.
+
+**Tools** are told as they are, without `eager_input_streaming`. It brings the first piece of long arguments sooner and
+gives up the API's check that they are JSON. Ours are short, and of use only when their block has ended, which is no
+sooner for it; nor is any text.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import msgspec
 
 from ..errors import ModelError, ModelRateLimited, ModelRejected, ModelUnavailable
 from ..prompt import Message, ModelRequest
+from ..tool import ToolSpec
 
 __all__ = ["API_VERSION", "DEFAULT_BASE_URL", "DEFAULT_MODEL", "Body", "body_of", "error_kind", "refusal"]
 
@@ -39,15 +44,24 @@ class _Ephemeral(msgspec.Struct, frozen=True, tag_field="type", tag="ephemeral")
     """`{"type":"ephemeral"}`"""
 
 
+class _NoTool(msgspec.Struct, frozen=True, tag_field="type", tag="none"):
+    """`{"type":"none"}`"""
+
+
 class Body(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of `POST /v1/messages`, in the order in which it is written."""
+    """The body of `POST /v1/messages`, in the order in which it is written.
+
+    The structs of the prompt are written as they are: `ToolSpec`, and `Message` with its blocks, have the API's fields.
+    """
 
     model: str
     max_tokens: int
     stream: bool = True
     thinking: _Disabled = _Disabled()
     cache_control: _Ephemeral = _Ephemeral()
+    tools: tuple[ToolSpec, ...] | msgspec.UnsetType = msgspec.UNSET
     system: str | msgspec.UnsetType = msgspec.UNSET
+    tool_choice: _NoTool | msgspec.UnsetType = msgspec.UNSET
     messages: tuple[Message, ...]
 
 
@@ -72,8 +86,11 @@ def body_of(request: ModelRequest, model: str) -> Body:
     return Body(
         model=request.model or model,
         max_tokens=request.max_tokens,
+        tools=request.tools or msgspec.UNSET,
         # The API refuses an empty text block.
         system=request.system or msgspec.UNSET,
+        # And it refuses a choice where there is nothing to choose from.
+        tool_choice=_NoTool() if request.tools and request.tool_choice == "none" else msgspec.UNSET,
         messages=request.messages,
     )
 

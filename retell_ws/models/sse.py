@@ -16,6 +16,7 @@ import msgspec
 
 from ..errors import ModelBroken
 from ..ports import Delta, End, Text, Usage
+from .tool_blocks import ToolBlocks
 
 __all__ = ["MessageStream"]
 
@@ -24,6 +25,8 @@ MAX_EVENT_BYTES: Final = 1 << 20
 
 MAX_STREAM_BYTES: Final = 16 << 20
 """Longest answer with its framing: about 100,000 deltas, where a spoken answer has fewer than a thousand."""
+
+UNREADABLE: Final = "the model's stream holds an event that cannot be read"
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -101,7 +104,7 @@ class MessageStream:
     """
 
     __slots__ = ("_after_cr", "_data", "_failure", "_line", "_model", "_room", "_stop_reason", "_tokens",
-                 "done", "ended", "request_id")  # fmt: skip
+                 "_tools", "done", "ended", "request_id")  # fmt: skip
 
     done: bool
     """Whether further bytes cannot change anything: the answer ended, or it failed."""
@@ -120,6 +123,7 @@ class MessageStream:
         self._model = ""
         self._stop_reason = ""
         self._tokens = Usage()
+        self._tools = ToolBlocks()
 
     def feed(self, data: bytes) -> list[Delta]:
         """Take the next bytes, cut anywhere.
@@ -162,7 +166,7 @@ class MessageStream:
 
         Raises:
             ModelBroken: The stream held an `error` event, was no stream of the Messages API, or ended before its
-                `message_stop`.
+                `message_stop` or in a tool call.
         """
         if self._failure is None and not self.ended:
             self._fail("the model's answer was cut off")
@@ -193,15 +197,24 @@ class MessageStream:
             event = _event.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             if not _foreign(data):
-                self._fail("the model's stream holds an event that cannot be read")
+                self._fail(UNREADABLE)
             return
         if event.type == "content_block_delta":
-            if event.delta is not None and event.delta.type == "text_delta" and event.delta.text:
-                deltas.append(Text(event.delta.text))
+            delta = event.delta
+            if delta is None:
+                return
+            if delta.type == "text_delta":
+                if delta.text:
+                    deltas.append(Text(delta.text))
+            elif delta.type == "input_json_delta":
+                self._take_tool(data, deltas)
+        elif event.type == "content_block_stop":
+            if self._tools:
+                self._take_tool(data, deltas)
         else:
-            self._take_other(event, deltas)
+            self._take_other(event, data, deltas)
 
-    def _take_other(self, event: _Event, deltas: list[Delta]) -> None:
+    def _take_other(self, event: _Event, data: bytes, deltas: list[Delta]) -> None:
         match event.type:
             case "message_start":
                 if event.message is not None:
@@ -212,10 +225,14 @@ class MessageStream:
                 block = event.content_block
                 if block is not None and block.type == "text" and block.text:
                     deltas.append(Text(block.text))
+                elif block is not None and block.type == "tool_use":
+                    self._take_tool(data, deltas)
             case "message_delta":
                 if event.delta is not None and event.delta.stop_reason:
                     self._stop_reason = event.delta.stop_reason
                 self._count(event.usage)
+            case "message_stop" if self._tools:
+                self._fail("the model's answer ended inside a tool call")
             case "message_stop":
                 self.done = self.ended = True
                 deltas.append(
@@ -229,6 +246,18 @@ class MessageStream:
             case "error":
                 kind = event.error.type[:64] if event.error is not None else ""
                 self._fail(f"the model's stream ended in an error event ({kind or 'without a type'})", kind or None)
+
+    def _take_tool(self, data: bytes, deltas: list[Delta]) -> None:
+        # Read a second time, so that text, of which there is far more, has no field of theirs to be read with it.
+        try:
+            call = self._tools.take(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self._fail(UNREADABLE)
+        except ModelBroken as exc:
+            self._fail(str(exc))
+        else:
+            if call is not None:
+                deltas.append(call)
 
     def _count(self, tokens: _Tokens | None) -> None:
         if tokens is None:
@@ -256,7 +285,7 @@ def _foreign(data: bytes) -> bool:
         kind = _kind.decode(data)
         if kind.type == "content_block_delta":
             delta = _delta_kind.decode(kind.delta)
-            return delta is not None and delta.type != "text_delta"
+            return delta is not None and delta.type not in ("text_delta", "input_json_delta")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return kind.type not in _KNOWN

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from retell_ws.errors import ModelBroken
-from retell_ws.models import sse
+from retell_ws.models import sse, tool_blocks
 from retell_ws.models.sse import MessageStream
-from retell_ws.ports import Delta, End, Text, Usage
+from retell_ws.ports import Delta, End, Text, ToolCall, Usage
 
 ANSWER = (
     'event: message_start\ndata: {"type":"message_start","message":{"model":"claude-haiku-5-5","id":"msg_1",'
@@ -44,6 +45,29 @@ STOP = b'data: {"type":"message_stop"}\n\n'
 
 def text(words: str) -> bytes:
     return b'data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"%b"}}\n\n' % words.encode()
+
+
+def event(data: str) -> bytes:
+    return b"data: %b\n\n" % data.encode()
+
+
+def tool_start(index: int = 1, *, id: str = "toolu_1", name: str = "book", given: str = "{}") -> bytes:
+    return event(
+        f'{{"type":"content_block_start","index":{index},"content_block":'
+        f'{{"type":"tool_use","id":"{id}","name":"{name}","input":{given}}}}}'
+    )
+
+
+def tool_piece(partial: str, index: int = 1) -> bytes:
+    quoted = msgspec.json.encode(partial).decode()
+    return event(
+        f'{{"type":"content_block_delta","index":{index},"delta":'
+        f'{{"type":"input_json_delta","partial_json":{quoted}}}}}'
+    )
+
+
+def stop(index: int = 1) -> bytes:
+    return event(f'{{"type":"content_block_stop","index":{index}}}')
 
 
 def read(*pieces: bytes) -> list[Delta]:
@@ -180,6 +204,115 @@ def test_an_answer_longer_than_the_limit_breaks_the_stream(monkeypatch: pytest.M
     assert "too long" in str(failure)
 
 
+def test_a_tool_call_comes_once_and_whole_when_its_block_ends() -> None:
+    stream = MessageStream()
+    assert stream.feed(text("Let me see.") + stop(0)) == [Text("Let me see.")]
+    assert stream.feed(tool_start() + tool_piece("") + tool_piece('{"day": "Tu') + tool_piece('esday", "é": 1}')) == []
+    assert stream.feed(stop()) == [ToolCall(id="toolu_1", name="book", arguments='{"day": "Tuesday", "é": 1}')]
+    assert stream.feed(stop() + STOP) == [End()]
+
+
+def test_a_cut_at_any_byte_of_a_tool_call_changes_nothing() -> None:
+    data = tool_start() + tool_piece('{"day":') + tool_piece('"4 \\"May\\""}') + stop() + text("Done.") + STOP
+    expected = [
+        ToolCall(id="toolu_1", name="book", arguments='{"day":"4 \\"May\\""}'),
+        Text("Done."),
+        End(request_id="req_1"),
+    ]
+    for cut in range(len(data) + 1):
+        assert read(data[:cut], data[cut:]) == expected, cut
+
+
+def test_pieces_belong_to_the_block_of_their_index_and_text_streams_between_them() -> None:
+    data = (
+        tool_start(1, id="a")
+        + tool_start(2, id="b", name="cancel")
+        + tool_piece("[1", 1)
+        + tool_piece("[2", 2)
+        + text("meanwhile")
+        + stop(0)
+        + tool_piece("]", 1)
+        + tool_piece(",3]", 2)
+        + stop(2)
+        + stop(1)
+    )
+    assert read(data + STOP)[:-1] == [
+        Text("meanwhile"),
+        ToolCall(id="b", name="cancel", arguments="[2,3]"),
+        ToolCall(id="a", name="book", arguments="[1]"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "pieces", "arguments"),
+    [
+        ("{}", [], ""),
+        ("{}", [""], ""),
+        ("null", [], ""),
+        ('{"day":"Tuesday"}', [], '{"day":"Tuesday"}'),
+        ('{"day":"Tuesday"}', [""], '{"day":"Tuesday"}'),
+        ('{"day":"Tuesday"}', ["{}"], "{}"),
+        ("{}", ['{"day": "Tues'], '{"day": "Tues'),
+    ],
+)
+def test_arguments_are_the_pieces_or_else_what_the_start_held(given: str, pieces: list[str], arguments: str) -> None:
+    data = tool_start(given=given) + b"".join(map(tool_piece, pieces)) + stop()
+    assert read(data + STOP)[0] == ToolCall(id="toolu_1", name="book", arguments=arguments)
+
+
+def test_a_start_without_input_or_index_is_read() -> None:
+    start = event('{"type":"content_block_start","content_block":{"type":"tool_use","id":"t","name":"book"}}')
+    piece = event('{"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":"{}"}}')
+    stop = event('{"type":"content_block_stop"}')
+    assert read(start + piece + stop + STOP)[0] == ToolCall(id="t", name="book", arguments="{}")
+
+
+def test_the_provider_s_own_tools_give_nothing() -> None:
+    start = event(
+        '{"type":"content_block_start","index":1,"content_block":'
+        '{"type":"server_tool_use","id":"srvtoolu_1","name":"web_search","input":{}}}'
+    )
+    assert read(start + tool_piece('{"query": "x"}') + stop() + STOP) == [End(request_id="req_1")]
+
+
+def test_an_answer_that_ends_inside_a_tool_call_is_broken() -> None:
+    deltas, failure = broken(text("one") + tool_start() + tool_piece('{"day"') + STOP)
+    assert deltas == [Text("one")]
+    assert "inside a tool call" in str(failure)
+
+
+def test_two_open_blocks_of_one_index_break_the_stream() -> None:
+    assert "one index" in str(broken(tool_start() + tool_start())[1])
+    assert len(read(tool_start() + stop() + tool_start() + stop() + STOP)) == 3
+
+
+def test_arguments_longer_than_the_limit_break_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool_blocks, "MAX_ARGUMENTS", 10)
+    whole = tool_start() + tool_piece("12345") + tool_piece("67890") + stop()
+    assert len(read(whole + STOP)) == 2
+    deltas, failure = broken(text("one") + tool_start() + tool_piece("123456") + tool_piece("78901") + stop() + STOP)
+    assert deltas == [Text("one")]
+    assert "too long" in str(failure)
+    assert "too long" in str(broken(tool_start(given='{"a":"12345"}'))[1])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        tool_start(index=1).replace(b'"index":1', b'"index":"one"'),
+        tool_start().replace(b'"id":"toolu_1"', b'"id":null'),
+        tool_start().replace(b'"name":"book",', b""),
+        tool_start() + tool_piece("").replace(b'"partial_json":""', b'"partial_json":{}'),
+        tool_start() + tool_piece("").replace(b'"partial_json":""', b'"text":5'),
+        tool_start() + stop().replace(b'"index":1', b'"index":{}'),
+    ],
+)
+def test_an_event_of_a_tool_s_block_that_cannot_be_read_breaks_the_stream(data: bytes) -> None:
+    deltas, failure = broken(text("one") + data + stop() + STOP)
+    assert deltas == [Text("one")]
+    assert "cannot be read" in str(failure)
+
+
 def test_a_failure_quotes_no_text() -> None:
     secret = b'data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"4111 1111"\n\n'
     failure = broken(secret)[1]
@@ -187,7 +320,13 @@ def test_a_failure_quotes_no_text() -> None:
     assert failure.__cause__ is None
 
 
-@given(st.lists(st.binary() | st.sampled_from([b"data: ", b"\n\n", b"\r", b"{}", STOP, text("a")]), max_size=20))
+@given(
+    st.lists(
+        st.binary()
+        | st.sampled_from([b"data: ", b"\n\n", b"\r", b"{}", STOP, text("a"), tool_start(), tool_piece("{"), stop()]),
+        max_size=20,
+    )
+)
 def test_any_bytes_give_deltas_or_a_model_error(pieces: list[bytes]) -> None:
     stream = MessageStream()
     deltas = [delta for piece in pieces for delta in stream.feed(piece)]
@@ -202,7 +341,20 @@ def test_any_bytes_give_deltas_or_a_model_error(pieces: list[bytes]) -> None:
 
 @given(
     st.lists(
-        st.sampled_from([text("a"), text("é"), b": c\r\n\r\n", b"data: {}\r\r", STOP, b"data: {\n\n"]), max_size=8
+        st.sampled_from(
+            [
+                text("a"),
+                text("é"),
+                b": c\r\n\r\n",
+                b"data: {}\r\r",
+                STOP,
+                b"data: {\n\n",
+                tool_start(),
+                tool_piece('{"a":'),
+                stop(),
+            ]
+        ),
+        max_size=8,
     ),
     st.lists(st.integers(0, 400), max_size=6),
 )
