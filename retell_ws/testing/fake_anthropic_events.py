@@ -1,7 +1,7 @@
 """What the Messages API writes, as bytes: events in their HTTP chunks, heads, error bodies. Pure.
 
-The events are those the API sends for an answer of one text block, in its order and with the fields of API version
-2026-10-21. Some of them end in spaces, as the API pads them. Everything that repeats is built once.
+The events are those the API sends for an answer of text and tool blocks, in its order and with the fields of API
+version 2026-10-21. Some of them end in spaces, as the API pads them. Everything that repeats is built once.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ __all__ = [
     "block_stop",
     "delta",
     "error_event",
+    "input_delta",
     "message",
     "message_delta",
     "message_start",
@@ -26,6 +27,7 @@ __all__ = [
     "plain",
     "refused",
     "stream_head",
+    "tool_start",
     "words",
 ]
 
@@ -99,15 +101,28 @@ def _message(request_id: int, model: str, input_tokens: int, stop_reason: str | 
     }
 
 
-block_start: Final = _event(
-    b"content_block_start",
-    b'{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}',
-    padding=3,
-)
+@functools.lru_cache(maxsize=64)
+def block_start(index: int) -> bytes:
+    """A block of text begins."""
+    data = b'{"type":"content_block_start","index":%d,"content_block":{"type":"text","text":""}}' % index
+    return _event(b"content_block_start", data, padding=3)
+
+
+def tool_start(index: int, tool_id: str, name: str) -> bytes:
+    """A block of a tool's call begins. Its input is empty here, and comes in pieces."""
+    block = {"type": "tool_use", "id": tool_id, "name": name, "input": {}}
+    data = msgspec.json.encode({"type": "content_block_start", "index": index, "content_block": block})
+    return _event(b"content_block_start", data, padding=2)
+
 
 PING: Final = _chunk(b'event: ping\ndata: {"type": "ping"}\n\n')
 
-block_stop: Final = _event(b"content_block_stop", b'{"type":"content_block_stop","index":0}', padding=11)
+
+@functools.lru_cache(maxsize=64)
+def block_stop(index: int) -> bytes:
+    """A block ends."""
+    return _event(b"content_block_stop", b'{"type":"content_block_stop","index":%d}' % index, padding=11)
+
 
 message_stop: Final = _event(b"message_stop", b'{"type":"message_stop"}', padding=6)
 
@@ -117,12 +132,23 @@ error_event: Final = _event(
 
 
 @functools.lru_cache(maxsize=4096)
-def delta(text: str) -> bytes:
+def delta(text: str, index: int = 0) -> bytes:
     """A piece of text."""
-    data = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":%b}}' % msgspec.json.encode(
-        text
+    return _delta(index, b'"text_delta","text"', text)
+
+
+def input_delta(json: str, index: int) -> bytes:
+    """A piece of a tool's input; the API's first one is empty."""
+    return _delta(index, b'"input_json_delta","partial_json"', json)
+
+
+def _delta(index: int, kind: bytes, piece: str) -> bytes:
+    data = b'{"type":"content_block_delta","index":%d,"delta":{"type":%b:%b}}' % (
+        index,
+        kind,
+        msgspec.json.encode(piece),
     )
-    return _event(b"content_block_delta", data, padding=len(text) % 12)
+    return _event(b"content_block_delta", data, padding=len(piece) % 12)
 
 
 def message_delta(stop_reason: str, output_tokens: int) -> bytes:

@@ -1,6 +1,7 @@
 """What the fake API does with a request, healthy or faulty, decided before the first byte. Pure.
 
-Every way the API is known to fail has a name here. Faults in mid-stream come after half the deltas.
+Every way the API is known to fail has a name here. Faults in mid-stream come after half the deltas; those of tools
+strike the first tool's input, and an answer without a tool stays whole.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from ..models.scripted import pieces, reply
-from ..prompt import Message
+from ..models.scripted import pieces
 from . import fake_anthropic_events as events
+from .fake_anthropic_blocks import Block, Request, Step, scripted, steps_of, text_steps
 
-__all__ = ["FAULTS", "Play", "Request", "Script", "script"]
+__all__ = ["FAULTS", "Play", "Script", "script"]
 
 FAULTS: Final = {
     "429": "refused, with retry-after",
@@ -31,6 +32,10 @@ FAULTS: Final = {
     "no_message_stop": "a clean end of the body without message_stop",
     "refusal": "stop_reason refusal",
     "max_tokens": "stop_reason max_tokens",
+    "tool_cut": "connection closed inside a tool's input",
+    "tool_max_tokens": "stop_reason max_tokens inside a tool's input, its block ended",
+    "tool_no_input": "the same, before the first of it",
+    "tool_bad_json": "a tool's input that is no JSON",
     "slow_first": "first delta after `fault_s` * 10, pings before it",
     "slicer": "one byte a write",
     "burst": "everything in one write",
@@ -40,7 +45,7 @@ RETRY_AFTER_S: Final = 2
 
 
 class Play(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """How the fake plays; each field is an option of the command line and a key of `POST /control`.
+    """How the fake plays; each field is a key of `POST /control`, and an option of the command line unless a list.
 
     Attributes:
         ttft_ms: Milliseconds from the whole request to the first text.
@@ -50,6 +55,8 @@ class Play(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         faults: One for each coming request (None for a healthy one), until used up.
         stamp: Make the first text `@{recv_ns},{write_ns} `, on the system's monotonic clock.
         text: Say this.
+        blocks: Answer with these.
+        answers: The same for each coming streamed request (None for what the others say), until used up.
         fault_s: Length of the slow faults, in seconds.
         ping_ms: Milliseconds between pings, in the faults that ping.
     """
@@ -61,17 +68,10 @@ class Play(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     faults: list[str | None] = []
     stamp: bool = False
     text: str | None = None
+    blocks: list[Block] | None = None
+    answers: list[list[Block] | None] = []
     fault_s: float = 3
     ping_ms: float = 1000
-
-
-class Request(msgspec.Struct):
-    """As much of a request's body as the answer depends on."""
-
-    model: str = ""
-    max_tokens: int = 0
-    stream: bool = False
-    messages: msgspec.Raw = msgspec.Raw(b"[]")
 
 
 class Script(msgspec.Struct, kw_only=True):
@@ -86,6 +86,7 @@ class Script(msgspec.Struct, kw_only=True):
         ping: Whether pings come until the first delta.
         at_once: Whether all of it is one write, after the time to first token.
         sliced: The same, but a byte a write.
+        stamp: Whether the first delta is a text and holds the times.
     """
 
     opening: tuple[bytes, ...] = ()
@@ -96,14 +97,18 @@ class Script(msgspec.Struct, kw_only=True):
     ping: bool = False
     at_once: bool = False
     sliced: bool = False
+    stamp: bool = False
 
 
-def script(play: Play, fault: str | None, request: Request, *, request_id: int, input_tokens: int) -> Script:
+def script(
+    play: Play, fault: str | None, blocks: list[Block] | None, request: Request, *, request_id: int, input_tokens: int
+) -> Script:
     """Decide on an answer.
 
     Args:
         play: How the fake plays.
         fault: The fault of this request.
+        blocks: The answer to this request; None for what `play` says.
         request: What was asked.
         request_id: Counts requests.
         input_tokens: What to put into `usage`.
@@ -120,59 +125,78 @@ def script(play: Play, fault: str | None, request: Request, *, request_id: int, 
     if not request.stream:
         body = events.message(request_id, request.model, input_tokens)
         return Script(opening=(events.plain(200, body, request_id=request_id),))
+    steps = _steps(play, blocks, request, request_id)
     whole = Script(
         opening=(
             events.stream_head(request_id),
             events.message_start(request_id, request.model, input_tokens),
-            events.block_start,
+            *(step.start for step in steps[:1]),
             events.PING,
         ),
-        deltas=tuple([events.delta(text) for text in _texts(play, request)]),
+        stamp=play.stamp and bool(steps) and steps[0].json is None,
     )
-    half = whole.deltas[: max(1, len(whole.deltas) // 2)]
-    ended = _closing("end_turn", len(whole.deltas))
+    half = steps[: max(1, len(steps) // 2)]
+    tool = _first_tool(steps)
     match fault:
         case "reset":
-            whole.deltas, whole.then = half, "reset"
+            steps, whole.then = half, "reset"
         case "cut":
-            whole.deltas, whole.then = half, "close"
+            steps, whole.then = half, "close"
         case "stall":
-            whole.deltas, whole.then = half, "silence"
+            steps, whole.then = half, "silence"
         case "error_event":
-            whole.deltas = half
+            steps = half
             whole.closing = events.error_event + events.LAST_CHUNK
         case "no_message_stop":
-            whole.closing = ended.replace(events.message_stop, b"")
+            whole.closing = _closing(steps).replace(events.message_stop, b"")
         case "refusal" | "max_tokens":
-            whole.deltas = half
-            whole.closing = _closing(fault, len(half))
+            steps = half
+            whole.closing = _closing(steps, fault)
         case "pings_only":
-            whole.deltas, whole.then = (), "pings"
+            steps, whole.then = [], "pings"
+        case "tool_cut" if tool:
+            steps, whole.then = steps[: max(tool[0] + 1, tool[-1])], "close"
+        case "tool_max_tokens" | "tool_no_input" if tool:
+            steps = steps[: tool[0] + 1 if fault == "tool_no_input" else max(tool[0] + 1, tool[-1])]
+            whole.closing = _closing(steps, "max_tokens")
+        case "tool_bad_json" if tool:
+            last = steps[tool[-1]]
+            last.data = events.input_delta(f"{(last.json or '')[:-1]}]", last.index)
+            whole.closing = _closing(steps)
         case _:
-            whole.closing = ended
-            if 0 < request.max_tokens < len(whole.deltas):  # a delta is a token here
-                whole.deltas = whole.deltas[: request.max_tokens]
-                whole.closing = _closing("max_tokens", request.max_tokens)
+            whole.closing = _closing(steps)
+            if 0 < request.max_tokens < len(steps):  # a delta is a token here
+                steps = steps[: request.max_tokens]
+                whole.closing = _closing(steps, "max_tokens")
             whole.wait_ms = play.fault_s * 1000 if fault == "slow_head" else 0
             whole.ping = fault == "slow_first"
             whole.at_once = fault == "burst"
             whole.sliced = fault == "slicer"
+    whole.deltas = tuple([step.start + step.data if count else step.data for count, step in enumerate(steps)])
     return whole
 
 
-def _closing(stop_reason: str, output_tokens: int) -> bytes:
-    return (
-        events.block_stop + events.message_delta(stop_reason, output_tokens) + events.message_stop + events.LAST_CHUNK
-    )
+def _closing(steps: list[Step], stop_reason: str = "") -> bytes:
+    """End the last block and the answer; by the API's own reason, when no other is given."""
+    if not stop_reason:
+        stop_reason = "end_turn" if all(step.json is None for step in steps) else "tool_use"
+    ends = [events.block_stop(step.index) for step in steps[-1:]]
+    ends += [events.message_delta(stop_reason, len(steps)), events.message_stop, events.LAST_CHUNK]
+    return b"".join(ends)
 
 
-def _texts(play: Play, request: Request) -> list[str] | tuple[str, ...]:
-    if play.text is not None:
-        return pieces(play.text)
-    if play.deltas is not None or play.stamp:
-        return events.words(40 if play.deltas is None else play.deltas)
-    try:
-        messages = msgspec.json.decode(request.messages, type=list[Message])
-    except msgspec.ValidationError:
-        messages = []  # content in blocks, which our clients do not send
-    return pieces(reply(messages))
+def _first_tool(steps: list[Step]) -> list[int]:
+    """Where the steps of the first call stand."""
+    of = next((step.index for step in steps if step.json is not None), None)
+    return [count for count, step in enumerate(steps) if step.index == of]
+
+
+def _steps(play: Play, blocks: list[Block] | None, request: Request, request_id: int) -> list[Step]:
+    blocks = play.blocks if blocks is None else blocks
+    if blocks is None:
+        if play.text is not None:
+            return text_steps(pieces(play.text), 0)
+        if play.deltas is not None or play.stamp:
+            return text_steps(events.words(40 if play.deltas is None else play.deltas), 0)
+        blocks = scripted(request)
+    return steps_of(blocks, request_id=request_id)

@@ -14,7 +14,8 @@ import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from . import fake_anthropic_events as events
-from .fake_anthropic_faults import FAULTS, Play, Request, Script, script
+from .fake_anthropic_blocks import Request
+from .fake_anthropic_faults import FAULTS, Play, Script, script
 
 __all__ = ["Entry", "FakeApi"]
 
@@ -33,8 +34,8 @@ class Entry(msgspec.Struct, kw_only=True):
     Attributes:
         connection: Counts connections: equal numbers are one connection.
         received_ns: When the whole request was here.
-        first_delta_ns: When the first text was written.
-        deltas_sent: Texts written so far.
+        first_delta_ns: When the first delta was written.
+        deltas_sent: Deltas written so far.
         ended: `done`, `peer_closed`, or the fault that was played to its end; None while the answer runs.
         closed_ns: When that was.
     """
@@ -117,7 +118,8 @@ class FakeApi:
         if not key:
             return Script(opening=(events.refused(401, request_id=entry.id),))
         entry.fault = self.play.faults.pop(0) if self.play.faults else self.play.fault
-        return script(self.play, entry.fault, request, request_id=entry.id, input_tokens=len(body) // 4)
+        blocks = self.play.answers.pop(0) if self.play.answers and request.stream else None
+        return script(self.play, entry.fault, blocks, request, request_id=entry.id, input_tokens=len(body) // 4)
 
 
 class _Connection(asyncio.Protocol):
@@ -222,7 +224,7 @@ class _Answer:
         self._script = play
         self._entry = entry
         self._loop = asyncio.get_running_loop()
-        self._stamp = pace.stamp
+        self._stamp = play.stamp
         self._spacing_s = pace.spacing_ms / 1000
         self._ping_s = pace.ping_ms / 1000
         self._first = self._loop.time() + (pace.fault_s * 10 if play.ping else pace.ttft_ms / 1000)

@@ -8,16 +8,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import TypeAlias
 
+import msgspec
 import pytest
 import pytest_asyncio
 
 from retell_ws.errors import ModelBroken, ModelError, ModelRateLimited, ModelRejected, ModelUnavailable, SettingsError
 from retell_ws.models.anthropic import AnthropicModel
 from retell_ws.models.anthropic_sdk import AnthropicSdkModel
-from retell_ws.models.scripted import ScriptedModel, pieces, reply
-from retell_ws.ports import Delta, End, Model, Text
+from retell_ws.models.scripted import GOODBYE, ScriptedModel, pieces, reply
+from retell_ws.ports import Delta, End, Model, Text, ToolCall
 from retell_ws.prompt import Message, ModelRequest
 from retell_ws.testing.fake_anthropic import FakeAnthropic
+from retell_ws.tool import ToolSpec
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -28,6 +30,26 @@ ANTHROPIC: dict[str, Callable[..., Model]] = {
 }
 Outcome: TypeAlias = type[ModelError] | str
 """The error a stream raises, or the `stop_reason` of its `End`."""
+
+
+TOOLS = (
+    ToolSpec(
+        "book",
+        "Book an appointment.",
+        msgspec.Raw(
+            b'{"type":"object","properties":{"day":{"type":"string"},"name":{"type":"string"}},'
+            b'"required":["day","name"]}'
+        ),
+    ),
+    ToolSpec("end_call", "End the call.", msgspec.Raw(b'{"type":"object","properties":{}}')),
+)
+BOOKING = "Book me in for Monday, my name is Bob"
+CALLS = [
+    {"text": "One moment. "},
+    {"tool": "book", "input": {"day": "Monday", "name": "Bob"}},
+    {"tool": "book", "input": {"day": "Tuesday", "name": "Ann Grüße"}},
+    {"text": "So."},
+]
 
 
 def request(words: str = "I want to book an appointment") -> ModelRequest:
@@ -125,7 +147,102 @@ async def test_closing_the_model_breaks_open_streams_and_refuses_new_ones(model:
     await model.warm()
 
 
+def tool_request(words: str) -> ModelRequest:
+    return msgspec.structs.replace(request(words), tools=TOOLS)
+
+
+async def test_a_call_comes_whole_and_the_end_says_that_a_tool_is_wanted(model: Model) -> None:
+    async with asyncio.timeout(10), aclosing(model.stream(tool_request(BOOKING))) as stream:
+        call, end = [delta async for delta in stream]
+    assert isinstance(call, ToolCall) and call.id and call.name == "book"
+    assert msgspec.json.decode(call.arguments) == {"day": "Monday", "name": "Bob"}
+    assert isinstance(end, End) and end.stop_reason == "tool_use"
+
+
+async def test_words_before_a_call_come_before_it(model: Model) -> None:
+    async with asyncio.timeout(10), aclosing(model.stream(tool_request("Bye"))) as stream:
+        *texts, call, end = [delta async for delta in stream]
+    assert said(texts) == GOODBYE and len(texts) == len(pieces(GOODBYE))
+    assert isinstance(call, ToolCall) and (call.name, call.arguments or "{}") == ("end_call", "{}")
+    assert isinstance(end, End) and end.stop_reason == "tool_use"
+
+
+async def test_no_two_calls_have_one_id(model: Model) -> None:
+    ids = []
+    for _ in range(3):
+        async with asyncio.timeout(10), aclosing(model.stream(tool_request(BOOKING))) as stream:
+            ids += [delta.id async for delta in stream if isinstance(delta, ToolCall)]
+    assert len(ids) == len(set(ids)) == 3
+
+
+async def test_a_model_that_may_call_nothing_speaks(model: Model) -> None:
+    asked = msgspec.structs.replace(tool_request(BOOKING), tool_choice="none")
+    async with asyncio.timeout(10), aclosing(model.stream(asked)) as stream:
+        *texts, end = [delta async for delta in stream]
+    assert texts and all(isinstance(delta, Text) for delta in texts)
+    assert isinstance(end, End) and end.stop_reason == "end_turn"
+
+
 # -- models with a provider
+
+
+async def test_calls_and_texts_come_in_the_order_of_their_blocks(anthropic_model: Model, fake: FakeAnthropic) -> None:
+    await fake.control(blocks=CALLS)
+    deltas = await deltas_of(anthropic_model)
+    assert [(delta.name, delta.arguments) for delta in deltas if isinstance(delta, ToolCall)] == [
+        ("book", '{"day": "Monday", "name": "Bob"}'),
+        ("book", '{"day": "Tuesday", "name": "Ann Grüße"}'),
+    ]
+    assert [type(delta) for delta in deltas] == [Text, Text, ToolCall, ToolCall, Text, End]
+
+
+async def test_closing_a_stream_inside_a_call_closes_the_provider_s(
+    anthropic_model: Model, fake: FakeAnthropic
+) -> None:
+    await fake.control(blocks=[{"text": "Hm."}, {"tool": "book", "input": {"note": "word " * 2000}}], spacing_ms=5)
+    async with aclosing(anthropic_model.stream(request())) as deltas:
+        assert await anext(deltas) == Text("Hm.")
+        task = asyncio.ensure_future(anext(deltas))
+        while (await fake.log())[-1]["deltas_sent"] < 4:
+            assert not task.done()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await ended(fake, lambda how: how == "peer_closed")
+    (entry,) = await fake.log()
+    assert entry["deltas_sent"] < 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "arguments"),
+    [
+        ("tool_cut", ModelBroken, []),
+        ("tool_max_tokens", "max_tokens", ['{"day": "Monday", "name"']),
+        ("tool_no_input", "max_tokens", [""]),
+        ("tool_bad_json", "tool_use", ['{"day": "Monday", "name": "Bob"]', '{"day": "Tuesday", "name": "Ann Grüße"}']),
+        ("slicer", "tool_use", ['{"day": "Monday", "name": "Bob"}', '{"day": "Tuesday", "name": "Ann Grüße"}']),
+    ],
+)
+async def test_what_goes_wrong_inside_a_call_is_handed_on_as_it_came(
+    anthropic_model: Model, fake: FakeAnthropic, fault: str, outcome: Outcome, arguments: list[str]
+) -> None:
+    await fake.control(blocks=CALLS, faults=[fault])
+    deltas: list[Delta] = []
+    how: Outcome
+    try:
+        async with asyncio.timeout(10), aclosing(anthropic_model.stream(request())) as stream:
+            async for delta in stream:
+                deltas.append(delta)  # noqa: PERF401 -- what came before an error must be kept
+    except ModelError as exc:
+        how = type(exc)
+    else:
+        assert isinstance(deltas[-1], End)
+        how = deltas[-1].stop_reason
+    assert how == outcome
+    assert said(deltas).startswith("One moment. ")
+    assert [delta.arguments for delta in deltas if isinstance(delta, ToolCall)] == arguments
+    await fake.control(blocks=None)
+    assert said(await deltas_of(anthropic_model)) == reply(request().messages)
 
 
 @pytest.mark.parametrize(

@@ -25,18 +25,20 @@ async def ask(
     data = msgspec.json.encode(body) if body is not None else b""
     fields = f"authorization: Bearer {key}\r\n" if key else ""
     writer.write(f"{method} {path} HTTP/1.1\r\n{fields}content-length: {len(data)}\r\n\r\n".encode() + data)
-    async with asyncio.timeout(5):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        if "chunked" in head:
-            answer = b""
-            while size := int(await reader.readline(), 16):
-                answer += await reader.readexactly(size)
-                await reader.readexactly(2)
-        else:
-            length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
-            answer = b"" if method == "HEAD" else await reader.readexactly(length)
-    writer.close()
-    await writer.wait_closed()
+    try:
+        async with asyncio.timeout(5):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            if "chunked" in head:
+                answer = b""
+                while size := int(await reader.readline(), 16):
+                    answer += await reader.readexactly(size)
+                    await reader.readexactly(2)
+            else:
+                length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+                answer = b"" if method == "HEAD" else await reader.readexactly(length)
+    finally:
+        writer.close()
+        await writer.wait_closed()
     return head, answer
 
 
@@ -78,6 +80,134 @@ async def test_a_text_is_said_when_one_is_given(fake: FakeAnthropic) -> None:
     _, stream = await ask(fake, body(messages=[{"role": "user", "content": [{"type": "text", "text": "blocks"}]}]))
     texts = [data["delta"]["text"] for name, data in events(stream) if name == "content_block_delta"]
     assert texts == ["As ", "you ", "like."]
+
+
+CALL = {"tool": "book", "input": {"day": "next Monday", "name": "Ann Grüße"}}
+BOOK = {
+    "name": "book",
+    "description": "Book an appointment.",
+    "input_schema": {"type": "object", "properties": {"day": {}, "name": {}}, "required": ["day", "name"]},
+}
+
+
+def blocks_of(stream: bytes) -> list[tuple[str, Any]]:
+    """Put the blocks of an answer together as a client does: texts, and calls with their pieces of input."""
+    found: list[tuple[str, Any]] = []
+    for name, data in events(stream):
+        match name:
+            case "content_block_start":
+                assert data["index"] == len(found)
+                block = data["content_block"]
+                if block["type"] == "tool_use":
+                    assert block["input"] == {} and block["id"].startswith("toolu_")
+                found.append((block.get("name", ""), []))
+            case "content_block_delta":
+                assert data["index"] == len(found) - 1
+                found[-1][1].append(data["delta"].get("text", data["delta"].get("partial_json")))
+            case "content_block_stop":
+                assert data["index"] == len(found) - 1
+    return found
+
+
+def reason(stream: bytes) -> str:
+    (end,) = [data for name, data in events(stream) if name == "message_delta"]
+    found: str = end["delta"]["stop_reason"]
+    return found
+
+
+async def test_blocks_are_answered_as_given_with_input_in_pieces_the_first_one_empty(fake: FakeAnthropic) -> None:
+    await fake.control(blocks=[{"text": "Let me see."}, CALL, {"tool": "end_call"}])
+    _, stream = await ask(fake, body(max_tokens=99))
+    text, call, bare = blocks_of(stream)
+    assert text == ("", ["Let ", "me ", "see."])
+    name, (first, *pieces) = call
+    assert (name, first) == ("book", "") and len(pieces) > 2
+    assert msgspec.json.decode("".join(pieces)) == CALL["input"]
+    assert bare == ("end_call", [""])
+    assert reason(stream) == "tool_use"
+    names = [name for name, _ in events(stream)]
+    assert names[:3] == ["message_start", "content_block_start", "ping"]
+    assert names.count("content_block_start") == names.count("content_block_stop") == 3
+
+
+async def test_ids_of_calls_are_unlike_unless_given(fake: FakeAnthropic) -> None:
+    await fake.control(blocks=[CALL, CALL, {**CALL, "id": "toolu_mine"}])
+    ids = [
+        data["content_block"]["id"]
+        for _ in range(2)
+        for name, data in events((await ask(fake, body(max_tokens=99)))[1])
+        if name == "content_block_start"
+    ]
+    assert len(set(ids)) == 5
+    assert ids[2] == ids[5] == "toolu_mine"
+
+
+async def test_answers_are_given_one_by_one_and_then_what_it_says_otherwise(fake: FakeAnthropic) -> None:
+    await fake.control(answers=[[CALL], None, [{"text": "Done."}], []], text="As ever.")
+    await ask(fake, body(max_tokens=0, stream=False))
+    said = [blocks_of((await ask(fake, body(max_tokens=99)))[1]) for _ in range(5)]
+    ever = [("", ["As ", "ever."])]
+    assert said[0][0][0] == "book"
+    assert said[1:] == [ever, [("", ["Done."])], [], ever]
+
+
+async def test_the_scripted_model_calls_the_request_s_tools(fake: FakeAnthropic) -> None:
+    asked = body(max_tokens=99, tools=[BOOK], messages=[{"role": "user", "content": "Book me in for today, I'm Bob"}])
+    (call,) = blocks_of((await ask(fake, asked))[1])
+    assert (call[0], msgspec.json.decode("".join(call[1]))) == ("book", {"day": "today", "name": "Bob"})
+    ((nothing, _),) = blocks_of((await ask(fake, {**asked, "tool_choice": {"type": "none"}}))[1])
+    assert nothing == ""
+    result = [
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "book", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "Booked."}]},
+    ]
+    ((_, texts),) = blocks_of((await ask(fake, {**asked, "messages": result}))[1])
+    assert "".join(texts).startswith("Booked.")
+    foreign = [{"role": "user", "content": [{"type": "image"}]}]
+    assert blocks_of((await ask(fake, {**asked, "messages": foreign}))[1])[0][0] == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "written", "stop_reason"),
+    [
+        ("tool_max_tokens", '{"day": "next Monday", "name": "Ann ', "max_tokens"),
+        ("tool_no_input", "", "max_tokens"),
+        ("tool_bad_json", '{"day": "next Monday", "name": "Ann Grüße"]', "tool_use"),
+    ],
+)
+async def test_faults_of_tools_strike_the_first_call(
+    fake: FakeAnthropic, fault: str, written: str, stop_reason: str
+) -> None:
+    await fake.control(blocks=[{"text": "Hm."}, CALL], fault=fault)
+    _, stream = await ask(fake, body(max_tokens=99))
+    text, call = blocks_of(stream)
+    assert (text, call[0], "".join(call[1])) == (("", ["Hm."]), "book", written)
+    assert reason(stream) == stop_reason
+    assert [name for name, _ in events(stream)][-3:] == ["content_block_stop", "message_delta", "message_stop"]
+    await fake.control(blocks=[{"text": "Hm."}])
+    assert blocks_of((await ask(fake, body()))[1]) == [("", ["Hm."])]
+
+
+@pytest.mark.parametrize("input_", [CALL["input"], {}])
+async def test_a_connection_may_be_cut_inside_a_call(fake: FakeAnthropic, input_: object) -> None:
+    await fake.control(blocks=[{"text": "Hm."}, {"tool": "book", "input": input_}], fault="tool_cut")
+    with pytest.raises(ValueError, match="invalid literal"):  # no size of a next chunk
+        await ask(fake, body(max_tokens=99))
+    (entry,) = await fake.log()
+    assert entry["deltas_sent"] >= 2
+
+
+async def test_max_tokens_may_fall_into_a_call(fake: FakeAnthropic) -> None:
+    await fake.control(blocks=[CALL, {"text": "Hm."}])
+    _, stream = await ask(fake, body(max_tokens=3))
+    ((_, pieces),) = blocks_of(stream)
+    assert len(pieces) == 3 and reason(stream) == "max_tokens"
+
+
+async def test_a_call_is_never_stamped(fake: FakeAnthropic) -> None:
+    await fake.control(blocks=[CALL], stamp=True)
+    ((_, pieces),) = blocks_of((await ask(fake, body(max_tokens=99)))[1])
+    assert pieces[0] == ""
 
 
 async def test_an_answer_longer_than_max_tokens_is_cut_there(fake: FakeAnthropic) -> None:
@@ -151,7 +281,18 @@ async def test_a_head_request_gets_no_body(fake: FakeAnthropic) -> None:
     assert head.split()[1] == "404"
 
 
-@pytest.mark.parametrize("changes", [{"fault": "unheard of"}, {"faults": ["x"]}, {"speed": 3}, {"ttft_ms": "soon"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fault": "unheard of"},
+        {"faults": ["x"]},
+        {"speed": 3},
+        {"ttft_ms": "soon"},
+        {"blocks": [{"text": ""}]},
+        {"blocks": [{"text": "a", "tool": "b"}]},
+        {"answers": [[{}]]},
+    ],
+)
 async def test_a_control_it_does_not_know_changes_nothing(fake: FakeAnthropic, changes: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         await fake.control(**changes)

@@ -6,20 +6,54 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from retell_ws.models.anthropic import AnthropicModel
 from retell_ws.models.anthropic_sdk import AnthropicSdkModel
-from retell_ws.ports import Delta, End, Model
-from retell_ws.prompt import Message, ModelRequest
+from retell_ws.ports import Delta, End, Model, Text, ToolCall
+from retell_ws.prompt import Message, ModelRequest, ToolResult, ToolUse, Words
 from retell_ws.testing.fake_anthropic import FakeAnthropic
+from retell_ws.tool import ToolSpec
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
 HEADERS = ("authorization", "anthropic-version", "content-type", "accept", "host", "x-api-key", "content-length")
 """Those with which a server decides; the others are about the client itself."""
 
+TOOLS = (
+    ToolSpec(
+        "book",
+        "Book an appointment: “Grüße”.",
+        msgspec.Raw(b'{"type":"object","properties":{"day":{"type":"string"}},"required":["day"]}'),
+    ),
+    ToolSpec("end_call", "End the call.", msgspec.Raw(b'{"type":"object","properties":{}}')),
+)
+
+CALLED = (
+    Message("user", "Book me in for Monday."),
+    Message("assistant", (Words("Gladly."), ToolUse("toolu_1", "book", msgspec.Raw(b'{"day":"Monday","n":1.5}')))),
+    Message("user", (ToolResult("toolu_1", "Booked."),)),
+    Message("assistant", "Done."),
+    Message("user", "And Tuesday and Friday."),
+    Message(
+        "assistant",
+        (
+            ToolUse("toolu_2", "book", msgspec.Raw(b'{"day":"Tuesday"}')),
+            ToolUse("toolu_3", "book", msgspec.Raw(b"{}")),
+        ),
+    ),
+    Message(
+        "user",
+        (ToolResult("toolu_2", "No room: “full”.", is_error=True), ToolResult("toolu_3", ""), Words("Hello?")),
+    ),
+)
+
 REQUESTS = [
+    ModelRequest(system="You are Ana.", messages=(Message("user", "Hello"),), max_tokens=200, tools=TOOLS),
+    ModelRequest(system="You are Ana.", messages=CALLED, max_tokens=200, tools=TOOLS),
+    ModelRequest(system="You are Ana.", messages=CALLED, max_tokens=200, tools=TOOLS, tool_choice="none"),
+    ModelRequest(system="You are Ana.", messages=(Message("user", "Bye"),), max_tokens=200, tools=TOOLS),
     ModelRequest(system="You are Ana.", messages=(Message("user", "Hello"),), max_tokens=200),
     ModelRequest(system="", messages=(Message("user", "Hello"),), max_tokens=1),
     ModelRequest(
@@ -45,6 +79,11 @@ async def both(fake: FakeAnthropic, request: ModelRequest) -> list[tuple[dict[st
     return results
 
 
+def without_id(delta: Delta) -> Delta:
+    """Two requests never have calls of one id."""
+    return msgspec.structs.replace(delta, id="") if isinstance(delta, ToolCall) else delta
+
+
 @pytest.mark.parametrize("request_", REQUESTS)
 async def test_both_clients_send_the_same_request(fake: FakeAnthropic, request_: ModelRequest) -> None:
     (theirs, _), (ours, _) = await both(fake, request_)
@@ -58,7 +97,7 @@ async def test_both_clients_send_the_same_request(fake: FakeAnthropic, request_:
 @pytest.mark.parametrize("request_", REQUESTS)
 async def test_both_clients_give_the_same_deltas(fake: FakeAnthropic, request_: ModelRequest) -> None:
     (_, theirs), (_, ours) = await both(fake, request_)
-    assert ours[:-1] == theirs[:-1]
+    assert [without_id(delta) for delta in ours[:-1]] == [without_id(delta) for delta in theirs[:-1]]
     assert isinstance(ours[-1], End) and isinstance(theirs[-1], End)
     # The fake counts its requests, so all but the id is the same.
     assert (ours[-1].stop_reason, ours[-1].usage, ours[-1].model) == (
@@ -69,5 +108,23 @@ async def test_both_clients_give_the_same_deltas(fake: FakeAnthropic, request_: 
 async def test_the_body_is_written_in_one_order_with_the_conversation_last(fake: FakeAnthropic) -> None:
     _, (entry, _) = await both(fake, REQUESTS[0])
     assert list(entry["body"]) == [
-        "model", "max_tokens", "stream", "thinking", "cache_control", "system", "messages"
+        "model", "max_tokens", "stream", "thinking", "cache_control", "tools", "system", "messages"
     ]  # fmt: skip
+
+
+BLOCKS = [
+    {"text": "Let me see."},
+    {"tool": "book", "input": {"day": "Grüß dich", "n": [1, {"x": None}]}, "id": "toolu_a"},
+    {"text": "And:"},
+    {"tool": "end_call", "id": "toolu_b"},
+]
+
+
+@pytest.mark.parametrize("fault", [None, "slicer", "burst", "tool_max_tokens", "tool_no_input", "tool_bad_json"])
+async def test_both_clients_give_the_same_deltas_for_calls(fake: FakeAnthropic, fault: str | None) -> None:
+    await fake.control(blocks=BLOCKS, fault=fault)
+    (_, theirs), (_, ours) = await both(fake, REQUESTS[0])
+    assert ours[:-1] == theirs[:-1]
+    assert isinstance(ours[-1], End) and isinstance(theirs[-1], End)
+    assert ours[-1].stop_reason == theirs[-1].stop_reason
+    assert [type(delta) for delta in ours[:4]] == [Text, Text, Text, ToolCall]

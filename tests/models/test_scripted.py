@@ -16,7 +16,7 @@ def talk(*lines: str) -> list[str]:
     for line in lines:
         messages.append(Message("user", line))
         messages.append(Message("assistant", reply(messages)))
-    return [message.content for message in messages if message.role == "assistant"]
+    return [message.text for message in messages if message.role == "assistant"]
 
 
 def test_it_books_by_asking_for_day_and_name() -> None:
@@ -36,6 +36,11 @@ def test_it_takes_a_day_it_does_not_know_as_it_was_said() -> None:
     assert talk("An appointment please", "the 4th of May.", "my name is ana")[-1].startswith(
         "You are booked for the 4th of May, ana."
     )
+
+
+def test_a_name_for_a_day_it_never_heard_of_is_booked_all_the_same() -> None:
+    asked = (Message("assistant", "And what name may I put it under?"), Message("user", "Bob"))
+    assert reply(asked).startswith("You are booked for the day you named, Bob.")
 
 
 def test_opening_hours_may_lead_to_a_booking() -> None:
