@@ -1,4 +1,4 @@
-"""A bench runs from end to end and leaves its JSON and its chart. Its figures prove nothing here."""
+"""A bench runs from end to end and leaves its JSON and its chart, if it has one. Its figures prove nothing here."""
 
 from __future__ import annotations
 
@@ -36,3 +36,21 @@ def test_first_frame_measures_a_peer_and_the_floor_and_leaves_its_files(tmp_path
     assert all(row["failed"] == 0 for row in found["rounds"] if row["stack"] == "websockets-sdk")
     assert (tmp_path / "first_frame.png").read_bytes().startswith(b"\x89PNG")
     assert "two raw round trips" in run.stdout
+
+
+def test_ear_measures_every_kind_of_answer_and_leaves_its_figures(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "bench.ear", "--quick", "--out", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found = orjson.loads((tmp_path / "ear.json").read_bytes())
+    rows = {row["answer"]: row for row in found["rows"]}
+    assert rows.keys() == {"words", "pairs", "trailing", "markdown"}
+    assert all(row["delta_ns"] > row["own_ns"] > 0 for row in rows.values())
+    assert rows["words"]["held_percent"] == 0 < rows["markdown"]["held_percent"]
+    assert "ns/delta" in run.stdout
