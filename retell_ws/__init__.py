@@ -14,11 +14,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from .agent import Agent, Lines
-from .errors import RetellWsError
+from .agent import Agent
+from .budget import Budget, Prices
+from .directory import Transfer
+from .errors import RetellWsError, ToolError
 from .handle import Call
+from .lines import Lines
+from .reminders import Reminders
 
-__all__ = ["Agent", "Call", "Lines", "RetellWsError", "serve"]
+__all__ = [
+    "Agent",
+    "Budget",
+    "Call",
+    "Lines",
+    "Prices",
+    "Reminders",
+    "RetellWsError",
+    "ToolError",
+    "Transfer",
+    "serve",
+]
 
 
 def serve(agent: Agent, **settings: Any) -> None:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from .facts import Fact
+from .intent import Intent
 from .transcript import Question
 
 __all__ = [
@@ -39,11 +40,13 @@ class StartTurn(msgspec.Struct, frozen=True):
         generation: Its number, to be given back with `say`, `finish` and `fail`.
         response_id: The id it is bound to at first.
         question: What is asked; None for the greeting.
+        interrupted: What was about to happen to the call when the caller spoke into it.
     """
 
     generation: int
     response_id: int
     question: Question | None
+    interrupted: Intent | None = None
 
 
 class CancelTurn(_Action, frozen=True):

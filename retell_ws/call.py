@@ -5,17 +5,16 @@ a frame or None comes out: the frame must be written to the socket with no `awai
 is the check "is this still the newest request?" true of the moment the bytes leave.
 
 **Theory.** A call is known by its id and outlives its sockets: Retell redials the same URL after a drop
-(protocol §1.7), and all it remembers is the transcript. So three things are kept apart:
+(protocol §1.7), and all it remembers is the transcript. So four things are kept apart:
 
 - the *socket*, present (OPEN, ENDING) or not (AWAY);
 - the *id* that Retell waits for. Only the newest counts, and only until it was completed (§4.1). Ids only grow,
   except that the first request on a new socket may restart them (§9.4);
-- the *generation*, one stream of the model with all its text so far, bound to at most one id. When Retell asks
-  again in the same words, the generation goes over to the new id and what exists of it leaves at once; any
-  other request cuts it loose, and text of a generation that is bound to nothing gives no frame.
-
-How much of a generation's text was written under its id is a number (`sent`), so everything that continues an
-answer (the next piece, a redial, a re-ask) is one operation: send the text beyond that number.
+- the *generation*, one stream of the model with all its text so far, bound to at most one id (`answer.py`). When
+  Retell asks again in the same words, the generation goes over to the new id and what exists of it leaves at once;
+  any other request cuts it loose, and text of a generation that is bound to nothing gives no frame;
+- the *intent* to leave the call, by a hang-up or a transfer (`intent.py`). Retell forgets it when the caller speaks
+  into it (§3.3), so it is kept until the socket proves that it happened, by never asking again, or until it lapses.
 
 What was written to a socket that then died may have arrived or not, and nobody can know. So after a redial words are
 not repeated, but the completion is, which costs nothing when Retell has it (§1.7.4). Two things prove that words did
@@ -30,35 +29,41 @@ again, for which it has cleared what it had (§4.1). Then they are said anew: si
 | OPEN/ENDING | `attached`                 | same    | `DropSocket`, then as above: the newer socket wins            |
 | OPEN        | request, newer, same words | same    | `TurnReasked`, the text so far under the new id               |
 | OPEN        | request, newer             | same    | `CancelTurn` of the old one if it runs, `StartTurn`           |
-| ENDING      | request, newer             | OPEN    | as in OPEN: a barge-in took the hang-up back (§3.3)           |
+| OPEN/ENDING | request, intent stands     | ENDING* | a short line with the intent: it is given once more           |
+| ENDING      | request, newer             | OPEN    | as in OPEN; `StartTurn` tells what the caller spoke into      |
 | OPEN        | request, the latest id     | same    | `DuplicateRequest`; after a redial, the answer from its start |
 | OPEN        | request, an older id       | same    | `DuplicateRequest`, unless it is the first after a redial     |
 | AWAY        | request                    | same    | as in OPEN; what it would send is held (read after the drop)  |
 | OPEN        | `say`, bound generation    | same    | the frame                                                     |
 | AWAY        | `say`, bound generation    | same    | None: the text is held                                        |
 | any         | `say`, other generation    | same    | None                                                          |
-| OPEN        | `finish`, `fail`           | same    | the last frame, complete                                      |
-| OPEN        | `finish` with `end_call`   | ENDING  | the last frame, complete, with `end_call`                     |
+| OPEN        | `finish`, `fail`           | OPEN*   | the last frame, complete, with the intent placed before       |
 | AWAY        | `finish`, `fail`           | same    | a fact; the last frame is held                                |
+| any         | `place`, bound generation  | same    | nothing: `finish` takes it along                              |
+| OPEN        | `place`, otherwise         | ENDING* | an interruption with the intent, unless the caller must agree |
+| OPEN        | `interrupt`                | OPEN*   | `CancelTurn` if one runs, its completion, `agent_interrupt`   |
+| AWAY        | `interrupt`                | same    | as in OPEN; what it would send is held                        |
 | OPEN/ENDING | ping                       | same    | the pong                                                      |
 | any         | update, details, bad bytes | same    | a fact at most: an open request stays open                    |
 | OPEN/ENDING | `detached`                 | AWAY    | `StartGrace`                                                  |
 | any         | `closed`                   | CLOSED  | `CancelTurn` if one runs, `CallEnded`                         |
 
-(*) ENDING, when it was that before.
+(*) ENDING when an intent to leave was written to the socket, or had been before.
 
 **Invariants**, held by the property tests:
 I1 no piece of an id below the latest leaves (the empty, complete id 0 after a redial apart);
 I2 each request is completed once on a socket, and at least once over all unless it was superseded;
-I3 after `end_call` only pongs leave, until Retell asks again or redials;
+I3 after an intent to leave only pongs leave, until Retell asks again or redials;
 I4 every ping is answered, in any state of the turn;
 I5 every `StartTurn` ends in exactly one of finished, failed, superseded;
 I6 no piece of the answer to one request leaves twice, over any number of sockets; the greeting leaves once, unless
-   the socket it was written to never gave a sign of life.
+   the socket it was written to never gave a sign of life;
+I7 an intent to leave that was given and not taken back is given again when the caller only agrees, or says nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
@@ -74,6 +79,8 @@ from .actions import (
     StopGrace,
 )
 from .agent import Agent
+from .answer import BEGIN, Answer
+from .asides import Asides
 from .errors import WireError
 from .facts import (
     BadMessage,
@@ -81,7 +88,8 @@ from .facts import (
     CallStarted,
     Detached,
     DuplicateRequest,
-    Fact,
+    IntentGiven,
+    Interrupted,
     Reattached,
     TurnFailed,
     TurnFinished,
@@ -90,18 +98,29 @@ from .facts import (
     TurnSuperseded,
     UnknownMessage,
 )
-from .speech import split
-from .transcript import Question, agent_has_spoken, decode_transcript, same_question
+from .intent import EndCall, Intent, acknowledges, leaves
+from .transcript import (
+    Question,
+    agent_has_spoken,
+    decode_transcript,
+    decode_woven,
+    same_question,
+    words_since,
+)
 from .wire import (
+    AgentConfig,
     CallDetails,
     CallInfo,
     Config,
     ConfigOptions,
+    Metadata,
     PingPong,
     Pong,
     ReminderRequired,
     Response,
     ResponseRequired,
+    ToolCallInvocation,
+    ToolCallResult,
     UpdateOnly,
     decode,
     encode,
@@ -109,11 +128,17 @@ from .wire import (
 
 __all__ = ["CallMachine", "State"]
 
-MAX_TEXT: Final = 64 * 1024
-"""Characters kept of one answer. An hour of speech has fewer; the bound is for a model gone wild."""
+MAX_QUESTIONS: Final = 16
+"""Questions remembered: a tool that runs on belongs to one of the last."""
 
-BEGIN: Final = 0
-"""The `response_id` of the begin message (protocol §4.4)."""
+GREETING: Final = 1
+"""The generation of the begin message."""
+
+SILENCE: Final = Question("response", ())
+"""What was asked before it: nothing."""
+
+MAX_TIMES: Final = 5
+"""How often one intent is given. A transfer that fails as often will not come about by another try."""
 
 
 class State(Enum):
@@ -123,37 +148,6 @@ class State(Enum):
     OPEN = "open"
     ENDING = "ending"
     CLOSED = "closed"
-
-
-class _Turn:
-    """One generation, the id it is bound to, and its text."""
-
-    __slots__ = (
-        "asked_at",
-        "completed_on",
-        "done",
-        "end_call",
-        "failed",
-        "generation",
-        "question",
-        "response_id",
-        "sent",
-        "started",
-        "text",
-    )
-
-    def __init__(self, generation: int, response_id: int, question: Question | None, now: float) -> None:
-        self.generation = generation
-        self.response_id = response_id
-        self.question = question
-        self.asked_at = now
-        self.text = ""
-        self.sent = 0
-        self.started = False  # a StartTurn was given out for it
-        self.done = False  # no more text will come
-        self.failed = False
-        self.end_call = False
-        self.completed_on = 0  # the number of the socket its completion was written to; 0 for none
 
 
 class CallMachine:
@@ -180,62 +174,77 @@ class CallMachine:
                 config=ConfigOptions(
                     auto_reconnect=True,
                     call_details=True,
-                    transcript_with_tool_calls=agent.tool_calls_in_transcript,
+                    transcript_with_tool_calls=agent.keypad,
                 )
             )
         )
         self._sockets = 0
         self._heard_on = 0  # the number of the newest socket that brought a message
-        self._before_socket = (0, 0)  # where the turn stood when the newest socket came
+        self._before_socket = (0, 0)  # where the answer stood when the newest socket came
         self._asked_on_socket = False
         self._awaiting_details = False
         self._started_at = 0.0
         self._left_at = 0.0
         self._turns = 0
-        self._turn = _Turn(1, BEGIN, None, 0.0)
+        self._answer = Answer(GREETING, BEGIN, None, 0.0)
+        self._asides = Asides()
+        self._wanted: tuple[Intent, str] | None = None  # placed in the present answer, with its words
+        self._intent: Intent | None = None  # to leave the call; given, or placed by a turn the caller spoke into
+        self._times = 0  # how often it was given
+        self._told: Intent | None = None  # what the present generation was told the caller spoke into
+        self._since = 0  # the generation it is of: what the caller said since decides
+        self._questions: dict[int, Question] = {}  # of the newest generations
+        self._leaving = False  # an intent to leave was written, and Retell did not ask since
+        self._silences = 0  # reminders since the caller spoke last
+        if agent.reminders is not None:
+            self._asides.update(agent.reminders.config(), 0)
 
     # ------------------------------------------------------------------------ sockets
 
     def attached(self, now: float) -> tuple[Action, ...]:
         """A socket was accepted for this call. Perform the actions on it before reading from it."""
         first, replaced = self._sockets == 0, self.state in (State.OPEN, State.ENDING)
-        if self._heard_on < self._sockets:
-            self._turn.sent, self._turn.completed_on = self._before_socket  # what it was told was told to nobody
-        self._before_socket = (self._turn.sent, self._turn.completed_on)
+        unheard = self._heard_on < self._sockets
+        if unheard:
+            # What it was told was told to nobody.
+            self._answer.sent, self._answer.completed_on = self._before_socket
+        self._before_socket = (self._answer.sent, self._answer.completed_on)
         self._sockets += 1
         self._asked_on_socket = False
         self.has_pinged = False
-        self.state = State.ENDING if self._turn.end_call and self._turn.completed_on else State.OPEN
+        self.state = State.ENDING if self._leaving else State.OPEN
         if first:
-            self._started_at = self._turn.asked_at = now
-            return (Send(self._config), Record(CallStarted()), *self._greet(now))
+            self._started_at = self._answer.asked_at = now
+            return (Send(self._config), Record(CallStarted()), *self._resume(unheard=False), *self._greet(now))
         hello: Action = DropSocket() if replaced else StopGrace()
-        return (hello, Send(self._config), Record(Reattached(replaced)), *self._continue(now))
+        continued = self._continue(now)
+        return (hello, Send(self._config), Record(Reattached(replaced)), *continued, *self._resume(unheard=unheard))
 
     def _greet(self, now: float) -> tuple[Action, ...]:
         greeting = self._agent.greeting
         if isinstance(greeting, str):
-            self._turn.text = greeting
-            self._turn.done = True
+            self._answer.text = greeting
+            self._answer.done = True
             return self._catch_up()
         self._awaiting_details = True
         return (AwaitDetails(),)
 
     def _continue(self, now: float) -> tuple[Action, ...]:
-        turn = self._turn
+        answer = self._answer
         if self._awaiting_details:  # they come anew with every config
             return self.details_due(now) if self.details is not None else (AwaitDetails(),)
-        if turn.response_id == BEGIN:
+        if answer.response_id == BEGIN:
             # §1.7.3: a greeting that was heard is completed again, but without words.
-            return (self._complete_again(),) if turn.completed_on else self._catch_up()
+            return (self._complete_again(),) if answer.completed_on else self._catch_up()
         begun = Send(encode(Response(response_id=BEGIN, content="", content_complete=True)))
-        return (begun, self._complete_again()) if turn.completed_on else (begun, *self._catch_up())
+        return (begun, self._complete_again()) if answer.completed_on else (begun, *self._catch_up())
 
     def _complete_again(self) -> Send:
-        turn = self._turn
-        turn.completed_on = self._sockets
-        again = Response(response_id=turn.response_id, content="", content_complete=True, end_call=turn.end_call)
-        return Send(encode(again))
+        self._answer.completed_on = self._sockets
+        return Send(self._answer.completion())
+
+    def _resume(self, *, unheard: bool) -> tuple[Action, ...]:
+        return _sends(self._asides.resume(self._sockets, unheard=unheard))
 
     def detached(self, now: float) -> tuple[Action, ...]:
         """The call's socket is gone. Any turn goes on, its text is held.
@@ -249,12 +258,12 @@ class CallMachine:
         """The call is over: the grace time has passed or the server lets go. No method may be called after."""
         was_away, self.state = self.state is State.AWAY, State.CLOSED
         actions: list[Action] = []
-        turn = self._turn
-        if turn.started and not turn.done:
-            turn.done = True
+        answer = self._answer
+        if answer.started and not answer.done:
+            answer.done = True
             actions += [
-                CancelTurn(turn.generation),
-                Record(TurnFailed(turn.response_id, "call_ended", now - turn.asked_at)),
+                CancelTurn(answer.generation),
+                Record(TurnFailed(answer.response_id, "call_ended", now - answer.asked_at)),
             ]
         ended_at = self._left_at if was_away else now  # the grace time is ours, not the caller's
         actions.append(Record(CallEnded(self._turns, ended_at - self._started_at)))
@@ -287,7 +296,7 @@ class CallMachine:
             case ResponseRequired() | ReminderRequired():
                 return self._asked(message, now)
             case CallDetails(call=details):
-                return self._told(details, now)
+                return self._told_details(details, now)
             case _:  # UnknownKind
                 return (Record(UnknownMessage()),)
 
@@ -295,11 +304,11 @@ class CallMachine:
         if self._awaiting_details and agent_has_spoken(decode_transcript(message.transcript)[0]):
             # The caller was greeted before this process knew the call.
             self._awaiting_details = False
-            self._turn.done = True
+            self._answer.done = True
             return self._catch_up()
         return ()
 
-    def _told(self, details: CallInfo, now: float) -> tuple[Action, ...]:
+    def _told_details(self, details: CallInfo, now: float) -> tuple[Action, ...]:
         if details.call_id != self.call_id:
             return (Record(BadMessage("call_details: they are another call's")),)
         self.details = details
@@ -310,60 +319,91 @@ class CallMachine:
         if not self._awaiting_details or self.state in (State.AWAY, State.CLOSED):
             return ()
         self._awaiting_details = False
-        return self._start(self._turn, now)
+        return self._start(self._answer)
 
     def _asked(self, message: ResponseRequired | ReminderRequired, now: float) -> tuple[Action, ...]:
-        turn, response_id = self._turn, message.response_id
+        answer, response_id = self._answer, message.response_id
         first_on_socket, self._asked_on_socket = not self._asked_on_socket, True
         redialled = first_on_socket and self._sockets > 1 and response_id > BEGIN
-        duplicate = response_id <= turn.response_id
+        duplicate = response_id <= answer.response_id
         if duplicate and not redialled:
             return (Record(DuplicateRequest(response_id)),)
 
         # §9.4: nobody knows whether ids continue over a redial, so there an older one may start them anew.
-        transcript, whole = decode_transcript(message.transcript)
-        question = Question("response" if isinstance(message, ResponseRequired) else "reminder", transcript)
+        question, whole = self._question(message)
         actions: list[Action] = [Record(DuplicateRequest(response_id))] if duplicate else []
         if not whole:
             actions.append(Record(BadMessage(f"{question.kind}_required: part of the transcript is unreadable")))
         self._turns += 1
         self._awaiting_details = False
+        self._leaving = False
+        self._asides.forget()
         if self.state is State.ENDING:
             self.state = State.OPEN
         if whole and self._answers(question):
-            actions.append(Record(TurnReasked(response_id, turn.response_id)))
-            turn.response_id, turn.asked_at = response_id, now
-            turn.sent = turn.completed_on = 0
+            actions.append(Record(TurnReasked(response_id, answer.response_id)))
+            answer.response_id, answer.asked_at = response_id, now
+            answer.sent = answer.completed_on = 0
             actions += self._catch_up()
             return tuple(actions)
-        if not turn.done:
-            turn.done = True
-            if turn.started:
-                actions.append(CancelTurn(turn.generation))
-            actions.append(Record(TurnSuperseded(turn.response_id, by=response_id)))
-        self._turn = _Turn(turn.generation + 1, response_id, question, now)
-        actions += self._start(self._turn, now)
+        if not answer.done:
+            actions += self._supersede(by=response_id)
+        self._silences = self._silences + 1 if question.kind == "reminder" else 0
+        self._answer = Answer(answer.generation + 1, response_id, question, now)
+        self._questions[answer.generation + 1] = question
+        self._questions.pop(answer.generation + 1 - MAX_QUESTIONS, None)
+        actions += self._insist() or self._give_up() or self._start(self._answer)
         return tuple(actions)
+
+    def _question(self, message: ResponseRequired | ReminderRequired) -> tuple[Question, bool]:
+        kind = "response" if isinstance(message, ResponseRequired) else "reminder"
+        transcript, whole = decode_transcript(message.transcript)
+        if self._agent.keypad:
+            woven, woven_whole = decode_woven(message.transcript_with_tool_calls)
+            if woven:
+                transcript, whole = woven, woven_whole
+        return Question(kind, transcript), whole  # type: ignore[arg-type]
 
     def _answers(self, question: Question) -> bool:
         """Tell whether the present generation answers `question` too."""
-        turn = self._turn
+        answer = self._answer
         return (
-            turn.question is not None
-            and not turn.failed
-            and (not turn.done or bool(turn.text))
-            and same_question(turn.question, question)
+            answer.question is not None
+            and not answer.failed
+            and (not answer.done or answer.says_something)
+            and same_question(answer.question, question)
         )
 
-    def _start(self, turn: _Turn, now: float) -> tuple[Action, ...]:
-        turn.started = True
-        kind = "greeting" if turn.question is None else turn.question.kind
+    def _supersede(self, by: int | None) -> list[Action]:
+        """Cut the present generation loose. What it wanted to happen, and to leave the call, is still wanted."""
+        answer = self._answer
+        answer.done = True
+        if self._wanted is not None and leaves(self._wanted[0]):
+            self._intent, self._times, self._since = self._wanted[0], 0, answer.generation
+        self._wanted = None
+        superseded = Record(TurnSuperseded(answer.response_id, by=by))
+        return [CancelTurn(answer.generation), superseded] if answer.started else [superseded]
+
+    def _start(self, answer: Answer) -> tuple[Action, ...]:
+        answer.started = True
+        self._wanted = None
+        self._told = self._intent
+        kind = "greeting" if answer.question is None else answer.question.kind
         return (
-            Record(TurnStarted(turn.response_id, kind)),
-            StartTurn(turn.generation, turn.response_id, turn.question),
+            Record(TurnStarted(answer.response_id, kind)),
+            StartTurn(answer.generation, answer.response_id, answer.question, self._told),
         )
 
     # ------------------------------------------------------------------------ what the model says
+
+    def wants(self, generation: int) -> bool:
+        """Tell whether words of this generation are still wanted, and a tool may start for it."""
+        answer = self._answer
+        return answer.generation == generation and answer.started and not answer.done
+
+    def needs_space(self, generation: int) -> bool:
+        """Tell whether what comes next would run into the last word: Retell joins pieces raw (§3.3)."""
+        return self.wants(generation) and bool(self._answer.text) and not self._answer.text[-1].isspace()
 
     def say(self, generation: int, text: str) -> bytes | None:
         """Take the next piece of a generation's text.
@@ -375,33 +415,29 @@ class CallMachine:
         Returns:
             The frame to write now; None when the text is held for the next socket, or is nobody's any more.
         """
-        turn = self._turn
-        if turn.generation != generation or turn.done or not turn.started:
+        if not self.wants(generation):
             return None
-        turn.text += text[: MAX_TEXT - len(turn.text)]
-        if self.state is State.AWAY:
-            return None
-        content, turn.sent = turn.text[turn.sent :], len(turn.text)
-        if not content:  # past MAX_TEXT
-            return None
-        return encode(Response(response_id=turn.response_id, content=content, content_complete=False))
+        self._answer.add(text)
+        return None if self.state is State.AWAY else self._answer.take()
 
-    def finish(self, generation: int, now: float, text: str = "", *, end_call: bool = False) -> tuple[Action, ...]:
+    def finish(self, generation: int, now: float, text: str = "") -> tuple[Action, ...]:
         """The generation came to its end.
 
         Args:
             generation: The number given with `StartTurn`.
             now: The time in seconds.
-            text: The last piece of its text.
-            end_call: Hang up once everything was spoken.
+            text: The last piece of its text; the words of an intent that was placed come after it.
         """
-        turn = self._turn
-        if not self._is_live(generation):
+        answer = self._answer
+        if not self.wants(generation):
             return ()
-        turn.text += text[: MAX_TEXT - len(turn.text)]
-        turn.end_call = end_call
-        fact = TurnFinished(turn.response_id, len(turn.text), now - turn.asked_at)
-        return self._end(turn, fact)
+        answer.add(text)
+        intent, words = self._wanted or (None, "")
+        answer.close(words or self._default(intent), intent)
+        if self._told is self._intent:
+            self._intent = None  # the model knew of it, and did not ask for it again: it has lapsed
+        fact = TurnFinished(answer.response_id, len(answer.text), now - answer.asked_at)
+        return (*self._give(intent, self._catch_up), Record(fact))
 
     def fail(self, generation: int, now: float, why: str, line: str) -> tuple[Action, ...]:
         """The generation failed: say `line` in its place and complete the id (§4.3.5–6).
@@ -412,48 +448,175 @@ class CallMachine:
             why: The kind of failure, for the record.
             line: What the caller hears, after whatever was said already.
         """
-        turn = self._turn
-        if not self._is_live(generation):
+        answer = self._answer
+        if not self.wants(generation):
             return ()
-        turn.failed = True
-        turn.text += f" {line}" if turn.text and not turn.text[-1].isspace() else line
-        return self._end(turn, TurnFailed(turn.response_id, why, now - turn.asked_at))
-
-    def _is_live(self, generation: int) -> bool:
-        """Tell whether words of this generation are still wanted."""
-        turn = self._turn
-        return turn.generation == generation and turn.started and not turn.done
-
-    def _end(self, turn: _Turn, fact: Fact) -> tuple[Action, ...]:
-        turn.done = True
-        return (*self._catch_up(), Record(fact))
+        answer.failed = True
+        intent, words = self._wanted or (None, "")
+        if answer.text and not answer.text[-1].isspace():
+            line = f" {line}"
+        answer.add("" if intent is not None else line)  # who is about to leave need not ask for another try
+        answer.close(words or self._default(intent), intent)
+        fact = TurnFailed(answer.response_id, why, now - answer.asked_at)
+        return (*self._give(intent, self._catch_up), Record(fact))
 
     def _catch_up(self) -> tuple[Action, ...]:
-        """Send the text beyond what was sent, and the completion when the generation is done; hold both while away."""
-        turn = self._turn
+        """Send the text beyond what was sent, and the completion when the answer is done; hold both while away."""
+        answer = self._answer
         if self.state is State.AWAY:
             return ()
-        pieces = list(split(turn.text[turn.sent :]))
-        if turn.done and not pieces:
-            pieces = [""]
-        turn.sent = len(turn.text)
-        frames = []
-        for number, content in enumerate(pieces, start=1):
-            last = turn.done and number == len(pieces)
-            frames.append(
-                Send(
-                    encode(
-                        Response(
-                            response_id=turn.response_id,
-                            content=content,
-                            content_complete=last,
-                            end_call=last and turn.end_call,
-                        )
-                    )
-                )
-            )
-        if turn.done:
-            turn.completed_on = self._sockets
-            if turn.end_call:
-                self.state = State.ENDING
-        return tuple(frames)
+        frames = _sends(answer.frames())
+        if answer.done:
+            answer.completed_on = self._sockets
+            if leaves(answer.intent):
+                self._leave()
+        return frames
+
+    def _leave(self) -> None:
+        self._leaving = True
+        if self.state is State.OPEN:
+            self.state = State.ENDING
+
+    # ------------------------------------------------------------------------ what shall happen
+
+    def place(self, generation: int | None, intent: Intent, words: str, now: float) -> tuple[Action, ...] | None:
+        """A function of the agent's wants this to happen.
+
+        In the answer that its own turn gives, it goes with the last words. From outside of any turn it goes by an
+        interruption. A turn the caller has spoken into may still place one, because its tools run to their end: then
+        the caller's words decide. When they only agreed, it happens; otherwise it is kept for the next request.
+
+        Args:
+            generation: The generation whose tool wants it; None outside of any.
+            intent: What.
+            words: What is said before it.
+            now: The time in seconds.
+
+        Returns:
+            What to do now; None when it is refused, because the agent is leaving already, or for keys that belong to
+            a turn the caller has spoken into.
+        """
+        if self.state in (State.ENDING, State.CLOSED):
+            return None
+        lines = self._agent.lines
+        unasked = words or (lines.goodbye if isinstance(intent, EndCall) else lines.transfer if leaves(intent) else "")
+        if generation is None:
+            return self.interrupt(unasked, now, intent)
+        if self.wants(generation):
+            if self._wanted is not None and leaves(self._wanted[0]):
+                return None
+            self._wanted = (intent, words)
+            return ()
+        if not leaves(intent):
+            return None
+        self._intent, self._times, self._since = intent, 0, generation
+        answered = self._answer.done and not self._answer.failed
+        return self.interrupt(unasked, now, intent) if answered and self._agreed() else ()
+
+    def will_happen(self, generation: int) -> bool:
+        """Tell whether something was placed in this generation's answer: nothing more is to be said then."""
+        return self.wants(generation) and self._wanted is not None
+
+    def insist(self, generation: int, now: float) -> tuple[Action, ...]:
+        """Give up a generation that has said nothing, when what the caller spoke into shall happen all the same.
+
+        Returns:
+            What to do now; nothing when the generation should answer.
+        """
+        if not self.wants(generation) or self._answer.text:
+            return ()
+        actions = self._insist()
+        fact = TurnFinished(self._answer.response_id, len(self._answer.text), now - self._answer.asked_at)
+        return (*actions, Record(fact)) if actions else ()
+
+    def _insist(self) -> tuple[Action, ...]:
+        if self._intent is None or not self._agreed() or self._times >= MAX_TIMES:
+            return ()
+        self._answer.close(self._default(self._intent), self._intent)
+        return self._give(self._intent, self._catch_up)
+
+    def _agreed(self) -> bool:
+        """Tell whether the caller took nothing back since the intent, or said nothing at all."""
+        question = self._answer.question
+        if question is None:
+            return False
+        if question.kind == "reminder":
+            return True
+        asked = self._questions.get(self._since, SILENCE if self._since == GREETING else None)
+        return asked is not None and acknowledges(words_since(asked, question), self._agent.acknowledgements)
+
+    def _default(self, intent: Intent | None) -> str:
+        """What is said before an intent that brings no words, when the answer said nothing either."""
+        if self._answer.text or not leaves(intent):
+            return ""
+        return self._agent.lines.goodbye if isinstance(intent, EndCall) else self._agent.lines.transfer
+
+    def _give_up(self) -> tuple[Action, ...]:
+        """Leave politely when reminder after reminder brought nothing (§2.5)."""
+        reminders = self._agent.reminders
+        if reminders is None or not reminders.hang_up or self._silences <= reminders.times:
+            return ()
+        self._answer.close(self._agent.lines.farewell, EndCall())
+        return self._give(EndCall(), self._catch_up)
+
+    def _give(self, intent: Intent | None, write: Callable[[], tuple[Action, ...]]) -> tuple[Action, ...]:
+        """Take note of an intent that is about to be given, and write it."""
+        if intent is None:
+            return write()
+        if leaves(intent):
+            self._times = self._times + 1 if intent == self._intent else 1
+            self._intent, self._since = intent, self._answer.generation
+        kind = str(intent.__struct_config__.tag)
+        times = self._times if leaves(intent) else 1
+        return (*write(), Record(IntentGiven(kind, times)))  # type: ignore[arg-type]
+
+    # ------------------------------------------------------------------------ asides
+
+    def interrupt(self, text: str, now: float, intent: Intent | None = None) -> tuple[Action, ...]:
+        """Speak unasked (§3.4). Retell throws the answer under way away, so it ends here.
+
+        Args:
+            text: What is said.
+            now: The time in seconds.
+            intent: What shall happen after it.
+        """
+        if self.state in (State.ENDING, State.CLOSED):
+            return ()
+        actions: list[Action] = []
+        answer = self._answer
+        self._awaiting_details = False
+        if not answer.done:
+            actions += self._supersede(by=None)
+            answer.failed = True
+            answer.text = answer.text[: answer.sent]
+            actions += self._catch_up()
+        socket = self._here
+        write = self._asides.interrupt(text, intent, socket)
+
+        def written() -> tuple[Action, ...]:
+            if leaves(intent):
+                self._leave()
+            return _sends(write)
+
+        actions += [*self._give(intent, written), Record(Interrupted())]
+        return tuple(actions)
+
+    def note(self, message: ToolCallInvocation | ToolCallResult | Metadata) -> tuple[Action, ...]:
+        """Tell Retell something beside the talk (§3.5, §3.7)."""
+        if self.state in (State.ENDING, State.CLOSED):
+            return ()
+        return _sends(self._asides.note(message, self._here))
+
+    def update(self, config: AgentConfig) -> tuple[Action, ...]:
+        """Change how the agent behaves for the rest of the call (§3.6)."""
+        if self.state in (State.ENDING, State.CLOSED):
+            return ()
+        return _sends(self._asides.update(config, self._here))
+
+    @property
+    def _here(self) -> int:
+        return 0 if self.state is State.AWAY else self._sockets
+
+
+def _sends(frames: list[bytes]) -> tuple[Action, ...]:
+    return tuple([Send(frame) for frame in frames])

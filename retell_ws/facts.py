@@ -16,7 +16,14 @@ __all__ = [
     "Detached",
     "DuplicateRequest",
     "Fact",
+    "HookFailed",
+    "IntentGiven",
+    "Interrupted",
+    "OverBudget",
     "Reattached",
+    "SpeechGuarded",
+    "ToolFinished",
+    "ToolStarted",
     "TurnFailed",
     "TurnFinished",
     "TurnReasked",
@@ -100,10 +107,71 @@ class TurnFailed(_Fact, frozen=True, tag="turn_failed"):
 
 
 class TurnSuperseded(_Fact, frozen=True, tag="turn_superseded"):
-    """A newer request made this one mute."""
+    """A newer request made this one mute; without `by` it was an interruption of the agent's own."""
 
     response_id: int
-    by: int
+    by: int | None
+
+
+class Interrupted(_Fact, frozen=True, tag="interrupted"):
+    """The agent spoke unasked."""
+
+
+class IntentGiven(_Fact, frozen=True, tag="intent_given"):
+    """Retell was told what shall happen once everything was spoken.
+
+    Attributes:
+        kind: What.
+        times: How often it was told by now; more than once when the caller spoke into it.
+    """
+
+    kind: Literal["end_call", "transfer_call", "press_digit"]
+    times: int
+
+
+class ToolStarted(_Fact, frozen=True, tag="tool_started"):
+    """A tool runs."""
+
+    tool: str
+
+
+class ToolFinished(_Fact, frozen=True, tag="tool_finished"):
+    """What came of a tool the model called.
+
+    Attributes:
+        outcome: `done`; `refused` by the tool or by its arguments; `failed` by an exception, when nobody knows what was
+            done; `late` past its deadline; `repeated` from the ledger; `unknown`, a call whose first outcome nobody
+            knows; `withdrawn`, when the caller had spoken before it began.
+        duration_s: Seconds since the model called it.
+    """
+
+    tool: str
+    outcome: Literal["done", "refused", "failed", "late", "repeated", "unknown", "withdrawn"]
+    duration_s: float
+
+
+class SpeechGuarded(_Fact, frozen=True, tag="speech_guarded"):
+    """Something in an answer was not fit for the voice and was taken out.
+
+    Attributes:
+        kinds: What: `markup`, `link`, `emoji`, `leak`.
+    """
+
+    response_id: int
+    kinds: tuple[str, ...]
+
+
+class HookFailed(_Fact, frozen=True, tag="hook_failed"):
+    """A function of the agent's, around the turn, raised."""
+
+    hook: str
+
+
+class OverBudget(_Fact, frozen=True, tag="over_budget"):
+    """The call had used up its budget and was ended politely."""
+
+    tokens: int
+    usd: float
 
 
 class DuplicateRequest(_Fact, frozen=True, tag="duplicate_request"):
@@ -136,6 +204,13 @@ Fact: TypeAlias = (
     | TurnFinished
     | TurnFailed
     | TurnSuperseded
+    | Interrupted
+    | IntentGiven
+    | ToolStarted
+    | ToolFinished
+    | SpeechGuarded
+    | HookFailed
+    | OverBudget
     | DuplicateRequest
     | BadMessage
     | UnknownMessage

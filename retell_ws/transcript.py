@@ -15,18 +15,26 @@ from .wire import NO_ITEMS, UNREADABLE
 
 __all__ = [
     "AGENT",
+    "DTMF",
+    "INJECTED",
     "Question",
+    "SMS",
     "TranscriptItem",
     "Utterance",
     "Word",
     "agent_has_spoken",
     "decode_transcript",
     "decode_transcript_items",
+    "decode_woven",
     "normalised",
     "same_question",
+    "words_since",
 ]
 
 AGENT = "agent"
+DTMF = "dtmf"
+INJECTED = "injected"
+SMS = "sms"
 
 # Marks an ASR adds or moves between two versions of one sentence. Marks inside a word or number stay ("1.5", ".5",
 # "don't"), and so do signs that carry meaning ("-5", "$50").
@@ -114,6 +122,28 @@ def decode_transcript_items(raw: Raw) -> tuple[tuple[TranscriptItem, ...], bool]
     return _decode_each(raw, _items, _item)
 
 
+def decode_woven(raw: Raw) -> tuple[tuple[Utterance, ...], bool]:
+    """Read a `transcript_with_tool_calls` as utterances: what was said, and what came in between (§2.7).
+
+    Keys pressed in a row are one utterance of the role `dtmf`. Tool calls are left out: the server knows its own
+    (`exchange.py`), and those Retell adds are of things that are over.
+    """
+    items, whole = decode_transcript_items(raw)
+    read: list[Utterance] = []
+    for item in items:
+        match item.role:
+            case "dtmf":
+                digit = item.digit or ""
+                if read and read[-1].role == DTMF:
+                    digit = (read.pop().content or "") + digit
+                read.append(Utterance(DTMF, digit))
+            case "tool_call_invocation" | "tool_call_result" | "node_transition":
+                continue
+            case role:
+                read.append(Utterance(role, item.content))
+    return tuple(read), whole
+
+
 _Each = TypeVar("_Each")
 
 
@@ -161,6 +191,20 @@ def same_question(one: Question, other: Question) -> bool:
         and normalised(_words(last[0])) == normalised(_words(last[1]))
         and all(a.role == b.role and _words(a).strip() == _words(b).strip() for a, b in heads)
     )
+
+
+def words_since(earlier: Question, later: Question) -> str:
+    """Give what the caller's side said between two questions.
+
+    An utterance that went on counts with what was added; one that was recognised anew, and reads otherwise, whole.
+    """
+    before, after = earlier.transcript, later.transcript
+    words: list[str] = []
+    if before and len(after) >= len(before) and after[len(before) - 1].role != AGENT:
+        old, new = normalised(_words(before[-1])), normalised(_words(after[len(before) - 1]))
+        words.append(new.removeprefix(old))
+    words += [_words(utterance) for utterance in after[len(before) :] if utterance.role != AGENT]
+    return " ".join(words).strip()
 
 
 def agent_has_spoken(transcript: tuple[Utterance, ...]) -> bool:

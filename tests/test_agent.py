@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from retell_ws.agent import Agent, Lines
+from retell_ws.agent import Agent
 from retell_ws.errors import AgentError
 from retell_ws.handle import Call
+from retell_ws.lines import Lines
 from retell_ws.wire import CallInfo
 
 
@@ -18,7 +19,7 @@ def test_an_agent_needs_instructions_only() -> None:
     assert agent.model == "", "the server's default"
     assert agent.max_tokens == 300
     assert agent.lines == Lines()
-    assert agent.tool_calls_in_transcript is False
+    assert agent.keypad is False
 
 
 def test_an_agent_keeps_what_it_was_given() -> None:
@@ -32,11 +33,11 @@ def test_an_agent_keeps_what_it_was_given() -> None:
         model="claude-test",
         max_tokens=1,
         lines=lines,
-        tool_calls_in_transcript=True,
+        keypad=True,
     )
     assert agent.greeting is greeting
     assert (agent.model, agent.max_tokens, agent.lines) == ("claude-test", 1, lines)
-    assert agent.tool_calls_in_transcript is True
+    assert agent.keypad is True
 
 
 @pytest.mark.parametrize("instructions", ["", " ", "\n\t"])
@@ -73,12 +74,14 @@ def test_a_call_without_details_knows_its_id_only() -> None:
 
 def test_a_call_shows_the_details_once_they_are_there() -> None:
     call = Call("call_1")
-    call.details = CallInfo(
-        call_id="call_1",
-        from_number="+15035550142",
-        to_number="+15035550100",
-        retell_llm_dynamic_variables={"guest_name": "Noor"},
-        metadata={"booking": "B-4471"},
+    call.know(
+        CallInfo(
+            call_id="call_1",
+            from_number="+15035550142",
+            to_number="+15035550100",
+            retell_llm_dynamic_variables={"guest_name": "Noor"},
+            metadata={"booking": "B-4471"},
+        )
     )
     assert (call.from_number, call.to_number) == ("+15035550142", "+15035550100")
     assert call.variables == {"guest_name": "Noor"}

@@ -20,7 +20,8 @@ from retell_ws.actions import (
     StopGrace,
 )
 from retell_ws.agent import Agent
-from retell_ws.call import MAX_TEXT, CallMachine, State
+from retell_ws.answer import MAX_TEXT
+from retell_ws.call import CallMachine, State
 from retell_ws.facts import (
     BadMessage,
     CallEnded,
@@ -37,6 +38,7 @@ from retell_ws.facts import (
     UnknownMessage,
 )
 from retell_ws.handle import Call
+from retell_ws.intent import EndCall
 from retell_ws.speech import MAX_PIECE
 from retell_ws.wire import Config, Pong, Response, decode_outbound
 
@@ -118,7 +120,7 @@ def test_a_new_call_is_configured_and_greeted() -> None:
 
 
 def test_an_agent_that_wants_tool_items_asks_for_them() -> None:
-    call = machine(tool_calls_in_transcript=True)
+    call = machine(keypad=True)
     config = sent(call.attached(0.0))[0]
     assert isinstance(config, Config)
     assert config.config.transcript_with_tool_calls is True
@@ -555,11 +557,14 @@ def test_an_endless_answer_is_bounded() -> None:
 # ---------------------------------------------------------------------------- hanging up
 
 
+GOODBYE_AGAIN = answer(2, "Goodbye.", True, end_call=True, no_interruption_allowed=True)
+
+
 def hung_up() -> CallMachine:
     call = opened()
     call.receive(required(1, "bye"), 1.0)
-    actions = call.finish(2, 1.5, "Goodbye.", end_call=True)
-    assert sent(actions) == [answer(1, "Goodbye.", True, end_call=True)]
+    assert call.place(2, EndCall(), "Goodbye.", 1.4) == ()
+    assert sent(call.finish(2, 1.5)) == [answer(1, "Goodbye.", True, end_call=True, no_interruption_allowed=True)]
     assert stands(call) is State.ENDING
     return call
 
@@ -582,7 +587,7 @@ def test_a_caller_who_barges_into_the_goodbye_is_answered() -> None:
 
 def test_a_goodbye_asked_again_still_hangs_up() -> None:
     call = hung_up()
-    assert sent(call.receive(required(2, "bye"), 2.0)) == [answer(2, "Goodbye.", True, end_call=True)]
+    assert sent(call.receive(required(2, "bye"), 2.0)) == [GOODBYE_AGAIN]
     assert stands(call) is State.ENDING
 
 
@@ -597,9 +602,11 @@ def test_a_goodbye_held_while_away_ends_the_call_on_the_next_socket() -> None:
     call = opened()
     call.receive(required(1, "bye"), 1.0)
     call.detached(1.1)
-    call.finish(2, 1.2, "Goodbye.", end_call=True)
+    call.place(2, EndCall(), "Goodbye.", 1.2)
+    call.finish(2, 1.2)
     assert stands(call) is State.AWAY
-    assert sent(call.attached(1.3))[-1] == answer(1, "Goodbye.", True, end_call=True)
+    goodbye = answer(1, "Goodbye.", True, end_call=True, no_interruption_allowed=True)
+    assert sent(call.attached(1.3))[-1] == goodbye
     assert stands(call) is State.ENDING
 
 

@@ -1,4 +1,4 @@
-"""The invariants I1–I6 of `call.py`, for any order of requests, words, failures, drops and redials.
+"""The invariants I1–I7 of `call.py`, for any order of requests, words, failures, drops and redials.
 
 The machine is driven as `session.py` drives it, by a peer that may do anything Retell may do: ask in the same or in
 other words, skip ids, repeat ids, send rubbish, vanish, come back, or come back twice.
@@ -24,12 +24,14 @@ from retell_ws.actions import (
 )
 from retell_ws.agent import Agent
 from retell_ws.call import CallMachine, State
-from retell_ws.facts import TurnFailed, TurnFinished, TurnReasked, TurnSuperseded
+from retell_ws.facts import IntentGiven, TurnFailed, TurnFinished, TurnReasked, TurnSuperseded
 from retell_ws.handle import Call
-from retell_ws.wire import Config, Pong, Response, decode_outbound
+from retell_ws.intent import EndCall, Intent, PressDigits, TransferCall
+from retell_ws.wire import AgentInterrupt, Config, Metadata, Pong, Response, ToolCallResult, decode_outbound
 
 GREETING = "<greeting>"
-WORDS = st.sampled_from(["hi", "hi.", "I need help", "bye"])
+WORDS = st.sampled_from(["hi", "hi.", "I need help", "bye", "right, thanks"])
+INTENTS = st.sampled_from([EndCall(), TransferCall("+14155550100"), PressDigits("1")])
 
 
 def made_later(call: Call) -> AsyncIterator[str]:
@@ -58,6 +60,10 @@ class CallInvariants(RuleBasedStateMachine):
         self.unproven: list[tuple[list[str], str]] = []  # written to a socket that has brought no message yet
         self.greeted_unproven = False
         self.waiting = False
+        self.standing: Intent | None = None  # an intent to leave that was given, and that nothing took back
+        self.times = 0
+        self.placed: Intent | None = None
+        self.interrupts = 0
         self.saw(self.call.attached(self.now), attaching=True)
 
     # -------------------------------------------------------------- what leaves is judged here
@@ -89,6 +95,8 @@ class CallInvariants(RuleBasedStateMachine):
                     assert self.call.state is State.AWAY
                 case Record(fact=TurnFinished() | TurnFailed() | TurnSuperseded()):
                     self.ends[len(self.starts)] += 1
+                case Record(fact=IntentGiven(kind="end_call" | "transfer_call", times=times)):
+                    self.times = times
                 case Record(fact=TurnReasked(response_id=response_id)):
                     for generation in self.running:
                         self.bound[generation] = response_id
@@ -100,9 +108,16 @@ class CallInvariants(RuleBasedStateMachine):
             return
         if isinstance(message, Pong):
             return
-        assert isinstance(message, Response)
         assert self.call.state is not State.AWAY
-        assert not self.hung_up, "I3: only pongs after the hang-up"
+        assert attaching or not self.hung_up, "I3: only pongs after the agent has left"
+        if isinstance(message, ToolCallResult | Metadata):
+            return
+        if isinstance(message, AgentInterrupt):
+            assert message.interrupt_id >= self.interrupts, "interruptions count up"
+            self.interrupts = message.interrupt_id
+            self.hung_up = self.hung_up or message.end_call or message.transfer_number is not None
+            return
+        assert isinstance(message, Response)
         if attaching and message.response_id == 0 and message.content == "" and self.sockets > 1:
             return
         assert message.response_id == self.latest, "I1: only the latest id"
@@ -118,7 +133,7 @@ class CallInvariants(RuleBasedStateMachine):
                     self.unproven.append((pieces, piece))
         if message.content_complete:
             self.completions[self.sockets, message.response_id, self.era[message.response_id]] += 1
-            if message.end_call:
+            if message.end_call or message.transfer_number:
                 self.hung_up = True
 
     @property
@@ -157,6 +172,7 @@ class CallInvariants(RuleBasedStateMachine):
         data = msgspec.json.encode({"interaction_type": kind, "response_id": response_id, "transcript": transcript})
         before = len(self.starts)
         turns = self.call._turns
+        stands = self.call._intent is not None and self.times < 5
         if step > 0:
             self.era[response_id] += 1
             self.latest = response_id
@@ -177,6 +193,8 @@ class CallInvariants(RuleBasedStateMachine):
         else:
             self.saw(self.hear(data))
         assert len(self.starts) <= before + 1
+        if stands and reminder and (step > 0 or accepted_low) and self.call._turns > turns:
+            assert len(self.starts) == before, "I7: what stands is done, without a word of the model's"
         self.waiting = self.waiting and not (step > 0 or accepted_low)
 
     @precondition(lambda self: self.attached)
@@ -236,11 +254,50 @@ class CallInvariants(RuleBasedStateMachine):
             self.left(frame)
 
     @precondition(lambda self: self.running)
-    @rule(end_call=st.booleans(), words=st.booleans())
-    def finish(self, end_call: bool, words: bool) -> None:
+    @rule(words=st.booleans())
+    def finish(self, words: bool) -> None:
         generation = self.running.pop()
-        actions = self.call.finish(generation, self.tick(), self.word() if words else "", end_call=end_call)
-        self.ended(generation, actions)
+        self.ended(generation, self.call.finish(generation, self.tick(), self.word() if words else ""))
+
+    # -------------------------------------------------------------- the agent's functions
+
+    @precondition(lambda self: self.call.state is not State.CLOSED)
+    @rule(intent=INTENTS, of=st.sampled_from(["this turn", "an older turn", "none"]), words=st.booleans())
+    def place(self, intent: Intent, of: str, words: bool) -> None:
+        generation = None
+        if of == "this turn" and self.running:
+            generation = self.running[-1]
+        elif of != "none":
+            generation = 0
+        ending = self.call.state is State.ENDING
+        actions = self.call.place(generation, intent, self.word() if words else "", self.tick())
+        if ending:
+            assert actions is None, "I3"
+        if generation is not None and generation in self.running:
+            assert not actions, "it goes with the end of the answer"
+        self.saw(actions or ())
+
+    @precondition(lambda self: self.call.state is not State.CLOSED)
+    @rule()
+    def interrupt(self) -> None:
+        self.saw(self.call.interrupt(self.word(), self.tick()))
+
+    @precondition(lambda self: self.call.state is not State.CLOSED)
+    @rule(metadata=st.booleans())
+    def note(self, metadata: bool) -> None:
+        message = Metadata(metadata={}) if metadata else ToolCallResult(tool_call_id="1", content="done")
+        self.saw(self.call.note(message))
+
+    @precondition(lambda self: self.running)
+    @rule()
+    def insist(self) -> None:
+        generation = self.running[-1]
+        stands = self.call._intent is not None
+        actions = self.call.insist(generation, self.tick())
+        if actions:
+            assert stands
+            self.running.pop()
+            self.ended(generation, actions)
 
     @precondition(lambda self: self.running)
     @rule()

@@ -15,7 +15,14 @@ from retell_ws.facts import (
     Detached,
     DuplicateRequest,
     Fact,
+    HookFailed,
+    IntentGiven,
+    Interrupted,
+    OverBudget,
     Reattached,
+    SpeechGuarded,
+    ToolFinished,
+    ToolStarted,
     TurnFailed,
     TurnFinished,
     TurnReasked,
@@ -25,7 +32,8 @@ from retell_ws.facts import (
 )
 
 # What every fact holds, whole: a field that could carry words of the caller or the model has to be argued for here.
-# `why` and `reason` are texts of our own making; `kind` is one of three words.
+# `why` and `reason` are texts of our own making, `kinds` are words of `ear.py`, `tool` and `hook` are names of the
+# author's: a name the model made up is not written down.
 FIELDS: dict[type[msgspec.Struct], dict[str, str]] = {
     CallStarted: {},
     Reattached: {"replaced": "bool"},
@@ -35,7 +43,18 @@ FIELDS: dict[type[msgspec.Struct], dict[str, str]] = {
     TurnReasked: {"response_id": "int", "replaces": "int"},
     TurnFinished: {"response_id": "int", "characters": "int", "duration_s": "float"},
     TurnFailed: {"response_id": "int", "why": "str", "duration_s": "float"},
-    TurnSuperseded: {"response_id": "int", "by": "int"},
+    TurnSuperseded: {"response_id": "int", "by": "int | None"},
+    Interrupted: {},
+    IntentGiven: {"kind": "Literal['end_call', 'transfer_call', 'press_digit']", "times": "int"},
+    ToolStarted: {"tool": "str"},
+    ToolFinished: {
+        "tool": "str",
+        "outcome": "Literal['done', 'refused', 'failed', 'late', 'repeated', 'unknown', 'withdrawn']",
+        "duration_s": "float",
+    },
+    SpeechGuarded: {"response_id": "int", "kinds": "tuple[str, ...]"},
+    HookFailed: {"hook": "str"},
+    OverBudget: {"tokens": "int", "usd": "float"},
     DuplicateRequest: {"response_id": "int"},
     BadMessage: {"reason": "str"},
     UnknownMessage: {},
@@ -51,6 +70,14 @@ EXAMPLES: list[Fact] = [
     TurnFinished(response_id=3, characters=80, duration_s=1.25),
     TurnFailed(response_id=4, why="stalled", duration_s=4.0),
     TurnSuperseded(response_id=4, by=5),
+    TurnSuperseded(response_id=4, by=None),
+    Interrupted(),
+    IntentGiven(kind="transfer_call", times=2),
+    ToolStarted(tool="book"),
+    ToolFinished(tool="book", outcome="repeated", duration_s=0.5),
+    SpeechGuarded(response_id=6, kinds=("emoji", "markup")),
+    HookFailed(hook="on_end"),
+    OverBudget(tokens=200_000, usd=0.25),
     DuplicateRequest(response_id=5),
     BadMessage(reason="not a message"),
     UnknownMessage(),

@@ -138,5 +138,6 @@ def test_however_a_transcript_grows_all_but_the_last_exchange_stays(
 
 @pytest.mark.timeout(20)  # linear in a second; were it quadratic, one message would stop every call for minutes
 def test_a_run_of_three_hundred_thousand_utterances_is_one_message() -> None:
-    yes, count = "\N{GRINNING FACE} yes", 300_000
-    assert messages(*[("user", yes)] * count) == (user(" ".join([yes] * count)),)
+    yes, count, window = "\N{GRINNING FACE} yes", 300_000, 100_000
+    question = Question("response", (Utterance("user", yes),) * count)
+    assert build(Agent("You are Ana.", window=window), question).messages == (user(" ".join([yes] * count)),)

@@ -1,0 +1,137 @@
+"""One answer: a generation's text, the id it is bound to, and how much of it left. No I/O.
+
+How much of the text was written under its id is a number (`sent`), so everything that continues an answer (the next
+piece, a redial, a re-ask) is one operation: send what is beyond that number.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .intent import EndCall, Intent, PressDigits, TransferCall
+from .speech import split
+from .transcript import Question
+from .wire import Response, encode
+
+__all__ = ["BEGIN", "MAX_TEXT", "Answer"]
+
+MAX_TEXT: Final = 64 * 1024
+"""Characters kept of one answer. An hour of speech has fewer; the bound is for a model gone wild."""
+
+BEGIN: Final = 0
+"""The `response_id` of the begin message (protocol §4.4)."""
+
+
+class Answer:
+    """What is said to one question.
+
+    Args:
+        generation: The number of the generation that finds the words.
+        response_id: The id it is bound to at first.
+        question: What was asked; None for the greeting.
+        now: When it was asked, in seconds.
+
+    Attributes:
+        text: All of it so far.
+        sent: Characters of it that were written under the present id.
+        started: A generation was started for it.
+        done: No more text will come.
+        failed: It is no answer to its question: another request in the same words gets a new one.
+        intent: What shall happen once it was spoken.
+        completed_on: Number of the socket its completion was written to; 0 for none.
+    """
+
+    __slots__ = (
+        "asked_at",
+        "completed_on",
+        "done",
+        "failed",
+        "generation",
+        "intent",
+        "intent_at",
+        "question",
+        "response_id",
+        "sent",
+        "started",
+        "text",
+    )
+
+    def __init__(self, generation: int, response_id: int, question: Question | None, now: float) -> None:
+        self.generation = generation
+        self.response_id = response_id
+        self.question = question
+        self.asked_at = now
+        self.text = ""
+        self.sent = 0
+        self.started = False
+        self.done = False
+        self.failed = False
+        self.intent: Intent | None = None
+        self.intent_at = 0  # from this character on the frames carry the intent
+        self.completed_on = 0
+
+    @property
+    def says_something(self) -> bool:
+        """There are words, or something will happen."""
+        return bool(self.text) or self.intent is not None
+
+    def add(self, text: str) -> None:
+        """Append a piece, up to `MAX_TEXT`."""
+        self.text += text[: MAX_TEXT - len(self.text)]
+
+    def close(self, text: str, intent: Intent | None) -> None:
+        """Append the last piece, and say what follows it.
+
+        The words of an intent cannot be interrupted, and each of their frames carries it: a turn of the talk between
+        the words and a bare last frame would wipe it out (§3.3).
+        """
+        if intent is not None:
+            self.intent, self.intent_at = intent, len(self.text)
+            text = _after(self.text, text)
+        self.add(text)
+        self.done = True
+
+    def take(self) -> bytes | None:
+        """Write the text beyond what was sent as one frame; None when there is nothing."""
+        content, self.sent = self.text[self.sent :], len(self.text)
+        if not content:  # past MAX_TEXT
+            return None
+        return encode(Response(response_id=self.response_id, content=content, content_complete=False))
+
+    def frames(self) -> list[bytes]:
+        """Write the text beyond what was sent, and the completion when the answer is done."""
+        frames = []
+        start = self.sent
+        if self.intent is not None and start < self.intent_at:
+            frames += [self._frame(piece) for piece in split(self.text[start : self.intent_at])]
+            start = self.intent_at
+        pieces = list(split(self.text[start:]))
+        if self.done and not pieces:
+            pieces = [""]
+        self.sent = len(self.text)
+        for number, piece in enumerate(pieces, start=1):
+            frames.append(self._frame(piece, self.intent, complete=self.done and number == len(pieces)))
+        return frames
+
+    def completion(self) -> bytes:
+        """Write the completion once more, without words."""
+        return self._frame("", self.intent, complete=True)
+
+    def _frame(self, content: str, intent: Intent | None = None, *, complete: bool = False) -> bytes:
+        protected = intent is not None and bool(content)
+        response = Response(
+            response_id=self.response_id,
+            content=content,
+            content_complete=complete,
+            no_interruption_allowed=protected,
+            end_call=isinstance(intent, EndCall),
+            transfer_number=intent.number if isinstance(intent, TransferCall) else None,
+            show_transferee_as_caller=isinstance(intent, TransferCall) and intent.show_caller,
+            digit_to_press=intent.digits if isinstance(intent, PressDigits) else None,
+        )
+        return encode(response)
+
+
+def _after(said: str, text: str) -> str:
+    """Retell joins pieces raw, so a space stands where two sentences meet (§3.3)."""
+    return f" {text}" if said and text and not said[-1].isspace() else text

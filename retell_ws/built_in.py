@@ -1,0 +1,47 @@
+"""The tools every agent can be given: hanging up and handing on. They are ordinary tools, declared as a user's are."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .directory import Directory
+from .handle import Call
+from .tool import Tool, declare
+
+__all__ = ["end_call", "transfer_call"]
+
+
+def end_call() -> Tool:
+    """Make the tool with which the model hangs up."""
+
+    def end_call(call: Call, message: str = "") -> str:
+        """Hang up. Use it when the caller has said goodbye, or wants nothing more.
+
+        Args:
+            message: A short goodbye, said before; empty when you have just said one.
+        """
+        call.end(message)
+        return "The call ends once this was said."
+
+    return declare(end_call)
+
+
+def transfer_call(directory: Directory) -> Tool:
+    """Make the tool with which the model hands the caller on, to the labels of `directory` and nowhere else."""
+
+    def transfer_call(call: Call, to: str, message: str = "") -> str:
+        call.transfer(to, message)
+        return "The transfer begins once this was said."
+
+    labels = tuple(directory.targets)
+    about = "; ".join(
+        f"{label}: {target.description}" for label, target in directory.targets.items() if target.description
+    )
+    transfer_call.__annotations__["to"] = Literal[labels]
+    transfer_call.__doc__ = f"""Hand the caller on to a person, and leave the call.
+
+    Args:
+        to: Whom to.{f" {about}." if about else ""}
+        message: One short sentence, said before; empty when you have just said it.
+    """
+    return declare(transfer_call)

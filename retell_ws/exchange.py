@@ -1,0 +1,131 @@
+"""What tools did in a call, for the prompts after it: Retell's transcript holds what was said and nothing else. Pure.
+
+Each exchange (the model's calls, and what came of them) keeps its place in the conversation: after the utterance that
+led to it. When the caller has gone on speaking, so that this utterance is a longer one by now, it stands before it:
+what was done was done before those words. So the conversation the model sees changes at its end only, as far as what
+was said itself did.
+
+A result that comes after a prompt was told "still running" does not change that prompt's past. It is told once more,
+as news, where the next prompt ends.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from .transcript import Question, normalised
+
+__all__ = ["Exchange", "Exchanges", "News", "Use"]
+
+MAX_EXCHANGES: Final = 60
+"""Exchanges kept of one call; the oldest go first. A summary may tell of them (`summary.py`)."""
+
+
+class Use(msgspec.Struct, eq=False):
+    """One tool call.
+
+    Attributes:
+        id: The model's id of it.
+        name: The tool's.
+        input: Its arguments, a JSON object.
+        result: What the model is told of it; None while it runs.
+        is_error: The result says why it did not work.
+        told: A prompt was told that it is running.
+        lasts: It runs to its end, whatever becomes of its turn.
+    """
+
+    id: str
+    name: str
+    input: msgspec.Raw
+    result: str | None = None
+    is_error: bool = False
+    told: bool = False
+    lasts: bool = False
+
+
+class _Placed(msgspec.Struct):
+    heard: int  # utterances there were
+    last: str  # the last of them, normalised
+
+    def position(self, question: Question) -> int:
+        """How many of `question`'s utterances stand before it."""
+        transcript = question.transcript
+        if not 0 < self.heard <= len(transcript):
+            return len(transcript) if self.heard else 0
+        return self.heard if normalised(transcript[self.heard - 1].content or "") == self.last else self.heard - 1
+
+
+class Exchange(_Placed, eq=False):
+    """The tool calls of one message of the model's.
+
+    Attributes:
+        generation: The one that called.
+        said: What it said before, in that message.
+    """
+
+    generation: int
+    said: str
+    uses: list[Use]
+
+    def known(self, generation: int) -> list[Use]:
+        """Those that the prompt of a generation is told of: an older one's look-ups ended with it."""
+        if self.generation == generation:
+            return self.uses
+        return [use for use in self.uses if use.result is not None or use.lasts]
+
+
+class News(_Placed, eq=False):
+    """Something to tell the model, in words."""
+
+    text: str
+
+
+class Exchanges:
+    """The exchanges of one call, oldest first."""
+
+    __slots__ = ("_news", "_placed")
+
+    def __init__(self) -> None:
+        self._placed: list[Exchange | News] = []
+        self._news: list[str] = []
+
+    def begin(self, question: Question, generation: int) -> Exchange:
+        """The model calls tools; what it said before is filled in when its message has ended."""
+        exchange = Exchange(*_place(question), generation, "", [])
+        self._add(exchange)
+        return exchange
+
+    def discard_empty(self, exchange: Exchange) -> None:
+        """Forget an exchange of which nothing was begun."""
+        if not exchange.uses and exchange in self._placed:
+            self._placed.remove(exchange)
+
+    def settle(self, use: Use, result: str, *, is_error: bool) -> None:
+        """A tool ended."""
+        if use.told:
+            outcome = "It did not work" if is_error else "The result"
+            self._news.append(f"({use.name}, which you started earlier, has ended. {outcome}: {result})")
+        else:
+            use.result, use.is_error = result, is_error
+
+    def before(self, question: Question, generation: int) -> tuple[tuple[int, Exchange | News], ...]:
+        """What belongs into the prompt of a generation's question, each with the number of utterances before it."""
+        for text in self._news:
+            self._add(News(*_place(question), text))
+        self._news.clear()
+        for placed in self._placed:
+            if isinstance(placed, Exchange):
+                for use in placed.known(generation):
+                    use.told |= use.result is None
+        return tuple([(placed.position(question), placed) for placed in self._placed])
+
+    def _add(self, placed: Exchange | News) -> None:
+        self._placed.append(placed)
+        del self._placed[:-MAX_EXCHANGES]
+
+
+def _place(question: Question) -> tuple[int, str]:
+    transcript = question.transcript
+    return len(transcript), normalised(transcript[-1].content or "") if transcript else ""

@@ -1,0 +1,165 @@
+"""What tools did in a call, and where it stands in later prompts."""
+
+from __future__ import annotations
+
+import msgspec
+
+from retell_ws.agent import Agent
+from retell_ws.exchange import MAX_EXCHANGES, Exchanges, Use
+from retell_ws.prompt import (
+    CALL_BEGINS,
+    GO_ON,
+    REMINDER,
+    STILL_RUNNING,
+    Context,
+    Message,
+    ToolResult,
+    ToolUse,
+    Words,
+    build,
+)
+from retell_ws.transcript import Question, Utterance
+
+AGENT = Agent("You are Ana.")
+INPUT = msgspec.Raw(b'{"day":"Tuesday"}')
+USE = ToolUse("t1", "book", INPUT)
+
+
+def question(*said: str, kind: str = "response") -> Question:
+    """The caller first, then in turns."""
+    utterances = [Utterance("agent" if number % 2 else "user", text) for number, text in enumerate(said)]
+    return Question("reminder" if kind == "reminder" else "response", tuple(utterances))
+
+
+def used(
+    exchanges: Exchanges, asked: Question, *, generation: int = 2, said: str = "", result: str | None = "ok"
+) -> Use:
+    exchange = exchanges.begin(asked, generation=2)
+    exchange.said = said
+    use = Use("t1", "book", INPUT, lasts=True)
+    exchange.uses.append(use)
+    if result is not None:
+        exchanges.settle(use, result, is_error=False)
+    return use
+
+
+def prompt(exchanges: Exchanges, asked: Question, *, generation: int = 0) -> tuple[Message, ...]:
+    return build(AGENT, asked, Context(exchanges=exchanges.before(asked, generation), generation=generation)).messages
+
+
+def result(text: str, *, is_error: bool = False) -> ToolResult:
+    return ToolResult("t1", text, is_error)
+
+
+def test_within_a_turn_the_call_and_its_result_follow_the_question() -> None:
+    exchanges, asked = Exchanges(), question("Tuesday, please")
+    used(exchanges, asked, said="One moment.")
+    assert prompt(exchanges, asked, generation=2) == (
+        Message("user", "Tuesday, please"),
+        Message("assistant", (Words("One moment."), USE)),
+        Message("user", (result("ok"),)),
+    )
+
+
+def test_later_on_they_stand_before_what_the_agent_said_in_that_turn() -> None:
+    exchanges, asked = Exchanges(), question("Tuesday, please")
+    used(exchanges, asked, said="One moment.")
+    later = question("Tuesday, please", "One moment. You are booked.", "Thanks")
+    assert prompt(exchanges, later, generation=3) == (
+        Message("user", "Tuesday, please"),
+        Message("assistant", (USE,)),
+        Message("user", (result("ok"),)),
+        Message("assistant", "One moment. You are booked."),
+        Message("user", "Thanks"),
+    )
+
+
+def test_when_the_caller_spoke_on_they_stand_before_those_words() -> None:
+    exchanges = Exchanges()
+    used(exchanges, question("Hi", "Which day?", "Tuesday"))
+    assert prompt(exchanges, question("Hi", "Which day?", "Tuesday, no, Wednesday")) == (
+        Message("user", "Hi"),
+        Message("assistant", (Words("Which day?"), USE)),
+        Message("user", (result("ok"), Words("Tuesday, no, Wednesday"))),
+    )
+
+
+def test_punctuation_that_recognition_adds_moves_nothing() -> None:
+    exchanges = Exchanges()
+    used(exchanges, question("tuesday please"))
+    assert prompt(exchanges, question("Tuesday, please.", "Booked."))[1] == Message("assistant", (USE,))
+
+
+def test_at_the_very_beginning_the_conversation_still_opens_with_its_user() -> None:
+    exchanges = Exchanges()
+    used(exchanges, question())
+    assert prompt(exchanges, question())[:2] == (Message("user", CALL_BEGINS), Message("assistant", (USE,)))
+    used(exchanges, question("Tuesday"))
+    assert prompt(exchanges, question("Wednesday"))[0] == Message("user", CALL_BEGINS)
+
+
+def test_a_transcript_that_is_shorter_than_before_loses_nothing() -> None:
+    exchanges = Exchanges()
+    used(exchanges, question("Hi", "Which day?", "Tuesday"))
+    assert Message("assistant", (USE,)) in prompt(exchanges, question("Hi"))
+
+
+def test_what_runs_is_told_as_running_and_its_result_comes_as_news() -> None:
+    exchanges, asked = Exchanges(), question("Tuesday, please")
+    use = used(exchanges, asked, result=None)
+    grown = question("Tuesday, please", "One moment.", "Well?")
+    before = prompt(exchanges, grown)
+    assert Message("user", (result(STILL_RUNNING),)) in before
+    exchanges.settle(use, "Booked for nine.", is_error=False)
+    more = question("Tuesday, please", "One moment.", "Well?", "Still at it.", "And now?")
+    after = prompt(exchanges, more)
+    assert after[: len(before)] == before, "what the provider has in its cache stays"
+    assert "Booked for nine." in after[-1].text and after[-1].text.startswith("And now?")
+    assert prompt(exchanges, more) == after, "and stays where it is"
+
+
+def test_news_of_a_failure_say_so() -> None:
+    exchanges, asked = Exchanges(), question("Tuesday, please")
+    use = used(exchanges, asked, result=None)
+    prompt(exchanges, asked)
+    exchanges.settle(use, "No slot.", is_error=True)
+    assert "It did not work: No slot." in prompt(exchanges, asked)[-1].text
+
+
+def test_a_result_that_comes_before_the_next_prompt_is_told_in_its_place() -> None:
+    exchanges, asked = Exchanges(), question("Tuesday, please")
+    use = used(exchanges, asked, result=None)
+    exchanges.settle(use, "No slot.", is_error=True)
+    assert prompt(exchanges, asked)[-1] == Message("user", (result("No slot.", is_error=True),))
+
+
+def test_a_look_up_that_ended_with_its_turn_is_not_told_of() -> None:
+    exchanges, asked = Exchanges(), question("Tuesday, please")
+    used(exchanges, asked, result=None).lasts = False
+    assert prompt(exchanges, asked, generation=3) == (Message("user", "Tuesday, please"),)
+    assert len(prompt(exchanges, asked, generation=2)) == 3, "but to its own turn"
+
+
+def test_only_the_newest_exchanges_are_kept() -> None:
+    exchanges = Exchanges()
+    for _ in range(MAX_EXCHANGES + 5):
+        used(exchanges, question("Hi"))
+    assert len(exchanges.before(question("Hi"), 0)) == MAX_EXCHANGES
+
+
+def test_an_exchange_without_a_call_is_forgotten() -> None:
+    exchanges = Exchanges()
+    kept, empty = exchanges.begin(question("Hi"), 2), exchanges.begin(question("Hi"), 3)
+    kept.uses.append(Use("t1", "book", INPUT, "ok"))
+    exchanges.discard_empty(kept)
+    exchanges.discard_empty(empty)
+    exchanges.discard_empty(empty)
+    assert [placed for _, placed in exchanges.before(question("Hi"), 0)] == [kept]
+
+
+def test_a_reminder_or_a_pause_ends_the_prompt_as_ever() -> None:
+    exchanges = Exchanges()
+    asked = question("Hi", "Hello.", kind="reminder")
+    used(exchanges, asked)
+    assert prompt(exchanges, asked)[-1] == Message("user", (result("ok"), Words(REMINDER)))
+    assert prompt(Exchanges(), question("Hi", "Hello."))[-1] == Message("user", GO_ON)
