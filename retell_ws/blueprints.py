@@ -5,6 +5,7 @@ A vendor is imported in the branch that picks it, so that a server loads what it
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,10 +15,13 @@ from .errors import SettingsError
 from .ports import Model
 from .server import Server
 from .settings import Settings
+from .stores.memory import MemoryCallStore
+from .verification import Verify
 
 __all__ = ["build_model", "running"]
 
 KEY = "ANTHROPIC_API_KEY"
+RETELL_KEY = "RETELL_API_KEY"
 
 
 @asynccontextmanager
@@ -37,10 +41,30 @@ async def running(agent: Agent, settings: Settings, *, model: Model | None = Non
     """
     model = model or build_model(settings)
     try:
-        async with Server(agent, model, settings) as server:
+        store = MemoryCallStore(asyncio.get_running_loop().time)
+        async with _verifying(settings) as verify, Server(agent, model, store, settings, verify=verify) as server:
             yield server
     finally:
         await model.aclose()
+
+
+@asynccontextmanager
+async def _verifying(settings: Settings, environment: Mapping[str, str] = os.environ) -> AsyncIterator[Verify | None]:
+    """Make what asks Retell's API about calls, when the settings want it.
+
+    Raises:
+        SettingsError: The key is missing.
+    """
+    if not settings.verify_calls:
+        yield None
+        return
+    key = environment.get(RETELL_KEY, "")
+    if not key:
+        raise SettingsError(f"--verify-calls needs a key of Retell's API in {RETELL_KEY}")
+    from .retell_api import RetellApi
+
+    async with RetellApi(key, settings.retell_url, agents=settings.retell_agents()) as api:
+        yield api.ongoing_call
 
 
 def build_model(settings: Settings, environment: Mapping[str, str] = os.environ) -> Model:

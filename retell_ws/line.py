@@ -9,8 +9,10 @@ from collections.abc import Callable
 
 from .actions import Action
 from .call import CallMachine
-from .handle import Call
+from .errors import ToolError
+from .intent import Intent
 from .peer import Peer
+from .wire import Metadata, ToolCallInvocation, ToolCallResult
 
 __all__ = ["Line"]
 
@@ -20,29 +22,29 @@ class Line:
 
     Args:
         call: The machine.
-        view: The call as the agent's functions see it.
         perform: Performs the machine's actions.
         lost: Called when the socket turns out to be gone before its reader noticed.
+        now: The time in seconds.
 
     Attributes:
         peer: The present socket; None while the call is away.
     """
 
-    __slots__ = ("_lost", "_perform", "call", "peer", "view")
+    __slots__ = ("_lost", "_now", "_perform", "call", "peer")
 
     def __init__(
         self,
         *,
         call: CallMachine,
-        view: Call,
         perform: Callable[[tuple[Action, ...]], None],
         lost: Callable[[], None],
+        now: Callable[[], float],
     ) -> None:
         self.call = call
-        self.view = view
         self.peer: Peer | None = None
         self._perform = perform
         self._lost = lost
+        self._now = now
 
     def look(self) -> None:
         """Notice a socket that ended an instant ago: it would swallow a frame, and the words must be held instead."""
@@ -59,15 +61,35 @@ class Line:
         frame, peer = self.call.say(generation, text), self.peer
         return frame is not None and peer is not None and peer.write(frame)
 
-    def finish(self, generation: int, now: float, text: str) -> None:
+    def finish(self, generation: int, text: str) -> None:
         """Say the last piece of a generation and complete its id."""
-        self.look()
-        self._perform(self.call.finish(generation, now, text))
+        self.do(lambda call, now: call.finish(generation, now, text))
 
-    def fail(self, generation: int, now: float, why: str, line: str) -> None:
+    def fail(self, generation: int, why: str, line: str) -> None:
         """Say `line` instead of the rest of a generation and complete its id."""
+        self.do(lambda call, now: call.fail(generation, now, why, line))
+
+    def insist(self, generation: int) -> bool:
+        """Answer with what was about to happen, when the caller only agreed; tells whether the id is answered so."""
+        self.do(lambda call, now: call.insist(generation, now))
+        return not self.call.wants(generation)
+
+    def place(self, generation: int | None, intent: Intent, words: str) -> None:
+        """Let this happen to the call. Raises `ToolError` when it cannot."""
         self.look()
-        self._perform(self.call.fail(generation, now, why, line))
+        actions = self.call.place(generation, intent, words, self._now())
+        if actions is None:
+            raise ToolError("not possible: the agent is leaving already, or the caller has spoken since")
+        self._perform(actions)
+
+    def note(self, message: ToolCallInvocation | ToolCallResult | Metadata) -> None:
+        """Tell Retell something beside the talk."""
+        self.do(lambda call, _: call.note(message))
+
+    def do(self, what: Callable[[CallMachine, float], tuple[Action, ...]]) -> None:
+        """Ask the machine, which is given the time, and do what it says."""
+        self.look()
+        self._perform(what(self.call, self._now()))
 
     def write(self, frame: bytes) -> None:
         """Write a frame of the machine's now."""

@@ -4,13 +4,13 @@ implementations exist."""
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
 from .prompt import ModelRequest
 
-__all__ = ["Delta", "End", "Model", "Rest", "Text", "ToolCall", "Usage", "no_rest"]
+__all__ = ["CallStore", "Delta", "Effect", "End", "Model", "Rest", "Text", "ToolCall", "Usage", "no_rest"]
 
 
 class Text(msgspec.Struct, frozen=True, gc=False):
@@ -104,4 +104,53 @@ class Model(Protocol):
 
     async def aclose(self) -> None:
         """Close every connection. Streams still open end in `ModelBroken`."""
+        ...
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """What the ledger knows of one side effect.
+
+    Attributes:
+        outcome: `begun` while it runs, and for ever when whoever ran it died; `done`; `unknown` when it broke in the
+            middle.
+        result: What the model was told of it.
+    """
+
+    outcome: Literal["begun", "done", "unknown"] = "begun"
+    result: str = ""
+
+
+class CallStore(Protocol):
+    """What outlives a session of a call: its side effects, and the agent's own state.
+
+    It is kept for some hours after the last write, bounded, and oldest first forgotten. No method raises but for
+    cancellation: a store that cannot answer says so in its result.
+    """
+
+    async def claim(self, call_id: str, key: str) -> Effect | None:
+        """Write down that a side effect begins, unless it is there.
+
+        Args:
+            call_id: The call.
+            key: The tool and its canonical arguments.
+
+        Returns:
+            What is there already; None when it is the caller's now to run.
+        """
+        ...
+
+    async def settle(self, call_id: str, key: str, effect: Effect) -> None:
+        """Write down what came of a side effect that was claimed."""
+        ...
+
+    async def release(self, call_id: str, key: str) -> None:
+        """Forget a claim: nothing was done, and it may be tried again."""
+        ...
+
+    async def load(self, call_id: str) -> bytes | None:
+        """Read the agent's state of a call; None when there is none."""
+        ...
+
+    async def save(self, call_id: str, state: bytes) -> None:
+        """Write the agent's state of a call."""
         ...

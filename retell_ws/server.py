@@ -14,7 +14,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 from websockets.asyncio.server import Server as Listener
@@ -24,16 +24,19 @@ from websockets.http11 import Request, Response
 from .agent import Agent
 from .connection import Connection, making
 from .errors import UsageError
-from .facts import BadMessage, CallEnded, CallStarted, Fact, TurnFailed
+from .facts import BadMessage, CallEnded, CallStarted, Fact, OverBudget, TurnFailed
 from .peer import Peer
-from .ports import Model
+from .ports import CallStore, Model
 from .route import PREFIX, call_id_of
 from .session import Session
 from .settings import Settings
+from .verification import Verify
 
 __all__ = ["Server"]
 
 logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 # The library logs frames at DEBUG and requests at ERROR: speech, and the secret in the path. It stays mute.
 _mute = logging.getLogger("retell_ws.websockets")
@@ -58,6 +61,9 @@ LAST_TURN_S: Final = 10.0
 CLOSE_S: Final = 5.0
 """Seconds that cancelled turns may take to end; an agent's function that swallows its cancel must not hold the exit."""
 
+LASTING_S: Final = 10.0
+"""Seconds that side effects and the ends of calls may still take: what is on the wire should be known to be done."""
+
 GOODBYE_S: Final = 2.0
 """Seconds a peer may keep its TCP connection open after the last frame."""
 
@@ -71,19 +77,26 @@ class Server:
     Args:
         agent: Who answers.
         model: Who finds the words.
+        store: What outlives a call's session.
         settings: The settings.
+        verify: Asks Retell's API about a call; None when calls are not verified.
 
     Raises:
         UsageError: On entering: the address cannot be listened on.
     """
 
-    def __init__(self, agent: Agent, model: Model, settings: Settings) -> None:
+    def __init__(
+        self, agent: Agent, model: Model, store: CallStore, settings: Settings, *, verify: Verify | None = None
+    ) -> None:
         self._agent = agent
         self._model = model
+        self._store = store
         self._settings = settings
+        self._verify = verify
         self._secrets = settings.path_secrets()
         self._sessions: dict[str, Session] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._lasting: set[asyncio.Task[Any]] = set()
         self._counted: Counter[str] = Counter()
         self._draining = False
         self._freed = asyncio.Event()
@@ -119,8 +132,12 @@ class Server:
             session.close()
         for task in self._tasks:
             task.cancel()
-        if self._tasks:
-            _, stuck = await asyncio.wait(self._tasks, timeout=CLOSE_S)
+        if self._lasting:
+            _, unfinished = await asyncio.wait(self._lasting, timeout=LASTING_S)
+            for task in unfinished:
+                task.cancel()
+        if tasks := self._tasks | self._lasting:
+            _, stuck = await asyncio.wait(tasks, timeout=CLOSE_S)
             if stuck:
                 logger.error("%d tasks of the agent's functions do not end: left behind", len(stuck))
         if self._listener is not None:
@@ -225,8 +242,11 @@ class Server:
                 call_id,
                 agent=self._agent,
                 model=self._model,
+                store=self._store,
                 settings=self._settings,
+                verify=self._verify,
                 spawn=self._spawn,
+                spawn_lasting=self._spawn_lasting,
                 record=self._record,
                 ended=self._forget,
             )
@@ -236,10 +256,16 @@ class Server:
         self._sessions.pop(session.call_id, None)
         self._freed.set()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        return self._own(work, self._tasks)
+
+    def _spawn_lasting(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        return self._own(work, self._lasting)
+
+    def _own(self, work: Coroutine[Any, Any, _T], owner: set[asyncio.Task[Any]]) -> asyncio.Task[_T]:
         task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        owner.add(task)
+        task.add_done_callback(owner.discard)
         return task
 
     def _record(self, call_id: str, fact: Fact) -> None:
@@ -248,7 +274,7 @@ class Server:
         match fact:
             case CallStarted() | CallEnded():
                 level = logging.INFO
-            case TurnFailed():
+            case TurnFailed() | OverBudget():
                 level = logging.WARNING
             case BadMessage():
                 level = logging.WARNING if self._counted[kind] <= 10 else logging.DEBUG  # a peer may send thousands

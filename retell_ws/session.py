@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeAlias
+from functools import partial
 
 from websockets.exceptions import ConnectionClosed
 
@@ -23,20 +23,24 @@ from .actions import (
 )
 from .agent import Agent
 from .call import CallMachine, State
+from .controls import CallControls
 from .facts import Fact
 from .handle import Call
+from .hooks import Hooks
 from .line import Line
 from .peer import Peer
-from .ports import Model
+from .ports import CallStore, Model
 from .settings import Settings
+from .talk import Spawn, Talk
+from .tools import Tools
+from .transcript import DTMF
 from .turn import Turn
+from .verification import Verification, Verify
+from .wire import CallInfo
 
-__all__ = ["Session", "Spawn"]
+__all__ = ["Session"]
 
 logger = logging.getLogger(__name__)
-
-Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-"""Starts a task that somebody who outlives it owns."""
 
 
 class Session:
@@ -46,8 +50,11 @@ class Session:
         call_id: Retell's id of the call.
         agent: Who answers.
         model: Who finds the words.
+        store: What outlives the session.
         settings: The deadlines.
+        verify: Asks Retell's API about a call; None when calls are not verified.
         spawn: Starts the turns' tasks.
+        spawn_lasting: Starts tasks that outlive the call: side effects, and the agent's last words on it.
         record: Takes each fact; a plain function that never waits.
         ended: Called once, when the call is over.
     """
@@ -58,20 +65,22 @@ class Session:
         *,
         agent: Agent,
         model: Model,
+        store: CallStore,
         settings: Settings,
+        verify: Verify | None,
         spawn: Spawn,
+        spawn_lasting: Spawn,
         record: Callable[[str, Fact], None],
         ended: Callable[[Session], None],
     ) -> None:
         self.call_id = call_id
-        self._agent = agent
         self._model = model
         self._settings = settings
         self._spawn = spawn
         self._record = record
         self._ended = ended
         self._loop = asyncio.get_running_loop()
-        self._call = CallMachine(call_id, agent)
+        self._machine = CallMachine(call_id, agent)
         self._newest: Peer | None = None
         self._older: Peer | None = None
         self._turn: asyncio.Task[None] | None = None
@@ -80,7 +89,37 @@ class Session:
         self._silence: asyncio.TimerHandle | None = None
         self._heard_at = 0.0
         self._was_dropped = False
-        self._line = Line(call=self._call, view=Call(call_id), perform=self._perform, lost=self._lost)
+        self._known: CallInfo | None = None  # as much as the agent's functions were told
+        self._line = Line(call=self._machine, perform=self._perform, lost=self._lost, now=self._loop.time)
+        self._call = Call(
+            call_id,
+            state=None if agent.state is None else agent.state(),
+            directory=agent.directory,
+            controls=CallControls(self._line),
+        )
+        recorded = partial(record, call_id)  # no method of ours: it would lead back here
+        self._verification = None if verify is None else Verification(self._call, verify, spawn)
+        self._hooks = Hooks(agent, self._call, spawn=spawn, spawn_lasting=spawn_lasting, record=recorded)
+        tools = Tools(
+            agent,
+            self._call,
+            store=store,
+            spawn=spawn_lasting,
+            record=recorded,
+            note=self._line.note,
+            verified=None if self._verification is None else self._verification.result,
+        )
+        self._talk = Talk(
+            agent=agent,
+            model=model,
+            settings=settings,
+            line=self._line,
+            call=self._call,
+            tools=tools,
+            store=store,
+            record=recorded,
+            spawn=spawn,
+        )
 
     @property
     def is_attached(self) -> bool:
@@ -100,11 +139,17 @@ class Session:
         The reader is also who answers pings, and it waits for nothing but the next message: no turn, no slow
         peer and no full buffer comes between a ping and its echo (protocol §1.5).
         """
+        first = self._newest is None
         self._older, self._line.peer = self._line.peer, peer
         self._newest = peer
         self._stop_silence()
-        self._perform(self._call.attached(self._loop.time()))
+        self._perform(self._machine.attached(self._loop.time()))
         self._warm()
+        if first:
+            self._talk.restore()
+            self._hooks.start()
+            if self._verification is not None:
+                self._verification.start()
         try:
             while True:
                 data = await peer.recv()
@@ -113,8 +158,10 @@ class Session:
                 # Retell's last messages may lie here when the line is known to be gone: what they ask is still open.
                 self._line.look()
                 now = self._heard_at = self._loop.time()
-                self._perform(self._call.receive(data, now))
-                if self._silence is None and self._call.has_pinged and self._line.peer is peer:
+                self._perform(self._machine.receive(data, now))
+                if self._machine.details is not self._known:
+                    self._know()
+                if self._silence is None and self._machine.has_pinged and self._line.peer is peer:
                     self._silence = self._loop.call_at(now + self._settings.silence_s, self._still_silent)
         except ConnectionClosed as exc:
             if self._newest is peer:
@@ -127,7 +174,7 @@ class Session:
         """The socket is gone, or as good as gone: from here on words are held."""
         self._line.peer = None
         self._stop_silence()
-        self._perform(self._call.detached(self._loop.time()))
+        self._perform(self._machine.detached(self._loop.time()))
 
     def _still_silent(self) -> None:
         self._silence = None
@@ -154,8 +201,8 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """The call is over: stop everything that runs for it."""
-        if self._call.state is State.CLOSED:
+        """The call is over: stop everything that runs for it, but side effects."""
+        if self._machine.state is State.CLOSED:
             return
         for timer in (self._grace, self._details, self._silence):
             if timer is not None:
@@ -163,7 +210,10 @@ class Session:
         peer, self._line.peer, self._newest = self._line.peer, None, None
         if peer is not None:
             peer.release()
-        self._perform(self._call.closed(self._loop.time()))
+        self._perform(self._machine.closed(self._loop.time()))
+        self._talk.save()
+        self._hooks.end()
+        self._call.let_go()
         self._line.close()
         self._turn = None
         self._ended(self)
@@ -178,9 +228,7 @@ class Session:
                 case Record(fact=fact):
                     self._record(self.call_id, fact)
                 case StartTurn():
-                    self._line.view.details = self._call.details
-                    turn = Turn(action, line=self._line, agent=self._agent, model=self._model, settings=self._settings)
-                    self._turn = self._spawn(turn.run())
+                    self._start(action)
                 case CancelTurn():
                     if self._turn is not None:
                         self._turn.cancel()
@@ -201,12 +249,26 @@ class Session:
                         self._older.drop()
                         self._older = None
 
+    def _start(self, start: StartTurn) -> None:
+        if self._machine.details is not self._known:
+            self._know()
+        if start.question is not None and self._talk.agent.keypad:
+            pressed = [item.content or "" for item in start.question.transcript if item.role == DTMF]
+            self._call.press_heard("".join(pressed))
+        self._turn = self._spawn(Turn(start, self._talk).run())
+
+    def _know(self) -> None:
+        self._known = self._machine.details
+        if self._known is not None:
+            self._call.know(self._known)
+            self._hooks.details()
+
     def _warm(self) -> None:
         # A call will soon ask, and a cancelled stream has just cost its connection (HTTP/1.1 can stop no other way).
         self._spawn(self._model.warm())
 
     def _details_due(self) -> None:
-        self._perform(self._call.details_due(self._loop.time()))
+        self._perform(self._machine.details_due(self._loop.time()))
 
     def _stop_silence(self) -> None:
         if self._silence is not None:

@@ -55,6 +55,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         _about("secret path segment before the call id, at least 16 of A-Za-z0-9_-; two, with a comma, while rotating"),
     ] = ""
+    verify_calls: Annotated[
+        bool, _about("ask Retell's API about each call with RETELL_API_KEY; side effects wait for it")
+    ] = False
+    retell_url: Annotated[str, _about("base URL of Retell's REST API")] = "https://api.retellai.com"
+    retell_agent_ids: Annotated[
+        str, _about("`verify_calls`: Retell's ids of the agents whose calls these may be, with commas; empty: any")
+    ] = ""
     max_calls: Annotated[int, _about("calls at once; more are refused with 503 before the handshake", ge=1)] = 1000
 
     details_wait_ms: Annotated[
@@ -75,6 +82,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def path_secrets(self) -> tuple[bytes, ...]:
         """Give the secrets that are valid now; none means that no secret is asked for."""
         return tuple(secret.encode() for secret in self.path_secret.split(",") if secret)
+
+    def retell_agents(self) -> frozenset[str]:
+        """Give the agents whose calls may come; none means any."""
+        return frozenset(name.strip() for name in self.retell_agent_ids.split(",") if name.strip())
 
     def __repr__(self) -> str:
         shown = {name: getattr(self, name) for name in self.__struct_fields__}

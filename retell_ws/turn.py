@@ -2,6 +2,9 @@
 
 The words "is this still wanted?" are asked of the call machine for each piece, and the frame it gives is written
 with no await in between; so cancelling a turn is thrift, never correctness, and nobody waits for it.
+
+When the model calls tools, its message is one round: its words leave as they come, its tools run as soon as they may,
+and what came of them goes back to it for the next round, under the same id.
 """
 
 from __future__ import annotations
@@ -14,14 +17,16 @@ from inspect import isawaitable
 from typing import Final
 
 from .actions import StartTurn
-from .agent import Agent
+from .ear import Ear
 from .errors import ModelError
-from .line import Line
+from .exchange import Exchange
+from .facts import SpeechGuarded
 from .patience import Patience
-from .ports import End, Model, Text
-from .prompt import build
-from .settings import Settings
+from .ports import End, Text, ToolCall, Usage
+from .prompt import ModelRequest
 from .speech import MAX_PIECE, Pieces, split
+from .talk import Talk
+from .tools import Outcome
 from .transcript import Question
 
 __all__ = ["Turn"]
@@ -34,45 +39,61 @@ BEAT_S: Final = 0.02
 ENDED_WELL: Final = frozenset({"end_turn", "stop_sequence", "max_tokens"})
 """Stop reasons after which what was said is an answer. Any other one gets an apology: nobody is left in silence."""
 
+MAX_ROUNDS: Final = 6
+"""Rounds of tools in one turn; in the last one the model may only speak."""
+
+MAX_CALLS: Final = 16
+"""Tool calls in one round; a model that wants more has lost its way."""
+
+SETTLE_S: Final = 2.0
+"""How long a turn waits for a side effect that the one before left running, before it asks the model without it."""
+
 
 class Turn:
     """One generation.
 
     Args:
         start: What the machine asked for.
-        line: Where the words go.
-        agent: Who speaks.
-        model: Who finds the words.
-        settings: The deadlines.
+        talk: The call it is a part of.
     """
 
     __slots__ = (
-        "_agent",
+        "_calls",
         "_deadline",
+        "_ear",
         "_gathering",
         "_generation",
+        "_holds",
+        "_is_fresh",
         "_is_full",
         "_line",
         "_loop",
         "_look",
-        "_model",
         "_patience",
         "_pieces",
         "_question",
+        "_said",
         "_spoke",
+        "_start",
+        "_talk",
     )
 
-    def __init__(self, start: StartTurn, *, line: Line, agent: Agent, model: Model, settings: Settings) -> None:
+    def __init__(self, start: StartTurn, talk: Talk) -> None:
+        self._start = start
         self._generation = start.generation
         self._question = start.question
-        self._line = line
-        self._agent = agent
-        self._model = model
+        self._talk = talk
+        self._line = talk.line
         self._loop = asyncio.get_running_loop()
-        self._patience = Patience(settings, self._loop.time())
+        self._patience = Patience(talk.settings, self._loop.time())
         self._pieces = Pieces()
+        self._ear = Ear(talk.agent.lines.link)
+        self._said: list[str] = []  # the words of this round, as the model gave them
+        self._is_fresh = True  # this round has said nothing yet
         self._spoke = False  # the model's or the greeting's own words, not one of our lines
+        self._holds = 0
         self._is_full = False  # the peer is slow to read
+        self._calls: list[asyncio.Task[Outcome]] = []
         self._deadline: asyncio.Timeout | None = None
         self._look: asyncio.TimerHandle | None = None
         self._gathering: asyncio.TimerHandle | None = None  # runs while words are gathered
@@ -82,6 +103,7 @@ class Turn:
         try:
             async with asyncio.timeout(None) as self._deadline:
                 self._watch()
+                await self._talk.restored()
                 if self._question is None:
                     await self._greet()
                 else:
@@ -103,31 +125,116 @@ class Turn:
             for timer in (self._look, self._gathering):
                 if timer is not None:
                     timer.cancel()
+            for call in self._calls:
+                call.cancel()
             # A cancelled task keeps its exception, and that its frames: through the deadline they would lead back to
             # the task, and every barge-in would leave a cycle for the collector.
             self._deadline = None
+            self._calls = []
+            self._talk.turn_ended(self._question)
 
     async def _answer(self, question: Question) -> None:
-        ended = False
-        async with aclosing(self._model.stream(build(self._agent, question), self._rest)) as deltas:
-            async for delta in deltas:
-                match delta:
-                    case Text(text=text):
-                        self._take(text)
-                        if self._is_full:
-                            await self._room()
-                    case End(stop_reason=reason):
-                        # The stream is still read to its own end: then its connection can serve again.
-                        self._finish(reason)
-                        ended = True
-        if not ended:
+        talk = self._talk
+        if talk.tools.is_busy:
+            self._patience.works(self._loop.time())
+            self._watch()
+            await talk.tools.settled(SETTLE_S)
+            if self._line.insist(self._generation):
+                return
+            self._patience.asked(self._loop.time())
+            self._watch()
+        if talk.is_over_budget:
+            talk.leave(self._generation)
+            self._end("")
+            return
+        for number in range(1, MAX_ROUNDS + 1):
+            request = talk.request(self._start, may_call=number < MAX_ROUNDS)
+            if talk.changes_requests:
+                request = await talk.changed(request)
+            if not await self._round(question, request):
+                return
+            if self._line.call.will_happen(self._generation):
+                self._end("")
+                return
+            self._patience.asked(self._loop.time())
+            self._watch()
+        self._fail("too_many_rounds")
+
+    async def _round(self, question: Question, request: ModelRequest) -> bool:
+        """Ask the model once, and run what it calls; False when its answer came to its end."""
+        reason: str | None = None
+        exchange: Exchange | None = None
+        committed = asyncio.Event()
+        self._said.clear()
+        self._is_fresh = True
+        usage: Usage | None = None
+        try:
+            async with aclosing(self._talk.model.stream(request, self._rest)) as deltas:
+                async for delta in deltas:
+                    match delta:
+                        case Text(text=text):
+                            self._take(text)
+                            if self._is_full:
+                                await self._room()
+                        case ToolCall():
+                            if exchange is None:
+                                exchange = self._talk.tools.exchanges.begin(question, self._generation)
+                            self._call(delta, exchange, committed)
+                        case End(stop_reason=reason, usage=usage):
+                            if exchange is None or reason != "tool_use":
+                                # The stream is still read to its own end: then its connection can serve again.
+                                self._finish(reason)
+                            else:
+                                exchange.said = "".join(self._said).strip()
+                                committed.set()
+        finally:
+            self._talk.spend(request, usage, self._said)
+        if reason is None:
             self._fail("no_end")
+        if exchange is None or not committed.is_set():
+            return False
+        self._patience.works(self._loop.time())
+        self._watch()
+        await asyncio.wait(self._calls)
+        if any(not call.cancelled() and call.result().kind == "late" for call in self._calls):
+            self._line_of_ours(self._talk.agent.lines.late)
+        self._calls = []
+        self._pieces = Pieces()  # the caller waits for the next sentence as for a first one
+        return True
+
+    def _call(self, called: ToolCall, exchange: Exchange, committed: asyncio.Event) -> None:
+        """Let a tool run as soon as it may."""
+        if len(self._calls) >= MAX_CALLS:
+            return
+        self._patience.progressed(self._loop.time())  # its arguments came, of which nobody hears anything
+        self._hush()
+        tools, line, generation = self._talk.tools, self._line, self._generation
+        pending = tools.understand(called, exchange)
+        if pending.tool is not None and pending.tool.say and not self._spoke and not self._calls:
+            self._line_of_ours(pending.tool.say)
+        alone = pending.tool is not None and not pending.tool.parallel
+        earlier = self._calls if alone else self._calls[: self._alone_until()]
+        run = tools.run(
+            pending,
+            committed=committed,
+            earlier=tuple(earlier),
+            wanted=lambda: line.call.wants(generation),
+        )
+        task = self._talk.spawn(run)
+        task.set_name("alone" if alone else "beside others")
+        # Not in `run`: a task that is cancelled before its first step never comes to any line of it.
+        task.add_done_callback(lambda task: tools.forget(pending) if task.cancelled() else None)
+        self._calls.append(task)
+
+    def _alone_until(self) -> int:
+        """How many of the calls come up to the last one that runs alone."""
+        return max((n for n, call in enumerate(self._calls, start=1) if call.get_name() == "alone"), default=0)
 
     async def _greet(self) -> None:
-        greeting = self._agent.greeting
+        greeting = self._talk.agent.greeting
         if isinstance(greeting, str):
             raise AssertionError("the machine says a text itself")
-        words = greeting(self._line.view)
+        words = greeting(self._talk.call)
         if isawaitable(words):
             words = await words
         if isinstance(words, AsyncIterator):
@@ -146,8 +253,16 @@ class Turn:
         """Say the next piece of the answer, or hold it a moment."""
         if not text:
             return
-        self._spoke = True
         self._patience.progressed(self._loop.time())
+        self._said.append(text)
+        text = self._ear.feed(text)
+        if not text:
+            return
+        if self._is_fresh:
+            self._is_fresh = False
+            if self._line.call.needs_space(self._generation) and not text[0].isspace():
+                text = f" {text}"
+        self._spoke = True
         if piece := self._pieces.feed(text):
             self._say(piece)
         elif self._gathering is None:
@@ -175,41 +290,60 @@ class Turn:
             self._gathering = None
         return self._pieces.take()
 
+    def _hush(self) -> None:
+        """Say everything there is: something else comes next."""
+        self._say(self._gathered() + self._rest_of_ear())
+
+    def _rest_of_ear(self) -> str:
+        rest = self._ear.close()
+        if self._ear.removed:
+            self._talk.record(SpeechGuarded(self._start.response_id, tuple(sorted(self._ear.removed))))
+        self._ear = Ear(self._talk.agent.lines.link)
+        self._spoke = self._spoke or bool(rest)
+        return rest
+
     def _say(self, text: str) -> None:
         for piece in (text,) if len(text) <= MAX_PIECE else split(text):
             if piece and self._line.say(self._generation, piece):
                 self._is_full = True
 
+    def _line_of_ours(self, text: str) -> None:
+        """Say a line of the agent's that is not the answer."""
+        space = " " if self._line.call.needs_space(self._generation) else ""
+        self._say(f"{space}{text}" if text[-1:].isspace() else f"{space}{text} ")
+        self._patience.spoke(self._loop.time())
+
     # ------------------------------------------------------------------------ ends
 
     def _finish(self, reason: str) -> None:
-        if reason == "refusal":
+        rest = self._gathered() + self._rest_of_ear()
+        if reason == "refusal" or (self._spoke and reason not in ENDED_WELL):
+            self._say(rest)
             self._fail(reason)
-        elif not self._spoke:
+        elif not self._spoke and not self._line.call.will_happen(self._generation):
             self._fail("empty" if reason in ENDED_WELL else reason)
-        elif reason not in ENDED_WELL:
-            self._fail(reason)
         else:
-            rest = self._gathered()
-            self._end(f"{rest} {self._agent.lines.cut}" if reason == "max_tokens" else rest)
+            self._end(f"{rest} {self._talk.agent.lines.cut}" if reason == "max_tokens" else rest)
 
     def _end(self, rest: str) -> None:
-        self._line.finish(self._generation, self._loop.time(), rest)
+        self._line.finish(self._generation, rest)
 
     def _fail(self, why: str) -> None:
-        lines = self._agent.lines
+        lines = self._talk.agent.lines
         if self._question is None:
             words = lines.greeting
         elif why == "refusal":
             words = lines.refusal
         else:
             words = lines.closing if self._spoke else lines.apology
-        self._say_gathered()
-        self._line.fail(self._generation, self._loop.time(), why, words)
+        self._hush()
+        self._line.fail(self._generation, why, words)
 
     # ------------------------------------------------------------------------ patience
 
     def _watch(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
         self._look = self._loop.call_at(self._patience.next_look, self._judge)
 
     def _judge(self) -> None:
@@ -217,7 +351,9 @@ class Turn:
             case "wait":
                 self._watch()
             case "hold" if self._question is not None:
-                self._say(f"{self._agent.lines.holding} ")
+                lines = self._talk.agent.lines
+                self._holds += 1
+                self._line_of_ours(lines.holding if self._holds % 2 else lines.working)
                 self._watch()
             case why:
                 # The words first: what is waited for may not let itself be cancelled. A greeting is not waited for

@@ -9,10 +9,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
+
 from retell_ws.agent import Agent
 from retell_ws.blueprints import running
 from retell_ws.errors import ModelError
-from retell_ws.ports import Delta, End, Rest, Text, no_rest
+from retell_ws.ports import Delta, End, Rest, Text, ToolCall, no_rest
 from retell_ws.prompt import ModelRequest
 from retell_ws.server import Server
 from retell_ws.settings import Settings
@@ -33,12 +35,19 @@ class Stream:
         self.request = request
         self.closed = asyncio.Event()
         self.rests = True
+        self._calls = 0
         self._deltas: asyncio.Queue[Delta | ModelError | Exception | None] = asyncio.Queue()
 
     def say(self, *texts: str) -> None:
         """Let the model say these pieces."""
         for text in texts:
             self._deltas.put_nowait(Text(text))
+
+    def call(self, tool: str, **arguments: Any) -> None:
+        """Let the model call a tool."""
+        self._calls += 1
+        text = msgspec.json.encode(arguments).decode()
+        self._deltas.put_nowait(ToolCall(f"toolu_{id(self)}_{self._calls}", tool, text))
 
     def end(self, stop_reason: str = "end_turn") -> None:
         """Let the answer come to its end."""

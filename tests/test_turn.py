@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -13,12 +13,18 @@ import pytest
 from retell_ws.actions import Action, Send, StartTurn
 from retell_ws.agent import Agent
 from retell_ws.call import CallMachine
+from retell_ws.controls import CallControls
 from retell_ws.errors import ModelBroken, ModelUnavailable
+from retell_ws.facts import Fact
 from retell_ws.handle import Call
 from retell_ws.line import Line
 from retell_ws.peer import Peer
+from retell_ws.ports import Model
 from retell_ws.settings import Settings
 from retell_ws.speech import MAX_PIECE
+from retell_ws.stores.memory import MemoryCallStore
+from retell_ws.talk import Talk
+from retell_ws.tools import Tools
 from retell_ws.turn import Turn
 from retell_ws.wire import Response, decode_outbound
 
@@ -40,9 +46,36 @@ class Tape:
         self.call = CallMachine("call_1", agent)
         self.frames: list[Response] = []
         self.starts: list[StartTurn] = []
-        self.line = Line(call=self.call, view=Call("call_1"), perform=self.perform, lost=lambda: None)
+        loop = asyncio.get_running_loop()
+        self.line = Line(call=self.call, perform=self.perform, lost=lambda: None, now=loop.time)
+        self.agent = agent
+        self.recorded: list[Fact] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
         self.line.peer = cast(Peer, self)
         self._news = asyncio.Event()
+
+    def turn(self, model: Model, settings: Settings) -> Turn:
+        """A turn for the first start, as a session makes it."""
+        call, store = Call("call_1", controls=CallControls(self.line)), MemoryCallStore(lambda: 0.0)
+        tools = Tools(self.agent, call, store=store, spawn=self.spawn, record=self.recorded.append, note=self.line.note)
+        talk = Talk(
+            agent=self.agent,
+            model=model,
+            settings=settings,
+            line=self.line,
+            call=call,
+            tools=tools,
+            store=store,
+            record=self.recorded.append,
+            spawn=self.spawn,
+        )
+        return Turn(self.starts[0], talk)
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def write(self, frame: bytes) -> bool:
         message = decode_outbound(frame)
@@ -82,7 +115,7 @@ async def asked(agent: Agent = AGENT, **settings: Any) -> AsyncIterator[tuple[Ta
     now = asyncio.get_running_loop().time()
     tape.perform(tape.call.attached(now))
     tape.perform(tape.call.receive(REQUEST, now))
-    turn = Turn(tape.starts[0], line=tape.line, agent=agent, model=puppet, settings=Settings(**settings))
+    turn = tape.turn(puppet, Settings(**settings))
     task = asyncio.create_task(turn.run())
     try:
         yield tape, await puppet.asked(1), task
@@ -233,7 +266,7 @@ async def greeted(greeting: Any, **settings: Any) -> Tape:
     tape.perform(tape.call.attached(0.0))
     tape.perform(tape.call.details_due(0.0))
     settings_ = Settings(**settings)
-    await Turn(tape.starts[0], line=tape.line, agent=agent, model=Puppet(), settings=settings_).run()
+    await tape.turn(Puppet(), settings_).run()
     return tape
 
 
@@ -317,7 +350,7 @@ async def test_a_greeting_that_does_not_let_itself_be_cancelled_is_replaced_in_t
     tape = Tape(agent)
     tape.perform(tape.call.attached(0.0))
     tape.perform(tape.call.details_due(0.0))
-    turn = Turn(tape.starts[0], line=tape.line, agent=agent, model=Puppet(), settings=Settings(holding_ms=100))
+    turn = tape.turn(Puppet(), Settings(holding_ms=100))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(turn.run())
         async with asyncio.timeout(5):

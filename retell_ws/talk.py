@@ -1,0 +1,231 @@
+"""What all turns of one call share: who answers, with which words, tools and limits, and what was said before."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from inspect import isawaitable
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+
+from .actions import StartTurn
+from .agent import Agent
+from .budget import PRICES, Spent
+from .errors import ModelError
+from .facts import Fact, OverBudget
+from .handle import Call
+from .intent import EndCall
+from .line import Line
+from .ports import CallStore, Model, Text, Usage
+from .prompt import Context, ModelRequest, Summary, build, call_data
+from .settings import Settings
+from .summary import due, request_for, shortened
+from .tool import ToolSpec
+from .tools import Tools
+from .transcript import Question
+
+__all__ = ["Spawn", "Talk"]
+
+logger = logging.getLogger(__name__)
+
+RESTORE_S: Final = 0.3
+"""Seconds a turn waits for the state of a call that another server may have begun."""
+
+SUMMARY_S: Final = 30.0
+"""Seconds a summary may take; the call does not wait for it."""
+
+CHARACTERS_A_TOKEN: Final = 4
+"""To estimate what a cancelled answer cost: its count never comes."""
+
+_T = TypeVar("_T")
+
+
+class Spawn(Protocol):
+    """Starts a task that somebody who outlives it owns."""
+
+    def __call__(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        """Start it."""
+        ...
+
+
+class Talk:
+    """The conversation of one call.
+
+    Args:
+        agent: Who answers.
+        model: Who finds the words.
+        settings: The deadlines.
+        line: Where the words go.
+        call: The call as the agent's functions see it.
+        tools: The tools of this call.
+        store: Where the agent's state is kept.
+        record: Takes each fact.
+        spawn: Starts the tasks of turns.
+    """
+
+    def __init__(
+        self,
+        *,
+        agent: Agent,
+        model: Model,
+        settings: Settings,
+        line: Line,
+        call: Call,
+        tools: Tools,
+        store: CallStore,
+        record: Callable[[Fact], None],
+        spawn: Spawn,
+    ) -> None:
+        self.agent = agent
+        self.model = model
+        self.settings = settings
+        self.line = line
+        self.call = call
+        self.tools = tools
+        self.record = record
+        self.spawn = spawn
+        self.changes_requests = "before_model" in agent.hooks
+        self._store = store
+        self._restoring: asyncio.Task[None] | None = None
+        self._saved = b""
+        self._spent = Spent()
+        self._prices = PRICES.get(agent.model or settings.model_name)
+        if agent.budget is not None:
+            self._prices = agent.budget.prices or self._prices
+        self._summary: Summary | None = None
+        self._summing: asyncio.Task[None] | None = None
+        self._sum_up_from = 0  # utterances, after a summary that failed
+
+    # ------------------------------------------------------------------------ requests
+
+    def request(self, start: StartTurn, *, may_call: bool) -> ModelRequest:
+        """Put the question of a turn to the model.
+
+        Args:
+            start: The turn.
+            may_call: Whether tools may be called this time.
+        """
+        if start.question is None:
+            raise AssertionError("the greeting is no question")
+        agent, exchanges = self.agent, self.tools.exchanges
+        context = Context(
+            instructions="" if isinstance(agent.instructions, str) else agent.instructions(self.call),
+            tools=self._specs(),
+            may_call=may_call,
+            data=call_data(agent, self.call) if agent.call_data else "",
+            exchanges=exchanges.before(start.question, start.generation),
+            generation=start.generation,
+            summary=self._summary,
+            interrupted=start.interrupted,
+        )
+        return build(agent, start.question, context)
+
+    def _specs(self) -> tuple[ToolSpec, ...]:
+        return tuple([tool.spec for tool in self.tools.offered()]) if self.agent.tools else ()
+
+    async def changed(self, request: ModelRequest) -> ModelRequest:
+        """Let the agent's `before_model` functions change a request. Raises what they raise."""
+        for hook in self.agent.hooks["before_model"]:
+            changed = hook(self.call, request)
+            if isawaitable(changed):
+                changed = await changed
+            if isinstance(changed, ModelRequest):
+                request = changed
+            elif changed is not None:
+                raise TypeError(f"before_model gave {type(changed).__name__} where it should give a ModelRequest")
+        return request
+
+    # ------------------------------------------------------------------------ cost
+
+    @property
+    def is_over_budget(self) -> bool:
+        """The call has used up what it may cost."""
+        return self.agent.budget is not None and self._spent.exceeds(self.agent.budget)
+
+    def leave(self, generation: int) -> None:
+        """End a call that has cost enough."""
+        self.record(OverBudget(self._spent.tokens, round(self._spent.usd, 6)))
+        self.line.place(generation, EndCall(), self.agent.lines.budget)
+
+    def spend(self, request: ModelRequest, usage: Usage | None, said: Sequence[str]) -> None:
+        """Count what a request cost; without a count of the provider's it is estimated."""
+        if self.agent.budget is None:
+            return
+        if usage is None:
+            asked = len(msgspec.json.encode(request)) // CHARACTERS_A_TOKEN
+            usage = Usage(input_tokens=asked, output_tokens=sum(map(len, said)) // CHARACTERS_A_TOKEN)
+        self._spent.add(
+            self._prices,
+            input=usage.input_tokens,
+            output=usage.output_tokens,
+            cache_read=usage.cache_read_input_tokens,
+            cache_write=usage.cache_creation_input_tokens,
+        )
+
+    # ------------------------------------------------------------------------ state
+
+    def restore(self) -> None:
+        """Begin to read the state that this call may have had before."""
+        if self.agent.state is not None:
+            self._restoring = self.spawn(self._restore())
+
+    async def restored(self) -> None:
+        """Wait for it, but not for long."""
+        if self._restoring is not None:
+            await asyncio.wait((self._restoring,), timeout=RESTORE_S)
+            self._restoring = None
+
+    async def _restore(self) -> None:
+        saved = await self._store.load(self.call.id)
+        if saved is None or self.agent.state is None:
+            return
+        try:
+            self.call.restore(msgspec.json.decode(saved, type=self.agent.state))
+        except msgspec.MsgspecError:
+            logger.warning("the state of an older version cannot be read", extra={"call_id": self.call.id})
+
+    def save(self) -> None:
+        """Write the agent's state when it has changed."""
+        if self.agent.state is None:
+            return
+        try:
+            state = msgspec.json.encode(self.call.state)
+        except (TypeError, ValueError, msgspec.MsgspecError) as exc:
+            logger.error("the state cannot be written: %s", type(exc).__name__, extra={"call_id": self.call.id})
+            return
+        if state != self._saved:
+            self._saved = state
+            self.spawn(self._store.save(self.call.id, state))
+
+    # ------------------------------------------------------------------------ long calls
+
+    def turn_ended(self, question: Question | None) -> None:
+        """Do what a call's memory needs between two turns."""
+        self.save()
+        if question is None or self._summing is not None:
+            return
+        upto = due(question, self._summary, self.agent.window)
+        if upto is not None and len(question.transcript) >= self._sum_up_from:
+            self._summing = self.spawn(self._sum_up(question, upto))
+
+    async def _sum_up(self, question: Question, upto: int) -> None:
+        request = request_for(question, self._summary, upto, model=self.agent.model)
+        said: list[str] = []
+        usage: Usage | None = None
+        try:
+            async with asyncio.timeout(SUMMARY_S):
+                async for delta in self.model.stream(request):
+                    if isinstance(delta, Text):
+                        said.append(delta.text)
+                    else:
+                        usage = getattr(delta, "usage", None)
+            if text := shortened("".join(said)):
+                self._summary = Summary(upto, text)
+        except (ModelError, TimeoutError) as exc:
+            self._sum_up_from = len(question.transcript) + self.agent.window
+            logger.warning("no summary: %s", exc or "it took too long", extra={"call_id": self.call.id})
+        finally:
+            self.spend(request, usage, said)
+            self._summing = None
