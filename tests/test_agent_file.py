@@ -114,7 +114,7 @@ def test_a_package_may_hold_the_agent_itself(write: Write) -> None:
 
 
 def test_the_example_that_is_served_when_none_is_named_can_be_loaded() -> None:
-    assert load(EXAMPLE).instructions.strip()
+    assert str(load(EXAMPLE).instructions).strip()
 
 
 def test_code_guarded_by_main_does_not_run(write: Write) -> None:

@@ -21,8 +21,11 @@ CHECKS = {path for path in MODULES if path.startswith("testing/checks/")} - {
 }
 """Modules of checks, which their decorator collects."""
 
-UNNAMED = CHECKS | {"commands/__init__.py", "models/__init__.py", "examples/__init__.py", "examples/receptionist.py"}
-"""Modules that offer nothing by name: those, plain folders, and the file `retell_ws new` copies."""
+FOLDERS = {f"{folder}/__init__.py" for folder in ("commands", "models", "stores", "examples")}
+EXAMPLES = {path for path in MODULES if path.startswith("examples/")} - FOLDERS
+
+UNNAMED = CHECKS | FOLDERS | EXAMPLES
+"""Modules that offer nothing by name: those, plain folders, and the files `retell_ws new` copies."""
 
 
 def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -62,7 +65,18 @@ def offered(module: ast.Module) -> list[str] | None:
 
 
 def test_the_packages_own_names_are_these() -> None:
-    assert retell_ws.__all__ == ["Agent", "Call", "Lines", "RetellWsError", "serve"]
+    assert retell_ws.__all__ == [
+        "Agent",
+        "Budget",
+        "Call",
+        "Lines",
+        "Prices",
+        "Reminders",
+        "RetellWsError",
+        "ToolError",
+        "Transfer",
+        "serve",
+    ]
     for name in retell_ws.__all__:
         assert getattr(retell_ws, name).__module__.startswith("retell_ws")
 

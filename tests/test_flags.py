@@ -31,7 +31,14 @@ def flag(name: str) -> str:
 def value(name: str) -> Any:
     """One of the setting's type, within its range."""
     default = getattr(Settings(), name)
+    if isinstance(default, bool):
+        return not default
     return NOT_DEFAULTS.get(name, f"{default}x" if isinstance(default, str) else default + 1)
+
+
+def words(name: str) -> list[str]:
+    """The setting on the command line: a truth is a flag without a value."""
+    return [flag(name)] if value(name) is True else [flag(name), str(value(name))]
 
 
 def ended(arguments: list[str]) -> Any:
@@ -58,14 +65,14 @@ Served = list[tuple[Agent, dict[str, Any], Path | None]]
 
 @pytest.mark.parametrize("name", Settings.__struct_fields__)
 def test_every_setting_is_a_flag_of_its_type(name: str, served: Served) -> None:
-    assert ended(["serve", flag(name), str(value(name))]) == 0
+    assert ended(["serve", *words(name)]) == 0
     ((_, flags, _),) = served
     assert flags == {name: value(name)}
     assert type(flags[name]) is type(getattr(Settings(), name))
 
 
 def test_all_flags_may_stand_together_and_make_settings(served: Served) -> None:
-    arguments = [word for name in Settings.__struct_fields__ for word in (flag(name), str(value(name)))]
+    arguments = [word for name in Settings.__struct_fields__ for word in words(name)]
     assert ended(["serve", *arguments]) == 0
     ((_, flags, _),) = served
     assert msgspec.convert(flags, Settings) == Settings(**{name: value(name) for name in Settings.__struct_fields__})
@@ -75,7 +82,7 @@ def test_flags_that_were_not_given_are_left_to_the_other_sources(served: Served)
     assert ended(["serve"]) == 0
     ((agent, flags, config),) = served
     assert (flags, config) == ({}, None)
-    assert agent.instructions.strip()
+    assert str(agent.instructions).strip()
     assert given(None) == {} and given(Flags()) == {}
 
 

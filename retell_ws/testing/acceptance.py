@@ -16,13 +16,14 @@ do, and hand over every frame of the newest socket in order.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
+from typing import Any
 
-from ..wire import AgentInterrupt, Pong, Response, ToolCallInvocation, ToolCallResult, UpdateAgent
+from ..wire import AgentInterrupt, Metadata, Pong, Response, ToolCallInvocation, ToolCallResult, UpdateAgent
 from .frames import Config, Finding, Frame, Options, ServerMessage, Unreadable, read_frame
 
-__all__ = ["Acceptance", "Action", "Exchange", "Heard", "Note", "ends_a_sentence"]
+__all__ = ["Acceptance", "Action", "Exchange", "Heard", "Note", "ToolSeen", "ends_a_sentence"]
 
 MAX_NOTES = 1_000
 """Notes kept in words; the counters go on beyond."""
@@ -59,6 +60,23 @@ class Action:
 
     kind: str
     value: str = ""
+
+
+@dataclass(slots=True)
+class ToolSeen:
+    """A tool the server told of (§3.5).
+
+    Attributes:
+        name: Its name.
+        arguments: A JSON object, as text.
+        result: What came of it; None while it runs.
+        successful: Whether it worked; None when that was not said.
+    """
+
+    name: str
+    arguments: str
+    result: str | None = None
+    successful: bool | None = None
 
 
 @dataclass(slots=True)
@@ -157,7 +175,8 @@ class Acceptance:
         reminder_max_count: How many reminders, likewise.
         counts: How often each finding was made.
         notes: The first `MAX_NOTES` of them.
-        tools: Invocations of tools by id, with their name.
+        tools: The tools the server told of, by the id of the call, in the order of their beginnings.
+        metadata: What the server sent for the browser, the latest last.
     """
 
     def __init__(self, *, reminder_trigger_ms: float = 10_000, reminder_max_count: int = 1) -> None:
@@ -170,7 +189,8 @@ class Acceptance:
         self.reminder_max_count = reminder_max_count
         self.counts: Counter[Finding] = Counter()
         self.notes: list[Note] = []
-        self.tools: dict[str, str] = {}
+        self.tools: dict[str, ToolSeen] = {}
+        self.metadata: deque[dict[str, Any]] = deque(maxlen=MAX_NOTES)
         self._read = 0  # the highest id the server has provably read
         self._pings: dict[int, tuple[float, int]] = {}
         self._frames = 0  # on the newest socket
@@ -252,12 +272,30 @@ class Acceptance:
                 if changes.reminder_max_count is not None:
                     self.reminder_max_count = max(changes.reminder_max_count, 0)
             case ToolCallInvocation() as message:
-                self.tools[message.tool_call_id] = message.name
-                if len(self.tools) > MAX_EXCHANGES:
-                    del self.tools[next(iter(self.tools))]
-            case message:
-                assert isinstance(message, ToolCallResult) or message.__struct_config__.tag == "metadata"
+                self._tool(message)
+            case ToolCallResult() as message:
+                self._tool_ended(message)
+            case Metadata(data) as message:
+                self.metadata.append(data)
         return Heard(message)
+
+    def _tool(self, message: ToolCallInvocation) -> None:
+        if message.tool_call_id in self.tools:
+            self._note(Finding.TOOL_TWICE, f"a second invocation of {message.name} with one id", None)
+        self.tools[message.tool_call_id] = ToolSeen(message.name, message.arguments)
+        if len(self.tools) > MAX_EXCHANGES:
+            del self.tools[next(iter(self.tools))]
+
+    def _tool_ended(self, message: ToolCallResult) -> None:
+        tool = self.tools.get(message.tool_call_id)
+        if tool is None:
+            if self.socket > 1:
+                return  # the invocation may have been on its way when an older socket broke
+            self._note(Finding.STRAY_RESULT, "a tool_call_result without its invocation", None)
+        elif tool.result is not None:
+            self._note(Finding.STRAY_RESULT, f"a second tool_call_result of {tool.name}", None)
+        else:
+            tool.result, tool.successful = message.content, message.successful
 
     def _response(self, message: Response, now: float) -> Heard:
         response_id = message.response_id

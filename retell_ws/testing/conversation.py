@@ -39,10 +39,12 @@ class Conversation:
 
     Attributes:
         utterances: The transcript as it goes into a message.
+        items: The same with tool calls, pressed keys and the like in between (§2.7).
     """
 
     def __init__(self) -> None:
         self.utterances: list[dict[str, Any]] = []
+        self.items: list[dict[str, Any]] = []
         self._agent_open = False
 
     def caller_says(self, text: str, *, at_s: float = 0.0, grow: bool = False) -> None:
@@ -56,9 +58,11 @@ class Conversation:
         self._agent_open = False
         said = utterance("user", text, at_s=at_s)
         if grow and self.utterances and self.utterances[-1]["role"] == "user":
+            self.items[next(n for n, item in enumerate(self.items) if item is self.utterances[-1])] = said
             self.utterances[-1] = said
         else:
             self.utterances.append(said)
+            self.items.append(said)
 
     def agent_says(self, text: str, *, response_id: int, at_s: float = 0.0) -> None:
         """Add words to what the agent is saying."""
@@ -66,11 +70,17 @@ class Conversation:
             return
         if not self._agent_open or self.utterances[-1]["metadata"]["response_id"] != response_id:
             self._agent_open = True
-            self.utterances.append({**utterance("agent", text, at_s=at_s), "metadata": {"response_id": response_id}})
+            said = {**utterance("agent", text, at_s=at_s), "metadata": {"response_id": response_id}}
+            self.utterances.append(said)
+            self.items.append(said)
             return
         last = self.utterances[-1]
         last["content"] += text
         last["words"] += utterance("agent", text, at_s=at_s)["words"]
+
+    def beside(self, role: str, **fields: Any) -> None:
+        """Add an item that is no utterance."""
+        self.items.append({"role": role, **fields})
 
     def agent_stops(self) -> None:
         """Leave the agent's utterance as it is; the next word begins a new one."""

@@ -53,6 +53,10 @@ class Finding(StrEnum):
     """A `config` that was not the first frame of its socket (§3.1)."""
     STRAY_PONG = "stray_pong"
     """A `ping_pong` whose timestamp was never sent, or was answered before (§1.5)."""
+    TOOL_TWICE = "tool_twice"
+    """A `tool_call_id` that was used before (§3.5: it is unique)."""
+    STRAY_RESULT = "stray_result"
+    """A `tool_call_result` whose tool was never told of, or has ended before."""
     TOO_LONG = "too_long"
     """More text for one id than a call can speak."""
 

@@ -6,7 +6,7 @@ from statistics import median
 
 import msgspec
 
-from .acceptance import Acceptance, Action, Exchange, Note
+from .acceptance import Acceptance, Action, Exchange, Note, ToolSeen
 from .frames import Finding
 
 __all__ = ["Answer", "CallReport", "answer_of", "report_of"]
@@ -53,6 +53,7 @@ class CallReport(msgspec.Struct, frozen=True, kw_only=True):
         sockets: Sockets opened in the call.
         old_socket_frames: Frames that came on a socket after a newer one had taken its place.
         digits: What the agent dialled with `digit_to_press`.
+        tools: The tools the server told of, in the order of their beginnings.
         disconnection_reason: Retell's word for how the call ended, or None while it lasts.
     """
 
@@ -69,6 +70,7 @@ class CallReport(msgspec.Struct, frozen=True, kw_only=True):
     sockets: int
     old_socket_frames: int
     digits: str
+    tools: tuple[ToolSeen, ...]
     disconnection_reason: str | None
 
     @property
@@ -126,5 +128,6 @@ def report_of(
         sockets=acceptance.socket,
         old_socket_frames=old_socket_frames,
         digits=digits,
+        tools=tuple(acceptance.tools.values()),
         disconnection_reason=disconnection_reason,
     )

@@ -25,7 +25,10 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from ..errors import RetellWsError
+from ..wire import ToolCallInvocation, ToolCallResult
 from .acceptance import Acceptance
 from .dial import RETELLS_POLICY, DialPolicy, call_url
 from .frames import Config, Finding
@@ -248,6 +251,12 @@ class FakeRetell:
         await self._lines.send(message)
         return response_id
 
+    async def press(self, digits: str) -> None:
+        """Press keys of the telephone (§2.8): they stand in the next messages, if the server asked for such items."""
+        for digit in digits:
+            self.conversation.beside("dtmf", digit=digit)
+        await self.update()
+
     async def silence(self) -> int:
         """Send a reminder now, as after `reminder_trigger_ms` of silence, and return its id (§2.5)."""
         return await self.request(reminder=True)
@@ -394,6 +403,9 @@ class FakeRetell:
             self._answered.append(heard.message.timestamp)  # type: ignore[union-attr]  # only a Pong has rtt_s
         elif heard.speech is not None:
             self._voice.say(heard.speech)
+        elif isinstance(heard.message, ToolCallInvocation | ToolCallResult):
+            fields = msgspec.to_builtins(heard.message)
+            self.conversation.beside(fields.pop("response_type"), **fields)
         elif isinstance(heard.message, Config):
             if heard.message.config.auto_reconnect:
                 line.keepalive.set()

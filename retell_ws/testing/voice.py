@@ -113,7 +113,8 @@ class Voice:
         """The transcript fields of a message: the call's own, or the one given."""
         utterances = self.conversation.utterances if transcript is None else transcript
         if self._rules.options.transcript_with_tool_calls:
-            return {"transcript": utterances, "transcript_with_tool_calls": utterances}
+            items = self.conversation.items if transcript is None else transcript
+            return {"transcript": utterances, "transcript_with_tool_calls": items}
         return {"transcript": utterances}
 
     async def live(self, remind: Callable[[], Any]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from retell_ws.testing.acceptance import Acceptance, Action, Heard, ends_a_sentence
+from retell_ws.testing.acceptance import Acceptance, Action, Heard, ToolSeen, ends_a_sentence
 from retell_ws.testing.frames import Finding
 
 
@@ -238,7 +238,7 @@ def test_tools_and_metadata_are_only_noted() -> None:
     assert line.frame("metadata", metadata={"a": 1}).dropped is None
     assert line.frame("tool_call_invocation", tool_call_id="t", name="book", arguments="{}").dropped is None
     assert line.frame("tool_call_result", tool_call_id="t", content="ok").dropped is None
-    assert line.rules.tools == {"t": "book"}
+    assert line.rules.tools == {"t": ToolSeen("book", "{}", "ok")}
 
 
 def test_after_a_redial_an_empty_begin_message_is_harmless_and_a_spoken_one_is_not() -> None:
