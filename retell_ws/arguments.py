@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, get_type_hints
 
 import msgspec
 import orjson
-from docstring_parser import DocstringStyle, ParseError, parse
+from docstring_parser import DocstringStyle, parse
 from msgspec import Meta
 
 from .errors import AgentError, ToolError
@@ -127,11 +127,8 @@ class Arguments:
 
 def described(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     """Read a docstring in any of the usual styles: what the function does, and what each parameter is."""
-    text = inspect.getdoc(getattr(function, "func", function)) or ""
-    try:
-        doc = parse(text, DocstringStyle.AUTO)
-    except ParseError:
-        return " ".join(text.split()), {}
+    # One of the styles always reads it: numpy's takes any text.
+    doc = parse(inspect.getdoc(getattr(function, "func", function)) or "", DocstringStyle.AUTO)
     about = "\n\n".join(part for part in (doc.short_description, doc.long_description) if part)
     if doc.returns is not None and doc.returns.description:
         about += f"\n\nReturns: {doc.returns.description}"

@@ -91,8 +91,3 @@ class Asides:
             frames += self._interrupt
             self._written_on = socket
         return frames
-
-    @property
-    def waits(self) -> bool:
-        """An interruption was not written yet."""
-        return bool(self._interrupt) and not self._written_on

@@ -35,10 +35,8 @@ class Caller(msgspec.Struct, frozen=True):
     verified: bool = False
 
     @classmethod
-    def of(cls, details: CallInfo | None, *, verified: bool) -> Caller:
+    def of(cls, details: CallInfo, *, verified: bool) -> Caller:
         """Read it from a call's details: on an outbound call the other end is the number that was dialled."""
-        if details is None:
-            return cls()
         return cls(details.to_number if details.direction == "outbound" else details.from_number, verified)
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from retell_ws.agent import Agent
+from retell_ws.budget import Budget
+from retell_ws.directory import Transfer
 from retell_ws.errors import AgentError
 from retell_ws.handle import Call
+from retell_ws.intent import EndCall, Intent, TransferCall
 from retell_ws.lines import Lines
-from retell_ws.wire import CallInfo
+from retell_ws.reminders import Reminders
+from retell_ws.wire import AgentConfig, CallInfo
 
 
 def test_an_agent_needs_instructions_only() -> None:
@@ -92,3 +98,80 @@ def test_a_web_call_has_no_numbers_and_may_have_no_data() -> None:
     call = Call("call_1", CallInfo(call_id="call_1", call_type="web_call"))
     assert (call.from_number, call.to_number) == (None, None)
     assert call.variables == {} and call.metadata == {}
+
+
+# ---------------------------------------------------------------------------- options
+
+
+def test_hooks_are_kept_in_order_and_left_as_they_are() -> None:
+    agent = Agent("You are Ana.")
+
+    def one(call: Call) -> int:
+        return 1
+
+    def two(call: Call) -> int:
+        return 2
+
+    assert agent.on_start(one) is one and agent.on_start(two) is two
+    assert agent.on_details(one) is one and agent.on_end(two) is two and agent.before_model(one) is one
+    assert agent.hooks == {"on_start": [one, two], "on_details": [one], "on_end": [two], "before_model": [one]}
+
+
+class Stage(msgspec.Struct):
+    name: str = ""
+
+
+class Frozen(msgspec.Struct, frozen=True):
+    name: str = ""
+
+
+class Incomplete(msgspec.Struct):
+    name: str
+
+
+def test_a_state_is_a_struct_that_can_be_made_changed_and_written() -> None:
+    assert Agent("You are Ana.", state=Stage).state is Stage
+    for state, problem in ((dict, "msgspec.Struct"), (Frozen, "frozen"), (Incomplete, "cannot be made")):
+        with pytest.raises(AgentError, match=problem):
+            Agent("You are Ana.", state=state)  # type: ignore[arg-type]
+
+
+def test_options_out_of_range_are_refused() -> None:
+    with pytest.raises(AgentError, match="reminders: "):
+        Agent("You are Ana.", reminders=Reminders(after_s=0))
+    with pytest.raises(AgentError, match="set tokens, usd, or both"):
+        Agent("You are Ana.", budget=Budget())
+    with pytest.raises(AgentError, match="no price for claude-test"):
+        Agent("You are Ana.", model="claude-test", budget=Budget(usd=1))
+    with pytest.raises(AgentError, match="window must be at least"):
+        Agent("You are Ana.", window=1)
+    with pytest.raises(AgentError, match="call_data is a list"):
+        Agent("You are Ana.", call_data="name")
+
+
+def test_the_built_in_tools_are_switched_on() -> None:
+    assert list(Agent("You are Ana.").tools) == []
+    agent = Agent("You are Ana.", end_call=True, transfers={"billing": Transfer("+14155550100", "invoices")})
+    assert list(agent.tools) == ["end_call", "transfer_call"]
+    told = msgspec.json.decode(agent.tools["transfer_call"].spec.input_schema)
+    assert told["properties"]["to"]["enum"] == ["billing"]
+    assert "billing: invoices" in told["properties"]["to"]["description"]
+
+
+def test_the_built_in_tools_do_what_they_say() -> None:
+    asked: list[Any] = []
+
+    class Controls:
+        def place(self, generation: int | None, intent: Intent, words: str) -> None:
+            asked.append((intent, words))
+
+        def say(self, generation: int | None, text: str) -> None: ...
+        def update(self, config: AgentConfig) -> None: ...
+        def send(self, metadata: dict[str, Any]) -> None: ...
+
+    agent = Agent("You are Ana.", end_call=True, transfers={"billing": "+14155550100"})
+    call = Call("c", directory=agent.directory, controls=Controls())
+    for name, arguments in (("end_call", '{"message":"Bye."}'), ("transfer_call", '{"to":"billing"}')):
+        tool = agent.tools[name]
+        assert "once this was said" in tool.bind(call, tool.decode(arguments))()
+    assert asked == [(EndCall(), "Bye."), (TransferCall("+14155550100"), "")]

@@ -300,6 +300,31 @@ def test_a_turn_with_nothing_to_insist_on_asks_the_model() -> None:
     assert call.wants(2)
 
 
+def test_an_intent_placed_while_the_model_answers_does_not_lapse_with_that_answer() -> None:
+    call = opened()
+    call.receive(required(1, "billing, please"), 1.0)
+    call.receive(required(2, "how long does it take?"), 1.5)
+    assert call.place(2, BILLING, "Connecting you.", 1.7) == ()
+    call.say(3, "Not long.")
+    assert call.will_happen(3) is False and call.insist(3, 1.8) == ()
+    call.finish(3, 2.0)
+    assert call.needs_space(3) is False
+    actions = call.receive(required(3, "hm, and then?"), 3.0)
+    assert next(action for action in actions if isinstance(action, StartTurn)).interrupted == BILLING
+
+
+def test_words_that_would_run_into_the_last_one_want_a_space() -> None:
+    call = opened()
+    call.receive(required(1, "hi"), 1.0)
+    assert call.needs_space(2) is False
+    call.say(2, "Hello.")
+    assert call.needs_space(2) is True
+    call.say(2, " Well, ")
+    assert call.needs_space(2) is False
+    call.place(2, BILLING, "", 1.1)
+    assert call.will_happen(2) is True
+
+
 # ---------------------------------------------------------------------------- interruptions
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from retell_ws.agent import Agent
 from retell_ws.exchange import MAX_EXCHANGES, Exchanges, Use
+from retell_ws.intent import EndCall
 from retell_ws.prompt import (
     CALL_BEGINS,
     GO_ON,
@@ -163,3 +164,12 @@ def test_a_reminder_or_a_pause_ends_the_prompt_as_ever() -> None:
     used(exchanges, asked)
     assert prompt(exchanges, asked)[-1] == Message("user", (result("ok"), Words(REMINDER)))
     assert prompt(Exchanges(), question("Hi", "Hello."))[-1] == Message("user", GO_ON)
+
+
+def test_words_after_a_result_are_one_text() -> None:
+    exchanges, asked = Exchanges(), question("Tuesday")
+    used(exchanges, asked)
+    context = Context(exchanges=exchanges.before(question("Tuesday, no"), 3), interrupted=EndCall())
+    last = build(AGENT, question("Tuesday, no"), context).messages[-1]
+    assert isinstance(last.content, tuple) and len(last.content) == 2
+    assert last.text.startswith("Tuesday, no (You were about to hang up")

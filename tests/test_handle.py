@@ -103,7 +103,9 @@ def test_metadata_is_json(call: Call, written: Written) -> None:
     assert written.asked == []
 
 
-@pytest.mark.parametrize("do", [lambda c: c.end(), lambda c: c.update(), lambda c: c.send_metadata({})])
+@pytest.mark.parametrize(
+    "do", [lambda c: c.end(), lambda c: c.say("Hi."), lambda c: c.update(), lambda c: c.send_metadata({})]
+)
 def test_nothing_can_be_done_to_a_call_that_is_none(do: Any) -> None:
     with pytest.raises(ToolError, match="is over"):
         do(Call("call_1"))

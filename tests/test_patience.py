@@ -116,3 +116,41 @@ def test_looking_when_told_ends_every_turn_and_never_spins(settings: dict[str, A
     assert now == pytest.approx(min(last, end)), "no limit is noticed late"
     assert verdicts.count("hold") <= 1
     assert all(later > earlier for earlier, later in pairwise(looks[:-1])), "each look is later than the one before"
+
+
+# ---------------------------------------------------------------------------- while tools run
+
+
+def test_while_tools_run_the_caller_is_told_again_and_again_and_no_gap_ends_the_turn() -> None:
+    turn = patience(turn_s=60)
+    turn.progressed(ASKED + 0.5)
+    turn.works(ASKED + 0.6)
+    assert turn.next_look == ASKED + 1.5
+    assert turn.verdict(ASKED + 1) == "wait" and turn.next_look == ASKED + 1.5
+    assert turn.verdict(ASKED + 1.5) == "hold" and turn.next_look == ASKED + 3.5
+    assert turn.verdict(ASKED + 3.5) == "hold" and turn.next_look == ASKED + 5.5
+    assert turn.verdict(ASKED + 60) == "too_long"
+
+
+def test_what_the_tool_itself_says_counts() -> None:
+    turn = patience(turn_s=60)
+    turn.works(ASKED)
+    turn.spoke(ASKED + 0.8)
+    assert turn.verdict(ASKED + 1) == "wait" and turn.next_look == ASKED + 1.8
+    assert turn.verdict(ASKED + 1.8) == "hold"
+
+
+def test_a_tool_after_a_long_silence_is_held_for_at_once() -> None:
+    turn = patience(turn_s=60)
+    turn.works(ASKED + 3)
+    assert turn.next_look == ASKED + 3 and turn.verdict(ASKED + 3) == "hold"
+
+
+def test_after_the_tools_the_first_word_is_awaited_anew() -> None:
+    turn = patience(turn_s=60)
+    turn.progressed(ASKED + 0.5)
+    turn.works(ASKED + 0.6)
+    turn.asked(ASKED + 5)
+    assert turn.verdict(ASKED + 5) == "hold", "the caller has heard nothing for long"
+    assert turn.verdict(ASKED + 8) == "wait"
+    assert turn.verdict(ASKED + 9) == "no_text", "first_text_ms after it was asked"

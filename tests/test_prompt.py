@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from retell_ws.agent import Agent
-from retell_ws.prompt import CALL_BEGINS, GO_ON, NO_WORDS, REMINDER, Message, build
+from retell_ws.handle import Call
+from retell_ws.intent import EndCall, TransferCall
+from retell_ws.prompt import (
+    CALL_BEGINS,
+    DATA,
+    EARLIER,
+    GO_ON,
+    LEFT_OUT,
+    NO_WORDS,
+    REMINDER,
+    Context,
+    Message,
+    Summary,
+    Words,
+    build,
+    call_data,
+)
+from retell_ws.tool import ToolSpec
 from retell_ws.transcript import Question, Utterance
+from retell_ws.wire import CallInfo
 
 ANA = Agent("You are Ana.", model="claude-test", max_tokens=77)
 Said = tuple[str, str | None]
@@ -141,3 +160,78 @@ def test_a_run_of_three_hundred_thousand_utterances_is_one_message() -> None:
     yes, count, window = "\N{GRINNING FACE} yes", 300_000, 100_000
     question = Question("response", (Utterance("user", yes),) * count)
     assert build(Agent("You are Ana.", window=window), question).messages == (user(" ".join([yes] * count)),)
+
+
+# ---------------------------------------------------------------------------- beside the transcript
+
+
+def asked(*said: Said, agent: Agent = ANA, **context: Any) -> tuple[Message, ...]:
+    transcript = tuple(Utterance(role=role, content=content) for role, content in said)
+    return build(agent, Question("response", transcript), Context(**context)).messages
+
+
+@pytest.mark.parametrize(
+    ("role", "content", "told"),
+    [
+        ("dtmf", "12#", "(The caller pressed 1 2 # on the keypad.)"),
+        ("dtmf", "", NO_WORDS),
+        ("sms", "see picture", "(The caller sent a text message: see picture)"),
+        ("sms", None, f"(The caller sent a text message: {NO_WORDS})"),
+        ("injected", "A regular.", "(A note on the call: A regular.)"),
+    ],
+)
+def test_what_comes_beside_the_talk_is_said_to_be_so(role: str, content: str | None, told: str) -> None:
+    assert asked((role, content)) == (user(told),)
+
+
+@pytest.mark.parametrize(("intent", "act"), [(EndCall(), "hang up"), (TransferCall("+1415"), "transfer the call")])
+def test_the_model_is_told_what_the_caller_spoke_into(intent: Any, act: str) -> None:
+    (message,) = asked(("user", "what do they cost?"), interrupted=intent)
+    assert message.text.startswith("what do they cost? (You were about to ") and act in message.text
+
+
+def test_the_stage_of_a_call_has_its_own_instructions_and_tools() -> None:
+    tool = ToolSpec("book", "Book.", msgspec.Raw(b"{}"))
+    request = build(ANA, Question("response", ()), Context(instructions="Now pay.", tools=(tool,), may_call=False))
+    assert (request.system, request.tools, request.tool_choice) == ("Now pay.", (tool,), "none")
+    assert build(ANA, Question("response", ())).tool_choice == "auto"
+
+
+def test_data_and_a_summary_stand_at_the_beginning() -> None:
+    said: list[Said] = [("user", "one"), ("agent", "two"), ("user", "three")]
+    data = '{"name":"Bo"}'
+    beginning = f"{DATA.format(data=data)} {EARLIER.format(summary='They counted.')}"
+    assert asked(*said, data=data, summary=Summary(2, "They counted.")) == (user(f"{beginning} three"),)
+    assert asked(*said, summary=Summary(9, "All of it.")) == (user(f"{EARLIER.format(summary='All of it.')}"),), (
+        "a transcript that became shorter"
+    )
+
+
+def test_what_is_too_long_for_any_summary_is_left_out_in_steps() -> None:
+    agent = Agent("You are Ana.", window=10)
+    lengths = {}
+    for count in range(1, 80):
+        said: list[Said] = [("agent" if n % 2 else "user", f"u{n}") for n in range(count)]
+        found = asked(*said, agent=agent)
+        lengths[count] = len(found)
+        assert (found[0].text.startswith(LEFT_OUT)) is (count > 40)
+    assert max(lengths.values()) <= 41
+    assert lengths[41] < lengths[40], "a step, after which the beginning stays"
+    assert lengths[45] == lengths[41] + 4
+
+
+def test_a_text_block_and_its_neighbours_become_one() -> None:
+    assert Message("user", (Words("a"), Words("b"))).text == "a b"
+
+
+def test_data_of_the_call_is_what_the_agent_names() -> None:
+    agent = Agent("You are Ana.", call_data=["name", "crm", "direction", "nothing"])
+    details = CallInfo(
+        call_id="c",
+        direction="inbound",
+        metadata={"crm": 7, "hidden": 1},
+        retell_llm_dynamic_variables={"name": "<b>"},
+    )
+    assert call_data(agent, Call("c", details)) == '{"crm":7,"direction":"inbound","name":"\\u003cb>"}'
+    assert call_data(agent, Call("c")) == ""
+    assert call_data(agent, Call("c", CallInfo(call_id="c", metadata={"crm": "x" * 5000}))) == ""

@@ -276,3 +276,8 @@ def test_an_empty_variable_is_not_given() -> None:
 def test_no_time_is_endless() -> None:
     with pytest.raises(SettingsError, match="RETELL_WS_TURN_S"):
         load(environment={"RETELL_WS_TURN_S": "inf"})
+
+
+def test_the_agents_that_may_call_are_a_list_with_commas() -> None:
+    assert loaded({}).retell_agents() == frozenset()
+    assert loaded({"retell_agent_ids": "agent_1, agent_2,"}).retell_agents() == {"agent_1", "agent_2"}

@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -111,6 +112,17 @@ def test_docstrings_of_the_usual_styles_are_read(doc: str) -> None:
     assert schema(tool)["properties"]["day"]["description"] == "the day"
 
 
+@pytest.mark.parametrize(
+    "doc", [":param", "Args:\n    day\n\n:param", "@param\n@return", "Parameters\n---", ":", "Book"]
+)
+def test_a_docstring_that_is_badly_written_stops_nothing(doc: str) -> None:
+    def book(day: str) -> None: ...
+
+    book.__doc__ = doc
+    with suppress(AgentError):  # which only says that there is no description
+        assert declare(book).name == "book"
+
+
 def test_a_description_in_the_annotation_wins() -> None:
     def book(day: Annotated[str, Meta(description="a weekday")]) -> None:
         """Book.
@@ -169,6 +181,7 @@ def typed(hint: Any, **more: Any) -> Tool:
         (int | None, "null", None),
         (dict[str, int], '{"a":1}', {"a": 1}),
         (str, '"\ud800"', "\ufffd"),
+        (list[int], '["3"]', [3]),
     ],
 )
 def test_values_are_read_as_models_write_them(hint: Any, written: str, value: Any) -> None:
@@ -321,6 +334,7 @@ async def yields_later() -> AsyncIterator[str]:
         (yields, "it yields"),
         (yields_later, "it yields"),
         (lambda: None, "cannot be called '<lambda>'"),
+        (map, "no signature to read"),
     ],
 )
 def test_what_cannot_be_a_tool_is_refused_with_the_reason(function: Any, problem: str) -> None:
