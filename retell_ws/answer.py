@@ -91,10 +91,11 @@ class Answer:
         self.add(text)
         self.done = True
 
-    def take(self) -> bytes | None:
-        """Write the text beyond what was sent as one frame; None when there is nothing."""
+    def write(self, text: str) -> bytes | None:
+        """Append a piece, and write everything beyond what was sent as one frame; None past `MAX_TEXT`."""
+        self.text += text[: MAX_TEXT - len(self.text)]
         content, self.sent = self.text[self.sent :], len(self.text)
-        if not content:  # past MAX_TEXT
+        if not content:
             return None
         return encode(Response(response_id=self.response_id, content=content, content_complete=False))
 

@@ -100,10 +100,13 @@ from .facts import (
 )
 from .intent import EndCall, Intent, acknowledges, leaves
 from .transcript import (
+    START,
+    Place,
     Question,
     agent_has_spoken,
     decode_transcript,
     decode_woven,
+    place_of,
     same_question,
     words_since,
 )
@@ -128,14 +131,11 @@ from .wire import (
 
 __all__ = ["CallMachine", "State"]
 
-MAX_QUESTIONS: Final = 16
-"""Questions remembered: a tool that runs on belongs to one of the last."""
+MAX_PLACES: Final = 16
+"""Places remembered: a tool that runs on belongs to one of the last generations."""
 
 GREETING: Final = 1
 """The generation of the begin message."""
-
-SILENCE: Final = Question("response", ())
-"""What was asked before it: nothing."""
 
 MAX_TIMES: Final = 5
 """How often one intent is given. A transfer that fails as often will not come about by another try."""
@@ -193,7 +193,7 @@ class CallMachine:
         self._times = 0  # how often it was given
         self._told: Intent | None = None  # what the present generation was told the caller spoke into
         self._since = 0  # the generation it is of: what the caller said since decides
-        self._questions: dict[int, Question] = {}  # of the newest generations
+        self._places: dict[int, Place] = {GREETING: START}  # where the newest generations were asked
         self._leaving = False  # an intent to leave was written, and Retell did not ask since
         self._silences = 0  # reminders since the caller spoke last
         if agent.reminders is not None:
@@ -350,8 +350,8 @@ class CallMachine:
             actions += self._supersede(by=response_id)
         self._silences = self._silences + 1 if question.kind == "reminder" else 0
         self._answer = Answer(answer.generation + 1, response_id, question, now)
-        self._questions[answer.generation + 1] = question
-        self._questions.pop(answer.generation + 1 - MAX_QUESTIONS, None)
+        self._places[answer.generation + 1] = place_of(question)
+        self._places.pop(answer.generation + 1 - MAX_PLACES, None)
         actions += self._insist() or self._give_up() or self._start(self._answer)
         return tuple(actions)
 
@@ -415,10 +415,13 @@ class CallMachine:
         Returns:
             The frame to write now; None when the text is held for the next socket, or is nobody's any more.
         """
-        if not self.wants(generation):
+        answer = self._answer
+        if answer.generation != generation or answer.done or not answer.started:  # as in `wants`, said for each token
             return None
-        self._answer.add(text)
-        return None if self.state is State.AWAY else self._answer.take()
+        if self.state is State.AWAY:
+            answer.add(text)
+            return None
+        return answer.write(text)
 
     def finish(self, generation: int, now: float, text: str = "") -> tuple[Action, ...]:
         """The generation came to its end.
@@ -542,8 +545,8 @@ class CallMachine:
             return False
         if question.kind == "reminder":
             return True
-        asked = self._questions.get(self._since, SILENCE if self._since == GREETING else None)
-        return asked is not None and acknowledges(words_since(asked, question), self._agent.acknowledgements)
+        place = self._places.get(self._since)
+        return place is not None and acknowledges(words_since(place, question), self._agent.acknowledgements)
 
     def _default(self, intent: Intent | None) -> str:
         """What is said before an intent that brings no words, when the answer said nothing either."""

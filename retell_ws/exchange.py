@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from .transcript import Question, normalised
+from .transcript import Place, Question, normalised, place_of
 
 __all__ = ["Exchange", "Exchanges", "News", "Use"]
 
@@ -46,15 +46,15 @@ class Use(msgspec.Struct, eq=False):
 
 
 class _Placed(msgspec.Struct):
-    heard: int  # utterances there were
-    last: str  # the last of them, normalised
+    place: Place
 
     def position(self, question: Question) -> int:
         """How many of `question`'s utterances stand before it."""
-        transcript = question.transcript
-        if not 0 < self.heard <= len(transcript):
-            return len(transcript) if self.heard else 0
-        return self.heard if normalised(transcript[self.heard - 1].content or "") == self.last else self.heard - 1
+        heard, transcript = self.place.heard, question.transcript
+        if not 0 < heard <= len(transcript):
+            return len(transcript) if heard else 0
+        now = transcript[heard - 1].content or ""
+        return heard if normalised(now) == normalised(self.place.last) else heard - 1
 
 
 class Exchange(_Placed, eq=False):
@@ -93,7 +93,7 @@ class Exchanges:
 
     def begin(self, question: Question, generation: int) -> Exchange:
         """The model calls tools; what it said before is filled in when its message has ended."""
-        exchange = Exchange(*_place(question), generation, "", [])
+        exchange = Exchange(place_of(question), generation, "", [])
         self._add(exchange)
         return exchange
 
@@ -113,7 +113,7 @@ class Exchanges:
     def before(self, question: Question, generation: int) -> tuple[tuple[int, Exchange | News], ...]:
         """What belongs into the prompt of a generation's question, each with the number of utterances before it."""
         for text in self._news:
-            self._add(News(*_place(question), text))
+            self._add(News(place_of(question), text))
         self._news.clear()
         for placed in self._placed:
             if isinstance(placed, Exchange):
@@ -124,8 +124,3 @@ class Exchanges:
     def _add(self, placed: Exchange | News) -> None:
         self._placed.append(placed)
         del self._placed[:-MAX_EXCHANGES]
-
-
-def _place(question: Question) -> tuple[int, str]:
-    transcript = question.transcript
-    return len(transcript), normalised(transcript[-1].content or "") if transcript else ""

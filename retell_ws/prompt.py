@@ -6,6 +6,7 @@ byte-stable, the conversation comes last (`models/messages_api.py`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -15,7 +16,7 @@ from .exchange import Exchange, News
 from .handle import Call
 from .intent import EndCall, Intent
 from .tool import ToolSpec
-from .transcript import AGENT, DTMF, INJECTED, SMS, Question, Utterance
+from .transcript import AGENT, DTMF, INJECTED, SMS, Question
 
 __all__ = [
     "Block",
@@ -182,10 +183,14 @@ def build(agent: Agent, question: Question, context: Context = PLAIN) -> ModelRe
     elif start:
         talk.user(LEFT_OUT)
     waiting = [placed for placed in context.exchanges if placed[0] >= start]
-    for number, utterance in enumerate(question.transcript[start:], start=start):
+    for number, utterance in enumerate(question.transcript[start:] if start else question.transcript, start=start):
         while waiting and waiting[0][0] <= number:
             _tell(talk, waiting.pop(0)[1], context.generation)
-        _utter(talk, utterance)
+        content = (utterance.content or "").strip()
+        if utterance.role != AGENT:
+            talk.user(_BESIDE[utterance.role](content) if utterance.role in _BESIDE else content or NO_WORDS)
+        elif content:
+            talk.agent(content)
     for _, placed in waiting:
         _tell(talk, placed, context.generation)
     if question.kind == "reminder":
@@ -232,20 +237,12 @@ def _start(agent: Agent, question: Question, context: Context) -> int:
     return upto if beyond <= 0 else upto + (beyond // agent.window + 1) * agent.window
 
 
-def _utter(talk: _Talk, utterance: Utterance) -> None:
-    content = (utterance.content or "").strip()
-    match utterance.role:
-        case role if role == AGENT:
-            if content:
-                talk.agent(content)
-        case role if role == DTMF:
-            talk.user(f"(The caller pressed {' '.join(content)} on the keypad.)" if content else NO_WORDS)
-        case role if role == SMS:
-            talk.user(f"(The caller sent a text message: {content or NO_WORDS})")
-        case role if role == INJECTED:
-            talk.user(f"(A note on the call: {content or NO_WORDS})")
-        case _:
-            talk.user(content or NO_WORDS)
+_BESIDE: Final[dict[str, Callable[[str], str]]] = {
+    DTMF: lambda keys: f"(The caller pressed {' '.join(keys)} on the keypad.)" if keys else NO_WORDS,
+    SMS: lambda text: f"(The caller sent a text message: {text or NO_WORDS})",
+    INJECTED: lambda text: f"(A note on the call: {text or NO_WORDS})",
+}
+"""What comes beside the talk, in words (protocol §2.7)."""
 
 
 def _tell(talk: _Talk, placed: Exchange | News, generation: int) -> None:
@@ -256,38 +253,60 @@ def _tell(talk: _Talk, placed: Exchange | News, generation: int) -> None:
         talk.agent(placed.said)
     uses = placed.known(generation)
     for use in uses:
-        talk.agent(ToolUse(use.id, use.name, use.input))
+        talk.call(ToolUse(use.id, use.name, use.input))
     for use in uses:
         running = use.told or use.result is None
-        talk.user(ToolResult(use.id, STILL_RUNNING if running else use.result or "", use.is_error and not running))
+        talk.result(ToolResult(use.id, STILL_RUNNING if running else use.result or "", use.is_error and not running))
 
 
 class _Talk:
     """Messages in the making: roles take turns, and results stand before words."""
 
     def __init__(self) -> None:
+        self._role = ""
+        self._parts: list[str | Block] = []
         self._turns: list[tuple[Literal["user", "assistant"], list[str | Block]]] = []
+        self._has_blocks = False
 
     @property
     def wants_user(self) -> bool:
-        return not self._turns or self._turns[-1][0] == "assistant"
+        return self._role != "user"
 
-    def user(self, part: str | Block) -> None:
-        self._add("user", part)
-
-    def agent(self, part: str | Block) -> None:
-        if not self._turns:
-            self._add("user", CALL_BEGINS)
-        self._add("assistant", part)
-
-    def _add(self, role: Literal["user", "assistant"], part: str | Block) -> None:
-        if self._turns and self._turns[-1][0] == role:
-            self._turns[-1][1].append(part)
+    def user(self, part: str) -> None:
+        if self._role == "user":
+            self._parts.append(part)
         else:
-            self._turns.append((role, [part]))
+            self._begin("user", part)
+
+    def agent(self, part: str) -> None:
+        if self._role == "assistant":
+            self._parts.append(part)
+        else:
+            self._begin("assistant", part)
+
+    def call(self, block: ToolUse) -> None:
+        self._has_blocks = True
+        if self._role == "assistant":
+            self._parts.append(block)
+        else:
+            self._begin("assistant", block)
+
+    def result(self, block: ToolResult) -> None:
+        if self._role == "user":
+            self._parts.append(block)
+        else:
+            self._begin("user", block)
+
+    def _begin(self, role: Literal["user", "assistant"], part: str | Block) -> None:
+        if role == "assistant" and not self._turns:
+            self._begin("user", CALL_BEGINS)
+        self._role, self._parts = role, [part]
+        self._turns.append((role, self._parts))
 
     def messages(self) -> tuple[Message, ...]:
-        return tuple([Message(role, _content(parts)) for role, parts in self._turns])
+        if self._has_blocks:
+            return tuple([Message(role, _content(parts)) for role, parts in self._turns])
+        return tuple([Message(role, " ".join(parts)) for role, parts in self._turns])  # type: ignore[arg-type]
 
 
 def _content(parts: list[str | Block]) -> str | tuple[Block, ...]:

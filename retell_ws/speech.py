@@ -1,4 +1,4 @@
-"""Text for the ear: where a sentence ends, and which pieces of text leave together. Pure.
+"""Speech: where a sentence ends, and which pieces of text leave together, made fit for the ear. Pure.
 
 Retell starts to speak at the first complete sentence (protocol §7), so until then every delta leaves as it comes.
 After it a model is some ten times faster than the voice, so the voice has ever more to say, and what comes within a
@@ -9,7 +9,9 @@ reads and wake-ups.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+
+from .ear import Ear
 
 __all__ = ["GATHER_S", "MAX_PIECE", "Pieces", "first_sentence_end", "split"]
 
@@ -53,32 +55,42 @@ def split(text: str) -> Iterator[str]:
 class Pieces:
     """Decides, for one answer, what leaves now and what is gathered.
 
-    You must call `take` when the answer pauses, and once more at its end.
+    You must call `take` when the answer pauses, and `close` at its end.
+
+    Args:
+        ear: Makes the text fit for the voice. What is gathered goes through it in one go, which is cheaper.
 
     Attributes:
         is_spoken: The first sentence is complete: from here on pieces are gathered.
         gather_s: Seconds for which what comes next may be gathered.
     """
 
-    __slots__ = ("_held", "_opening", "gather_s", "is_spoken")
+    __slots__ = ("_ear", "_held", "_opening", "gather_s", "is_spoken")
 
-    def __init__(self) -> None:
+    def __init__(self, ear: Ear) -> None:
+        self._ear = ear
         self._opening = ""
         self._held: list[str] = []
         self.is_spoken = False
         self.gather_s = 0.0
 
+    @property
+    def removed(self) -> Collection[str]:
+        """The kinds of what was not fit for the voice."""
+        return self._ear.removed
+
     def feed(self, text: str) -> str:
         """Take the next piece of the answer, as the model gave it.
 
         Returns:
-            What should leave now; empty when it is gathered.
+            What should leave now; empty when it is gathered, or cannot be judged yet.
         """
         if self.is_spoken:
             self._held.append(text)
             return ""
+        text = self._ear.feed(text)
         self._opening += text
-        if first_sentence_end(self._opening) is not None:
+        if text and first_sentence_end(self._opening) is not None:
             self.is_spoken = True
             self.gather_s = GATHER_S
         return text
@@ -89,6 +101,12 @@ class Pieces:
             # Only a model that is well ahead of the voice may be looked at less often.
             is_ahead = len(self._held) > 1
             self.gather_s = min(2 * self.gather_s, LONGEST_GATHER_S) if is_ahead else GATHER_S
+        if not self._held:
+            return ""
         held = "".join(self._held)
         self._held.clear()
-        return held
+        return self._ear.feed(held)
+
+    def close(self) -> str:
+        """Give up everything: nothing follows."""
+        return self.take() + self._ear.close()

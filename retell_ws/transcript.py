@@ -6,7 +6,7 @@ Section marks (§) are those of `wire.py`.
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -17,8 +17,10 @@ __all__ = [
     "AGENT",
     "DTMF",
     "INJECTED",
+    "Place",
     "Question",
     "SMS",
+    "START",
     "TranscriptItem",
     "Utterance",
     "Word",
@@ -27,6 +29,7 @@ __all__ = [
     "decode_transcript_items",
     "decode_woven",
     "normalised",
+    "place_of",
     "same_question",
     "words_since",
 ]
@@ -193,17 +196,38 @@ def same_question(one: Question, other: Question) -> bool:
     )
 
 
-def words_since(earlier: Question, later: Question) -> str:
-    """Give what the caller's side said between two questions.
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """Where a conversation stood at a question: little enough to be kept for many of them.
+
+    Attributes:
+        heard: Utterances there were.
+        last: The last of them.
+    """
+
+    heard: int
+    last: str
+
+
+START: Final = Place(0, "")
+"""Before the first word."""
+
+
+def place_of(question: Question) -> Place:
+    """Take down where a question stands."""
+    transcript = question.transcript
+    return Place(len(transcript), _words(transcript[-1])) if transcript else START
+
+
+def words_since(place: Place, question: Question) -> str:
+    """Give what the caller's side said between a place and a later question.
 
     An utterance that went on counts with what was added; one that was recognised anew, and reads otherwise, whole.
     """
-    before, after = earlier.transcript, later.transcript
+    before, after = place.heard, question.transcript
     words: list[str] = []
-    if before and len(after) >= len(before) and after[len(before) - 1].role != AGENT:
-        old, new = normalised(_words(before[-1])), normalised(_words(after[len(before) - 1]))
-        words.append(new.removeprefix(old))
-    words += [_words(utterance) for utterance in after[len(before) :] if utterance.role != AGENT]
+    if 0 < before <= len(after) and after[before - 1].role != AGENT:
+        words.append(normalised(_words(after[before - 1])).removeprefix(normalised(place.last)))
+    words += [_words(utterance) for utterance in after[before:] if utterance.role != AGENT]
     return " ".join(words).strip()
 
 

@@ -60,10 +60,10 @@ class Turn:
     __slots__ = (
         "_calls",
         "_deadline",
-        "_ear",
         "_gathering",
         "_generation",
         "_holds",
+        "_is_closed",
         "_is_fresh",
         "_is_full",
         "_line",
@@ -86,8 +86,8 @@ class Turn:
         self._line = talk.line
         self._loop = asyncio.get_running_loop()
         self._patience = Patience(talk.settings, self._loop.time())
-        self._pieces = Pieces()
-        self._ear = Ear(talk.agent.lines.link)
+        self._pieces = Pieces(Ear(talk.agent.lines.link))
+        self._is_closed = False  # the pieces were given up
         self._said: list[str] = []  # the words of this round, as the model gave them
         self._is_fresh = True  # this round has said nothing yet
         self._spoke = False  # the model's or the greeting's own words, not one of our lines
@@ -164,7 +164,7 @@ class Turn:
         """Ask the model once, and run what it calls; False when its answer came to its end."""
         reason: str | None = None
         exchange: Exchange | None = None
-        committed = asyncio.Event()
+        committed = asyncio.Event()  # the message has come to its end, as it should
         self._said.clear()
         self._is_fresh = True
         usage: Usage | None = None
@@ -199,7 +199,6 @@ class Turn:
         if any(not call.cancelled() and call.result().kind == "late" for call in self._calls):
             self._line_of_ours(self._talk.agent.lines.late)
         self._calls = []
-        self._pieces = Pieces()  # the caller waits for the next sentence as for a first one
         return True
 
     def _call(self, called: ToolCall, exchange: Exchange, committed: asyncio.Event) -> None:
@@ -207,7 +206,9 @@ class Turn:
         if len(self._calls) >= MAX_CALLS:
             return
         self._patience.progressed(self._loop.time())  # its arguments came, of which nobody hears anything
-        self._hush()
+        self._say(self._everything())
+        # Words after it are waited for as any first sentence is.
+        self._pieces, self._is_closed = Pieces(Ear(self._talk.agent.lines.link)), False
         tools, line, generation = self._talk.tools, self._line, self._generation
         pending = tools.understand(called, exchange)
         if pending.tool is not None and pending.tool.say and not self._spoke and not self._calls:
@@ -245,7 +246,7 @@ class Turn:
                     await self._room()
         else:
             self._take(_text(words))
-        self._end(self._gathered())
+        self._end(self._everything())
 
     # ------------------------------------------------------------------------ words
 
@@ -255,17 +256,14 @@ class Turn:
             return
         self._patience.progressed(self._loop.time())
         self._said.append(text)
-        text = self._ear.feed(text)
-        if not text:
-            return
-        if self._is_fresh:
-            self._is_fresh = False
-            if self._line.call.needs_space(self._generation) and not text[0].isspace():
-                text = f" {text}"
-        self._spoke = True
         if piece := self._pieces.feed(text):
+            if self._is_fresh:
+                self._is_fresh = False
+                if self._line.call.needs_space(self._generation) and not piece[0].isspace():
+                    piece = f" {piece}"
+            self._spoke = True
             self._say(piece)
-        elif self._gathering is None:
+        elif self._gathering is None and self._pieces.is_spoken:
             self._gathering = self._loop.call_later(self._pieces.gather_s, self._say_gathered)
 
     async def _room(self) -> None:
@@ -290,15 +288,14 @@ class Turn:
             self._gathering = None
         return self._pieces.take()
 
-    def _hush(self) -> None:
-        """Say everything there is: something else comes next."""
-        self._say(self._gathered() + self._rest_of_ear())
-
-    def _rest_of_ear(self) -> str:
-        rest = self._ear.close()
-        if self._ear.removed:
-            self._talk.record(SpeechGuarded(self._start.response_id, tuple(sorted(self._ear.removed))))
-        self._ear = Ear(self._talk.agent.lines.link)
+    def _everything(self) -> str:
+        """Give up all there is, once; what follows needs pieces of its own."""
+        if self._is_closed:
+            return ""
+        self._is_closed = True
+        rest, pieces = self._gathered() + self._pieces.close(), self._pieces
+        if pieces.removed:
+            self._talk.record(SpeechGuarded(self._start.response_id, tuple(sorted(pieces.removed))))
         self._spoke = self._spoke or bool(rest)
         return rest
 
@@ -316,7 +313,7 @@ class Turn:
     # ------------------------------------------------------------------------ ends
 
     def _finish(self, reason: str) -> None:
-        rest = self._gathered() + self._rest_of_ear()
+        rest = self._everything()
         if reason == "refusal" or (self._spoke and reason not in ENDED_WELL):
             self._say(rest)
             self._fail(reason)
@@ -336,7 +333,7 @@ class Turn:
             words = lines.refusal
         else:
             words = lines.closing if self._spoke else lines.apology
-        self._hush()
+        self._say(self._everything())
         self._line.fail(self._generation, why, words)
 
     # ------------------------------------------------------------------------ patience

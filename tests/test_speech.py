@@ -6,8 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retell_ws.ear import Ear
 from retell_ws.speech import GATHER_S, LONGEST_GATHER_S, MAX_PIECE, Pieces, first_sentence_end, split
 from retell_ws.wire import Response, encode
+
+
+class Plain(Ear):
+    """An ear that takes everything; what a real one does is tested with it."""
+
+    def feed(self, text: str) -> str:
+        return text
+
+    def close(self) -> str:
+        return ""
 
 
 @pytest.mark.parametrize(
@@ -115,14 +126,14 @@ def test_the_longest_piece_fits_a_frame_of_8_kb(letter: str) -> None:
 
 def spoken() -> Pieces:
     """Pieces whose first sentence is out."""
-    pieces = Pieces()
+    pieces = Pieces(Plain())
     assert pieces.feed("Sure. ") == "Sure. "
     assert pieces.is_spoken
     return pieces
 
 
 def test_the_first_sentence_leaves_token_by_token() -> None:
-    pieces = Pieces()
+    pieces = Pieces(Plain())
     for token in ("Which", " day", " suits", " Mr.", " Lee", "?"):
         assert pieces.feed(token) == token
         assert not pieces.is_spoken
@@ -130,7 +141,7 @@ def test_the_first_sentence_leaves_token_by_token() -> None:
 
 
 def test_the_token_that_completes_the_first_sentence_still_leaves_at_once() -> None:
-    pieces = Pieces()
+    pieces = Pieces(Plain())
     assert pieces.feed("Sure") == "Sure"
     assert pieces.feed(". Which day") == ". Which day"
     assert pieces.is_spoken
@@ -147,7 +158,7 @@ def test_after_the_first_sentence_words_are_gathered_until_they_are_taken() -> N
 
 
 def test_nothing_gathered_is_nothing_taken() -> None:
-    assert Pieces().take() == ""
+    assert Pieces(Plain()).take() == ""
     pieces = spoken()
     assert pieces.take() == ""
     pieces.feed("Which")
@@ -155,7 +166,7 @@ def test_nothing_gathered_is_nothing_taken() -> None:
 
 
 def test_until_the_first_sentence_is_complete_nothing_may_be_gathered() -> None:
-    pieces = Pieces()
+    pieces = Pieces(Plain())
     pieces.feed("Which day")
     pieces.take()
     assert pieces.gather_s == 0
@@ -201,19 +212,19 @@ tokens = st.lists(
 
 @given(tokens, st.lists(st.booleans(), min_size=12, max_size=12))
 def test_everything_fed_leaves_once_and_in_order_whenever_it_is_taken(said: list[str], pauses: list[bool]) -> None:
-    pieces = Pieces()
+    pieces = Pieces(Plain())
     out = ""
     for text, pause in zip(said, pauses, strict=False):
         out += pieces.feed(text)
         if pause:
             out += pieces.take()
-    assert out + pieces.take() == "".join(said)
+    assert out + pieces.close() == "".join(said)
     assert pieces.take() == ""
 
 
 @given(tokens)
 def test_however_it_is_cut_the_first_sentence_is_never_held(said: list[str]) -> None:
-    pieces = Pieces()
+    pieces = Pieces(Plain())
     before = ""
     for text in said:
         gathered = pieces.is_spoken
@@ -221,3 +232,17 @@ def test_however_it_is_cut_the_first_sentence_is_never_held(said: list[str]) -> 
         before += text
         if not gathered:
             assert pieces.is_spoken is (first_sentence_end(before) is not None)
+
+
+def test_what_is_gathered_is_made_fit_for_the_ear_too() -> None:
+    pieces = Pieces(Ear("our website"))
+    assert pieces.feed("**Sure!** ") == "Sure! "
+    assert pieces.feed("See *htt") == pieces.feed("ps://a.b* now") == ""
+    assert pieces.take() + pieces.close() == "See our website now"
+    assert set(pieces.removed) == {"markup", "link"}
+
+
+def test_what_the_ear_holds_back_begins_no_gathering() -> None:
+    pieces = Pieces(Ear())
+    assert pieces.feed("[") == "" and not pieces.is_spoken
+    assert pieces.close() == ""
