@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ CHECK_S = 3.0
 VERDICT_S = 0.25
 """Seconds the start waits for that. A refusal comes in less; a first token does not, and Retell may be redialling."""
 
+
+THREADS = 64
+"""Plain functions of the agent's that run at once; the loop's own pool has six threads on a small machine."""
 
 LEAVE_S = 2.0
 """Seconds for what still runs when all calls are gone. A loop's own end waits for each task and thread without a limit,
@@ -82,6 +86,7 @@ async def _serve(agent: Agent, settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped)
+    loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="agent"))
     model = build_model(settings)
     try:
         async with running(agent, settings, model=model) as server, checking(model, agent, settings):

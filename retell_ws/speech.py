@@ -63,9 +63,10 @@ class Pieces:
     Attributes:
         is_spoken: The first sentence is complete: from here on pieces are gathered.
         gather_s: Seconds for which what comes next may be gathered.
+        raw: What was given, as it was given, but for what is gathered at the moment.
     """
 
-    __slots__ = ("_ear", "_held", "_opening", "gather_s", "is_spoken")
+    __slots__ = ("_ear", "_held", "_opening", "gather_s", "is_spoken", "raw")
 
     def __init__(self, ear: Ear) -> None:
         self._ear = ear
@@ -73,6 +74,7 @@ class Pieces:
         self._held: list[str] = []
         self.is_spoken = False
         self.gather_s = 0.0
+        self.raw: list[str] = []
 
     @property
     def removed(self) -> Collection[str]:
@@ -86,14 +88,19 @@ class Pieces:
             What should leave now; empty when it is gathered, or cannot be judged yet.
         """
         if self.is_spoken:
-            self._held.append(text)
+            self.gather(text)
             return ""
+        self.raw.append(text)
         text = self._ear.feed(text)
         self._opening += text
         if text and first_sentence_end(self._opening) is not None:
             self.is_spoken = True
             self.gather_s = GATHER_S
         return text
+
+    def gather(self, text: str) -> None:
+        """Take the next piece once the first sentence was spoken."""
+        self._held.append(text)
 
     def take(self) -> str:
         """Give up everything gathered."""
@@ -105,6 +112,7 @@ class Pieces:
             return ""
         held = "".join(self._held)
         self._held.clear()
+        self.raw.append(held)
         return self._ear.feed(held)
 
     def close(self) -> str:

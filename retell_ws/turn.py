@@ -167,28 +167,31 @@ class Turn:
         committed = asyncio.Event()  # the message has come to its end, as it should
         self._said.clear()
         self._is_fresh = True
+        if self._is_closed:
+            self._open()
         usage: Usage | None = None
         try:
             async with aclosing(self._talk.model.stream(request, self._rest)) as deltas:
                 async for delta in deltas:
-                    match delta:
-                        case Text(text=text):
-                            self._take(text)
-                            if self._is_full:
-                                await self._room()
-                        case ToolCall():
-                            if exchange is None:
-                                exchange = self._talk.tools.exchanges.begin(question, self._generation)
-                            self._call(delta, exchange, committed)
-                        case End(stop_reason=reason, usage=usage):
-                            if exchange is None or reason != "tool_use":
-                                # The stream is still read to its own end: then its connection can serve again.
-                                self._finish(reason)
-                            else:
-                                exchange.said = "".join(self._said).strip()
-                                committed.set()
+                    if type(delta) is Text:  # first, and plainly: it is asked forty times an answer
+                        self._take(delta.text)
+                        if self._is_full:
+                            await self._room()
+                    elif isinstance(delta, ToolCall):
+                        if exchange is None:
+                            exchange = self._talk.tools.exchanges.begin(question, self._generation)
+                        self._call(delta, exchange, committed)
+                    elif isinstance(delta, End):
+                        reason, usage = delta.stop_reason, delta.usage
+                        if exchange is None or reason != "tool_use":
+                            # The stream is still read to its own end: then its connection can serve again.
+                            self._finish(reason)
+                        else:
+                            self._say(self._everything())
+                            exchange.said = "".join(self._said).strip()
+                            committed.set()
         finally:
-            self._talk.spend(request, usage, self._said)
+            self._talk.spend(request, usage, [*self._said, *self._pieces.raw])
         if reason is None:
             self._fail("no_end")
         if exchange is None or not committed.is_set():
@@ -207,8 +210,7 @@ class Turn:
             return
         self._patience.progressed(self._loop.time())  # its arguments came, of which nobody hears anything
         self._say(self._everything())
-        # Words after it are waited for as any first sentence is.
-        self._pieces, self._is_closed = Pieces(Ear(self._talk.agent.lines.link)), False
+        self._open()
         tools, line, generation = self._talk.tools, self._line, self._generation
         pending = tools.understand(called, exchange)
         if pending.tool is not None and pending.tool.say and not self._spoke and not self._calls:
@@ -252,19 +254,20 @@ class Turn:
 
     def _take(self, text: str) -> None:
         """Say the next piece of the answer, or hold it a moment."""
-        if not text:
+        pieces = self._pieces
+        if pieces.is_spoken:
+            pieces.gather(text)  # and nothing else: most of an answer comes this way
+            if self._gathering is None:
+                self._gathering = self._loop.call_later(pieces.gather_s, self._say_gathered)
             return
         self._patience.progressed(self._loop.time())
-        self._said.append(text)
-        if piece := self._pieces.feed(text):
+        if piece := pieces.feed(text):
             if self._is_fresh:
                 self._is_fresh = False
                 if self._line.call.needs_space(self._generation) and not piece[0].isspace():
                     piece = f" {piece}"
             self._spoke = True
             self._say(piece)
-        elif self._gathering is None and self._pieces.is_spoken:
-            self._gathering = self._loop.call_later(self._pieces.gather_s, self._say_gathered)
 
     async def _room(self) -> None:
         """Slow down with a peer that is slow to read."""
@@ -286,7 +289,12 @@ class Turn:
         if self._gathering is not None:
             self._gathering.cancel()
             self._gathering = None
+            self._patience.progressed(self._loop.time())
         return self._pieces.take()
+
+    def _open(self) -> None:
+        """Begin a new round, or what is said after a tool call: it is waited for as any first sentence is."""
+        self._pieces, self._is_closed = Pieces(Ear(self._talk.agent.lines.link)), False
 
     def _everything(self) -> str:
         """Give up all there is, once; what follows needs pieces of its own."""
@@ -294,6 +302,7 @@ class Turn:
             return ""
         self._is_closed = True
         rest, pieces = self._gathered() + self._pieces.close(), self._pieces
+        self._said += pieces.raw
         if pieces.removed:
             self._talk.record(SpeechGuarded(self._start.response_id, tuple(sorted(pieces.removed))))
         self._spoke = self._spoke or bool(rest)
