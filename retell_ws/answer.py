@@ -13,7 +13,7 @@ from .speech import split
 from .transcript import Question
 from .wire import Response, encode
 
-__all__ = ["BEGIN", "MAX_TEXT", "Answer"]
+__all__ = ["BEGIN", "MAX_TEXT", "Answer", "after"]
 
 MAX_TEXT: Final = 64 * 1024
 """Characters kept of one answer. An hour of speech has fewer; the bound is for a model gone wild."""
@@ -87,7 +87,7 @@ class Answer:
         """
         if intent is not None:
             self.intent, self.intent_at = intent, len(self.text)
-            text = _after(self.text, text)
+            text = after(self.text, text)
         self.add(text)
         self.done = True
 
@@ -133,6 +133,6 @@ class Answer:
         return encode(response)
 
 
-def _after(said: str, text: str) -> str:
-    """Retell joins pieces raw, so a space stands where two sentences meet (§3.3)."""
+def after(said: str, text: str) -> str:
+    """Put a text behind what was said: Retell joins pieces raw, so a space stands where two sentences meet (§3.3)."""
     return f" {text}" if said and text and not said[-1].isspace() else text

@@ -13,8 +13,8 @@ is the check "is this still the newest request?" true of the moment the bytes le
 - the *generation*, one stream of the model with all its text so far, bound to at most one id (`answer.py`). When
   Retell asks again in the same words, the generation goes over to the new id and what exists of it leaves at once;
   any other request cuts it loose, and text of a generation that is bound to nothing gives no frame;
-- the *intent* to leave the call, by a hang-up or a transfer (`intent.py`). Retell forgets it when the caller speaks
-  into it (§3.3), so it is kept until the socket proves that it happened, by never asking again, or until it lapses.
+- the *intent* to leave the call, by a hang-up or a transfer (`standing.py`). Retell forgets it when the caller speaks
+  into it (§3.3), so it is kept until the call ends by it, or until it lapses.
 
 What was written to a socket that then died may have arrived or not, and nobody can know. So after a redial words are
 not repeated, but the completion is, which costs nothing when Retell has it (§1.7.4). Two things prove that words did
@@ -41,8 +41,9 @@ again, for which it has cleared what it had (§4.1). Then they are said anew: si
 | AWAY        | `finish`, `fail`           | same    | a fact; the last frame is held                                |
 | any         | `place`, bound generation  | same    | nothing: `finish` takes it along                              |
 | OPEN        | `place`, otherwise         | ENDING* | an interruption with the intent, unless the caller must agree |
-| OPEN        | `interrupt`                | OPEN*   | `CancelTurn` if one runs, its completion, `agent_interrupt`   |
-| AWAY        | `interrupt`                | same    | as in OPEN; what it would send is held                        |
+| any         | `speak`, an answer runs    | same    | nothing: `finish` takes it along                              |
+| OPEN        | `interrupt`, `speak`       | OPEN*   | `CancelTurn` if one runs, its completion, `agent_interrupt`   |
+| AWAY        | `interrupt`, `speak`       | same    | as in OPEN; what it would send is held                        |
 | OPEN/ENDING | ping                       | same    | the pong                                                      |
 | any         | update, details, bad bytes | same    | a fact at most: an open request stays open                    |
 | OPEN/ENDING | `detached`                 | AWAY    | `StartGrace`                                                  |
@@ -79,7 +80,7 @@ from .actions import (
     StopGrace,
 )
 from .agent import Agent
-from .answer import BEGIN, Answer
+from .answer import BEGIN, MAX_TEXT, Answer, after
 from .asides import Asides
 from .errors import WireError
 from .facts import (
@@ -98,17 +99,14 @@ from .facts import (
     TurnSuperseded,
     UnknownMessage,
 )
-from .intent import EndCall, Intent, acknowledges, leaves
+from .intent import EndCall, Intent, leaves
+from .standing import GREETING, Standing
 from .transcript import (
-    START,
-    Place,
     Question,
     agent_has_spoken,
     decode_transcript,
     decode_woven,
-    place_of,
     same_question,
-    words_since,
 )
 from .wire import (
     AgentConfig,
@@ -131,14 +129,8 @@ from .wire import (
 
 __all__ = ["CallMachine", "State"]
 
-MAX_PLACES: Final = 16
-"""Places remembered: a tool that runs on belongs to one of the last generations."""
-
-GREETING: Final = 1
-"""The generation of the begin message."""
-
-MAX_TIMES: Final = 5
-"""How often one intent is given. A transfer that fails as often will not come about by another try."""
+MAX_AFTER: Final = 8
+"""Texts that wait for the end of an answer; the oldest go first."""
 
 
 class State(Enum):
@@ -188,14 +180,9 @@ class CallMachine:
         self._turns = 0
         self._answer = Answer(GREETING, BEGIN, None, 0.0)
         self._asides = Asides()
-        self._wanted: tuple[Intent, str] | None = None  # placed in the present answer, with its words
-        self._intent: Intent | None = None  # to leave the call; given, or placed by a turn the caller spoke into
-        self._times = 0  # how often it was given
-        self._told: Intent | None = None  # what the present generation was told the caller spoke into
-        self._since = 0  # the generation it is of: what the caller said since decides
-        self._places: dict[int, Place] = {GREETING: START}  # where the newest generations were asked
+        self._standing = Standing(agent.acknowledgements)
         self._leaving = False  # an intent to leave was written, and Retell did not ask since
-        self._silences = 0  # reminders since the caller spoke last
+        self._after: list[str] = []  # said when the present answer has come to its end
         if agent.reminders is not None:
             self._asides.update(agent.reminders.config(), 0)
 
@@ -348,10 +335,8 @@ class CallMachine:
             return tuple(actions)
         if not answer.done:
             actions += self._supersede(by=response_id)
-        self._silences = self._silences + 1 if question.kind == "reminder" else 0
         self._answer = Answer(answer.generation + 1, response_id, question, now)
-        self._places[answer.generation + 1] = place_of(question)
-        self._places.pop(answer.generation + 1 - MAX_PLACES, None)
+        self._standing.asked(answer.generation + 1, question)
         actions += self._insist() or self._give_up() or self._start(self._answer)
         return tuple(actions)
 
@@ -378,20 +363,17 @@ class CallMachine:
         """Cut the present generation loose. What it wanted to happen, and to leave the call, is still wanted."""
         answer = self._answer
         answer.done = True
-        if self._wanted is not None and leaves(self._wanted[0]):
-            self._intent, self._times, self._since = self._wanted[0], 0, answer.generation
-        self._wanted = None
+        self._standing.cut(answer.generation)
         superseded = Record(TurnSuperseded(answer.response_id, by=by))
         return [CancelTurn(answer.generation), superseded] if answer.started else [superseded]
 
     def _start(self, answer: Answer) -> tuple[Action, ...]:
         answer.started = True
-        self._wanted = None
-        self._told = self._intent
+        interrupted = self._standing.started()
         kind = "greeting" if answer.question is None else answer.question.kind
         return (
             Record(TurnStarted(answer.response_id, kind)),
-            StartTurn(answer.generation, answer.response_id, answer.question, self._told),
+            StartTurn(answer.generation, answer.response_id, answer.question, interrupted),
         )
 
     # ------------------------------------------------------------------------ what the model says
@@ -435,10 +417,10 @@ class CallMachine:
         if not self.wants(generation):
             return ()
         answer.add(text)
-        intent, words = self._wanted or (None, "")
+        self._add_after()
+        intent, words = self._standing.wanted or (None, "")
         answer.close(words or self._default(intent), intent)
-        if self._told is self._intent:
-            self._intent = None  # the model knew of it, and did not ask for it again: it has lapsed
+        self._standing.answered()
         fact = TurnFinished(answer.response_id, len(answer.text), now - answer.asked_at)
         return (*self._give(intent, self._catch_up), Record(fact))
 
@@ -455,7 +437,8 @@ class CallMachine:
         if not self.wants(generation):
             return ()
         answer.failed = True
-        intent, words = self._wanted or (None, "")
+        self._add_after()
+        intent, words = self._standing.wanted or (None, "")
         if answer.text and not answer.text[-1].isspace():
             line = f" {line}"
         answer.add("" if intent is not None else line)  # who is about to leave need not ask for another try
@@ -506,19 +489,17 @@ class CallMachine:
         if generation is None:
             return self.interrupt(unasked, now, intent)
         if self.wants(generation):
-            if self._wanted is not None and leaves(self._wanted[0]):
-                return None
-            self._wanted = (intent, words)
-            return ()
+            return () if self._standing.want(intent, words) else None
         if not leaves(intent):
             return None
-        self._intent, self._times, self._since = intent, 0, generation
+        self._standing.keep(intent, generation)
         answered = self._answer.done and not self._answer.failed
-        return self.interrupt(unasked, now, intent) if answered and self._agreed() else ()
+        happens = answered and self._standing.agreed(self._answer.question)
+        return self.interrupt(unasked, now, intent) if happens else ()
 
     def will_happen(self, generation: int) -> bool:
         """Tell whether something was placed in this generation's answer: nothing more is to be said then."""
-        return self.wants(generation) and self._wanted is not None
+        return self.wants(generation) and self._standing.wanted is not None
 
     def insist(self, generation: int, now: float) -> tuple[Action, ...]:
         """Give up a generation that has said nothing, when what the caller spoke into shall happen all the same.
@@ -533,20 +514,11 @@ class CallMachine:
         return (*actions, Record(fact)) if actions else ()
 
     def _insist(self) -> tuple[Action, ...]:
-        if self._intent is None or not self._agreed() or self._times >= MAX_TIMES:
+        intent = self._standing.insisted(self._answer.question)
+        if intent is None:
             return ()
-        self._answer.close(self._default(self._intent), self._intent)
-        return self._give(self._intent, self._catch_up)
-
-    def _agreed(self) -> bool:
-        """Tell whether the caller took nothing back since the intent, or said nothing at all."""
-        question = self._answer.question
-        if question is None:
-            return False
-        if question.kind == "reminder":
-            return True
-        place = self._places.get(self._since)
-        return place is not None and acknowledges(words_since(place, question), self._agent.acknowledgements)
+        self._answer.close(self._default(intent), intent)
+        return self._give(intent, self._catch_up)
 
     def _default(self, intent: Intent | None) -> str:
         """What is said before an intent that brings no words, when the answer said nothing either."""
@@ -557,7 +529,7 @@ class CallMachine:
     def _give_up(self) -> tuple[Action, ...]:
         """Leave politely when reminder after reminder brought nothing (§2.5)."""
         reminders = self._agent.reminders
-        if reminders is None or not reminders.hang_up or self._silences <= reminders.times:
+        if reminders is None or not reminders.hang_up or self._standing.silences <= reminders.times:
             return ()
         self._answer.close(self._agent.lines.farewell, EndCall())
         return self._give(EndCall(), self._catch_up)
@@ -566,11 +538,8 @@ class CallMachine:
         """Take note of an intent that is about to be given, and write it."""
         if intent is None:
             return write()
-        if leaves(intent):
-            self._times = self._times + 1 if intent == self._intent else 1
-            self._intent, self._since = intent, self._answer.generation
+        times = self._standing.given(intent, self._answer.generation)
         kind = str(intent.__struct_config__.tag)
-        times = self._times if leaves(intent) else 1
         return (*write(), Record(IntentGiven(kind, times)))  # type: ignore[arg-type]
 
     # ------------------------------------------------------------------------ asides
@@ -603,6 +572,19 @@ class CallMachine:
 
         actions += [*self._give(intent, written), Record(Interrupted())]
         return tuple(actions)
+
+    def speak(self, text: str, now: float) -> tuple[Action, ...]:
+        """Say something from outside of any turn: after the answer under way, or else as an interruption."""
+        if self.wants(self._answer.generation):
+            self._after.append(text[:MAX_TEXT])
+            del self._after[:-MAX_AFTER]
+            return ()
+        return self.interrupt(text, now)
+
+    def _add_after(self) -> None:
+        for text in self._after:
+            self._answer.add(after(self._answer.text, text))
+        self._after.clear()
 
     def note(self, message: ToolCallInvocation | ToolCallResult | Metadata) -> tuple[Action, ...]:
         """Tell Retell something beside the talk (§3.5, §3.7)."""

@@ -51,9 +51,12 @@ class CallControls:
         self._in_loop(lambda: self._line.note(Metadata(metadata=metadata)))
 
     def _say(self, generation: int | None, text: str) -> None:
-        if generation is None or not self._line.call.wants(generation):
-            self._line.do(lambda call, now: call.interrupt(text, now))
+        if not text.strip():
             return
+        if generation is None:
+            self._line.do(lambda call, now: call.speak(text, now))
+            return
+        # A turn the caller has spoken into is mute: its tools' words would cut off the answer to what they said.
         for piece in split(text if text[-1:].isspace() else f"{text} "):
             self._line.say(generation, piece)
 

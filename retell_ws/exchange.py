@@ -20,7 +20,7 @@ from .transcript import Place, Question, normalised, place_of
 __all__ = ["Exchange", "Exchanges", "News", "Use"]
 
 MAX_EXCHANGES: Final = 60
-"""Exchanges kept of one call; the oldest go first. A summary may tell of them (`summary.py`)."""
+"""Exchanges kept of one call; the oldest go first, when a summary has told of them (`summary.py`)."""
 
 
 class Use(msgspec.Struct, eq=False):
@@ -120,6 +120,18 @@ class Exchanges:
                 for use in placed.known(generation):
                     use.told |= use.result is None
         return tuple([(placed.position(question), placed) for placed in self._placed])
+
+    def done(self, question: Question) -> tuple[tuple[int, Use], ...]:
+        """What tools have done, each with the number of `question`'s utterances before it."""
+        return tuple(
+            [
+                (placed.position(question), use)
+                for placed in self._placed
+                if isinstance(placed, Exchange)
+                for use in placed.uses
+                if use.result is not None
+            ]
+        )
 
     def _add(self, placed: Exchange | News) -> None:
         self._placed.append(placed)

@@ -97,7 +97,7 @@ class Call:
     """The call, as an agent's own functions see it.
 
     Its methods may be called from a thread too. Each acts on the answer that is being given, when the function is a
-    tool that this answer called, and otherwise interrupts whoever speaks (protocol §3.4).
+    tool which this answer called, and otherwise on the call.
 
     Args:
         call_id: Retell's call id.
@@ -221,7 +221,11 @@ class Call:
         self.place(PressDigits(digits), "")
 
     def say(self, text: str) -> None:
-        """Say this now: within the answer that called this tool, otherwise interrupting whoever speaks.
+        """Say this.
+
+        In a tool: now, within the answer that called it, and not at all when the caller has spoken since. In a hook, or
+        a tool in the background: when the answer under way has come to its end, or else now, interrupting whoever
+        speaks (protocol §3.4).
 
         Raises:
             ToolError: The call is over.

@@ -119,6 +119,7 @@ class Session:
             store=store,
             record=recorded,
             spawn=spawn,
+            spawn_lasting=spawn_lasting,
         )
 
     @property

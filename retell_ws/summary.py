@@ -7,8 +7,10 @@ step costs the provider's prompt cache once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+from .exchange import Use
 from .prompt import Message, ModelRequest, Summary
 from .transcript import AGENT, Question
 
@@ -16,6 +18,9 @@ __all__ = ["due", "request_for", "shortened"]
 
 MAX_SUMMARY: Final = 2000
 """Characters of a summary."""
+
+MAX_RESULT: Final = 300
+"""Characters of a tool's result."""
 
 MAX_TOKENS: Final = 400
 
@@ -32,17 +37,33 @@ def due(question: Question, summary: Summary | None, window: int) -> int | None:
     return len(question.transcript) - window if len(question.transcript) - upto > 2 * window else None
 
 
-def request_for(question: Question, summary: Summary | None, upto: int, *, model: str) -> ModelRequest:
-    """Ask for a summary of the first `upto` utterances; an older one stands for those it was made of."""
+def request_for(
+    question: Question, summary: Summary | None, upto: int, done: Sequence[tuple[int, Use]] = (), *, model: str
+) -> ModelRequest:
+    """Ask for a summary.
+
+    Args:
+        question: Holds the conversation.
+        summary: An older one; it stands for the utterances it was made of.
+        upto: How many utterances it should be of.
+        done: What tools did, each with the number of utterances before it.
+        model: Who is asked; empty for the server's default.
+    """
     start = 0 if summary is None else summary.upto
     lines = [] if summary is None else [f"Summary of what was before: {summary.text}"]
-    lines += [
-        f"{'Agent' if utterance.role == AGENT else 'Caller'}: {(utterance.content or '').strip()}"
-        for utterance in question.transcript[start:upto]
-    ]
+    for number, utterance in enumerate(question.transcript[start:upto], start=start):
+        lines += [_told(use) for position, use in done if position == number and number > start]
+        speaker = "Agent" if utterance.role == AGENT else "Caller"
+        lines.append(f"{speaker}: {(utterance.content or '').strip()}")
+    lines += [_told(use) for position, use in done if position == upto]
     return ModelRequest(
         system=INSTRUCTIONS, messages=(Message("user", "\n".join(lines)),), max_tokens=MAX_TOKENS, model=model
     )
+
+
+def _told(use: Use) -> str:
+    outcome = "failed" if use.is_error else "gave"
+    return f"Tool {use.name} {bytes(use.input).decode()} {outcome}: {(use.result or '')[:MAX_RESULT]}"
 
 
 def shortened(text: str) -> str:

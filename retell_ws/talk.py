@@ -63,6 +63,7 @@ class Talk:
         store: Where the agent's state is kept.
         record: Takes each fact.
         spawn: Starts the tasks of turns.
+        spawn_lasting: Starts what the end of the server waits for.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Talk:
         store: CallStore,
         record: Callable[[Fact], None],
         spawn: Spawn,
+        spawn_lasting: Spawn,
     ) -> None:
         self.agent = agent
         self.model = model
@@ -86,6 +88,7 @@ class Talk:
         self.tools = tools
         self.record = record
         self.spawn = spawn
+        self._spawn_lasting = spawn_lasting
         self.changes_requests = "before_model" in agent.hooks
         self._store = store
         self._restoring: asyncio.Task[None] | None = None
@@ -197,7 +200,7 @@ class Talk:
             return
         if state != self._saved:
             self._saved = state
-            self.spawn(self._store.save(self.call.id, state))
+            self._spawn_lasting(self._store.save(self.call.id, state))
 
     # ------------------------------------------------------------------------ long calls
 
@@ -211,7 +214,9 @@ class Talk:
             self._summing = self.spawn(self._sum_up(question, upto))
 
     async def _sum_up(self, question: Question, upto: int) -> None:
-        request = request_for(question, self._summary, upto, model=self.agent.model)
+        request = request_for(
+            question, self._summary, upto, self.tools.exchanges.done(question), model=self.agent.model
+        )
         said: list[str] = []
         usage: Usage | None = None
         try:

@@ -10,12 +10,13 @@ import pytest
 from retell_ws.actions import Action, CancelTurn, Record, Send, StartTurn
 from retell_ws.agent import Agent
 from retell_ws.asides import MAX_HELD
-from retell_ws.call import MAX_TIMES, CallMachine, State
+from retell_ws.call import MAX_AFTER, CallMachine, State
 from retell_ws.facts import IntentGiven, Interrupted, TurnFinished, TurnSuperseded
 from retell_ws.intent import EndCall, Intent, PressDigits, TransferCall, acknowledges
 from retell_ws.lines import Lines
 from retell_ws.reminders import Reminders
 from retell_ws.speech import MAX_PIECE
+from retell_ws.standing import MAX_TIMES
 from retell_ws.wire import (
     AgentConfig,
     AgentInterrupt,
@@ -341,6 +342,31 @@ def test_an_interruption_ends_the_answer_under_way() -> None:
     assert kinds(actions) == [CancelTurn]
     assert facts(actions) == [TurnSuperseded(1, by=None), Interrupted()]
     assert call.say(2, "can help.") is None
+
+
+def test_what_is_said_from_outside_waits_for_the_end_of_the_answer() -> None:
+    call = opened()
+    call.receive(required(1, "hi"), 1.0)
+    call.say(2, "Hello.")
+    for number in range(MAX_AFTER + 1):
+        assert call.speak(f"News {number}.", 1.1) == ()
+    (last,) = sent(call.finish(2, 1.2))
+    assert last.content == "".join(f" News {number}." for number in range(1, MAX_AFTER + 1)) and last.content_complete
+    (interrupt,) = sent(call.speak("More news.", 1.3))
+    assert isinstance(interrupt, AgentInterrupt) and interrupt.content == "More news."
+
+
+def test_what_waits_for_an_answer_that_is_spoken_into_comes_after_the_next() -> None:
+    call = opened()
+    call.receive(required(1, "hi"), 1.0)
+    call.speak("News.", 1.1)
+    call.receive(required(2, "hello?"), 1.2)
+    call.say(3, "Yes.")
+    (last,) = sent(call.finish(3, 1.3))
+    assert last.content == " News."
+    call.receive(required(3, "and?"), 1.4)
+    call.speak("More.", 1.5)
+    assert sent(call.fail(4, 1.6, "ModelBroken", "Sorry."))[0].content == "More. Sorry."
 
 
 def test_interruptions_count_up_over_redials() -> None:

@@ -172,7 +172,7 @@ class CallInvariants(RuleBasedStateMachine):
         data = msgspec.json.encode({"interaction_type": kind, "response_id": response_id, "transcript": transcript})
         before = len(self.starts)
         turns = self.call._turns
-        stands = self.call._intent is not None and self.times < 5
+        stands = self.call._standing.intent is not None and self.times < 5
         if step > 0:
             self.era[response_id] += 1
             self.latest = response_id
@@ -292,7 +292,7 @@ class CallInvariants(RuleBasedStateMachine):
     @rule()
     def insist(self) -> None:
         generation = self.running[-1]
-        stands = self.call._intent is not None
+        stands = self.call._standing.intent is not None
         actions = self.call.insist(generation, self.tick())
         if actions:
             assert stands

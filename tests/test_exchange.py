@@ -173,3 +173,14 @@ def test_words_after_a_result_are_one_text() -> None:
     last = build(AGENT, question("Tuesday, no"), context).messages[-1]
     assert isinstance(last.content, tuple) and len(last.content) == 2
     assert last.text.startswith("Tuesday, no (You were about to hang up")
+
+
+def test_the_results_of_one_message_stand_together() -> None:
+    exchanges, asked = Exchanges(), question("Both, please")
+    exchange = exchanges.begin(asked, 2)
+    for name in ("left", "right"):
+        exchange.uses.append(Use(name, name, INPUT, f"{name} done"))
+    assert prompt(exchanges, asked, generation=2)[1:] == (
+        Message("assistant", (ToolUse("left", "left", INPUT), ToolUse("right", "right", INPUT))),
+        Message("user", (ToolResult("left", "left done"), ToolResult("right", "right done"))),
+    )

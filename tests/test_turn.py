@@ -68,6 +68,7 @@ class Tape:
             store=store,
             record=self.recorded.append,
             spawn=self.spawn,
+            spawn_lasting=self.spawn,
         )
         return Turn(self.starts[0], talk)
 
