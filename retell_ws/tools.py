@@ -182,6 +182,7 @@ class Tools:
         committed: asyncio.Event,
         earlier: Sequence[asyncio.Task[Any]],
         wanted: Callable[[], bool],
+        late: Callable[[], None],
     ) -> Outcome:
         """Run it, and tell the exchange what came of it.
 
@@ -191,6 +192,7 @@ class Tools:
                 answer that is cut off may have been cut inside of its arguments.
             earlier: What has to end before.
             wanted: Tells whether the caller has not spoken since.
+            late: Called when its time is up.
 
         Returns:
             What came of it. Nothing is raised but a cancellation, which a side effect that has begun outlives.
@@ -205,6 +207,8 @@ class Tools:
             await asyncio.wait(earlier)
         if not (tool.side_effect or tool.background):
             outcome = await self._look_up(tool, pending, pending.exchange.generation)
+            if outcome.kind == "late":
+                late()
             self._ended(pending, outcome, since)
             return outcome
         await committed.wait()
@@ -215,7 +219,10 @@ class Tools:
         if tool.background:
             pending.use.told = True
             return Outcome("done", STARTED)
-        return await self._wait(tool, pending, task, since)
+        outcome = await self._wait(tool, pending, task, since)
+        if outcome.kind == "late":
+            late()
+        return outcome
 
     def forget(self, pending: Pending) -> None:
         """The `run` of a call was cancelled: if nothing was begun, the model hears nothing of it and may ask again."""

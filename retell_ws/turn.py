@@ -76,6 +76,7 @@ class Turn:
         "_spoke",
         "_start",
         "_talk",
+        "_was_late",
     )
 
     def __init__(self, start: StartTurn, talk: Talk) -> None:
@@ -92,6 +93,7 @@ class Turn:
         self._is_fresh = True  # this round has said nothing yet
         self._spoke = False  # the model's or the greeting's own words, not one of our lines
         self._holds = 0
+        self._was_late = False  # a tool of this round
         self._is_full = False  # the peer is slow to read
         self._calls: list[asyncio.Task[Outcome]] = []
         self._deadline: asyncio.Timeout | None = None
@@ -166,7 +168,7 @@ class Turn:
         exchange: Exchange | None = None
         committed = asyncio.Event()  # the message has come to its end, as it should
         self._said.clear()
-        self._is_fresh = True
+        self._is_fresh, self._was_late = True, False
         if self._is_closed:
             self._open()
         usage: Usage | None = None
@@ -199,8 +201,6 @@ class Turn:
         self._patience.works(self._loop.time())
         self._watch()
         await asyncio.wait(self._calls)
-        if any(not call.cancelled() and call.result().kind == "late" for call in self._calls):
-            self._line_of_ours(self._talk.agent.lines.late)
         self._calls = []
         return True
 
@@ -222,12 +222,19 @@ class Turn:
             committed=committed,
             earlier=tuple(earlier),
             wanted=lambda: line.call.wants(generation),
+            late=self._late,
         )
         task = self._talk.spawn(run)
         task.set_name("alone" if alone else "beside others")
         # Not in `run`: a task that is cancelled before its first step never comes to any line of it.
         task.add_done_callback(lambda task: tools.forget(pending) if task.cancelled() else None)
         self._calls.append(task)
+
+    def _late(self) -> None:
+        """A tool's time is up: say so, once a round."""
+        if not self._was_late:
+            self._was_late = True
+            self._line_of_ours(self._talk.agent.lines.late)
 
     def _alone_until(self) -> int:
         """How many of the calls come up to the last one that runs alone."""

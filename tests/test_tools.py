@@ -260,6 +260,28 @@ async def test_a_tool_whose_time_is_up_is_told_and_its_result_comes_as_news() ->
         assert run.result == "Booked for nine."
 
 
+async def test_a_tool_that_is_late_is_told_of_while_another_runs_on() -> None:
+    ana, gate = agent(), Gate()
+
+    @ana.tool(timeout_s=0.05, side_effect=False)
+    async def quick() -> str:
+        """Quick."""
+        await asyncio.Event().wait()
+        return "never"
+
+    @ana.tool
+    async def slow() -> str:
+        """Slow."""
+        await gate()
+        return "ok"
+
+    async with calling(ana, [[Use("quick"), Use("slow"), Use("quick")], "Well."]) as caller:
+        asked = await caller.retell.request("both")
+        assert (await caller.retell.piece(asked, at_least=len(ana.lines.late))) == f"{ana.lines.late} "
+        gate.open.set()
+        assert (await caller.retell.answer(asked)).text == f"{ana.lines.late} Well."
+
+
 async def test_a_look_up_whose_time_is_up_is_given_up() -> None:
     ana = agent()
     cancelled = asyncio.Event()
