@@ -333,7 +333,8 @@ class Turn:
         if reason == "refusal" or (self._spoke and reason not in ENDED_WELL):
             self._say(rest)
             self._fail(reason)
-        elif not self._spoke and not self._line.call.will_happen(self._generation):
+        elif self._is_fresh and not rest and not self._line.call.will_happen(self._generation):
+            # Nothing was said, or nothing after the tools: "Let me see." is no answer.
             self._fail("empty" if reason in ENDED_WELL else reason)
         else:
             self._end(f"{rest} {self._talk.agent.lines.cut}" if reason == "max_tokens" else rest)

@@ -172,6 +172,18 @@ async def test_a_model_that_never_stops_calling_may_only_speak_at_last() -> None
         assert (await caller.says("go")).text == ana.lines.apology
 
 
+async def test_a_model_that_has_nothing_to_say_after_its_tools_does_not_leave_it_at_that() -> None:
+    ana = agent()
+
+    @ana.tool(side_effect=False)
+    def look_up() -> str:
+        """Look up."""
+        return "ten"
+
+    async with calling(ana, [["Let me see.", Use("look_up")], ""]) as caller:
+        assert (await caller.says("when?")).text == f"Let me see. {ana.lines.closing}"
+
+
 @pytest.mark.parametrize("ending", ["cut", "max_tokens", "refusal"])
 async def test_a_side_effect_of_a_message_that_did_not_end_well_is_not_begun(ending: str) -> None:
     ana = agent()
