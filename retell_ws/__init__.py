@@ -21,12 +21,14 @@ from .errors import RetellWsError, ToolError
 from .handle import Call
 from .lines import Lines
 from .reminders import Reminders
+from .request import ModelRequest
 
 __all__ = [
     "Agent",
     "Budget",
     "Call",
     "Lines",
+    "ModelRequest",
     "Prices",
     "Reminders",
     "RetellWsError",

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
-from .prompt import ModelRequest
+from .request import ModelRequest
 
 __all__ = ["CallStore", "Delta", "Effect", "End", "Model", "Rest", "Text", "ToolCall", "Usage", "no_rest"]
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from .exchange import Use
-from .prompt import Message, ModelRequest, Summary
+from .prompt import Summary
+from .request import Message, ModelRequest
 from .transcript import AGENT, Question
 
 __all__ = ["due", "request_for", "shortened"]

@@ -19,7 +19,8 @@ from .handle import Call
 from .intent import EndCall
 from .line import Line
 from .ports import CallStore, Model, Text, Usage
-from .prompt import Context, ModelRequest, Summary, build, call_data
+from .prompt import Context, Summary, build, call_data
+from .request import ModelRequest
 from .settings import Settings
 from .summary import due, request_for, shortened
 from .tool import ToolSpec

@@ -23,7 +23,7 @@ from .exchange import Exchange
 from .facts import SpeechGuarded
 from .patience import Patience
 from .ports import End, Text, ToolCall, Usage
-from .prompt import ModelRequest
+from .request import ModelRequest
 from .speech import MAX_PIECE, Pieces, split
 from .talk import Talk
 from .tools import Outcome

@@ -15,7 +15,7 @@ from retell_ws.agent import Agent
 from retell_ws.blueprints import running
 from retell_ws.errors import ModelError
 from retell_ws.ports import Delta, End, Rest, Text, ToolCall, no_rest
-from retell_ws.prompt import ModelRequest
+from retell_ws.request import ModelRequest
 from retell_ws.server import Server
 from retell_ws.settings import Settings
 

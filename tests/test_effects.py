@@ -14,7 +14,8 @@ from retell_ws.agent import Agent
 from retell_ws.blueprints import running
 from retell_ws.handle import Call
 from retell_ws.ports import Delta, End, Rest, Text, ToolCall, no_rest
-from retell_ws.prompt import STILL_RUNNING, ModelRequest, ToolResult
+from retell_ws.prompt import STILL_RUNNING
+from retell_ws.request import ModelRequest, ToolResult
 from retell_ws.settings import Settings
 from retell_ws.testing import FakeRetell, Superseded
 from retell_ws.testing.dial import DialPolicy

@@ -7,18 +7,8 @@ import msgspec
 from retell_ws.agent import Agent
 from retell_ws.exchange import MAX_EXCHANGES, Exchanges, Use
 from retell_ws.intent import EndCall
-from retell_ws.prompt import (
-    CALL_BEGINS,
-    GO_ON,
-    REMINDER,
-    STILL_RUNNING,
-    Context,
-    Message,
-    ToolResult,
-    ToolUse,
-    Words,
-    build,
-)
+from retell_ws.prompt import CALL_BEGINS, GO_ON, REMINDER, STILL_RUNNING, Context, build
+from retell_ws.request import Message, ToolResult, ToolUse, Words
 from retell_ws.transcript import Question, Utterance
 
 AGENT = Agent("You are Ana.")

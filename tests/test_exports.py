@@ -70,6 +70,7 @@ def test_the_packages_own_names_are_these() -> None:
         "Budget",
         "Call",
         "Lines",
+        "ModelRequest",
         "Prices",
         "Reminders",
         "RetellWsError",

@@ -21,12 +21,11 @@ from retell_ws.prompt import (
     NO_WORDS,
     REMINDER,
     Context,
-    Message,
     Summary,
-    Words,
     build,
     call_data,
 )
+from retell_ws.request import Message, Words
 from retell_ws.tool import ToolSpec
 from retell_ws.transcript import Question, Utterance
 from retell_ws.wire import CallInfo

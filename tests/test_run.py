@@ -18,7 +18,7 @@ from retell_ws.agent import Agent
 from retell_ws.errors import ModelRejected, SettingsError
 from retell_ws.models.scripted import ScriptedModel
 from retell_ws.ports import Delta, Rest, Text, no_rest
-from retell_ws.prompt import ModelRequest
+from retell_ws.request import ModelRequest
 from retell_ws.run import checking
 from retell_ws.settings import Settings
 from retell_ws.testing.dial import DialError, DialPolicy

@@ -15,8 +15,9 @@ from retell_ws.agent import Agent
 from retell_ws.budget import Budget, Prices
 from retell_ws.errors import AgentError, ModelUnavailable
 from retell_ws.handle import Call
-from retell_ws.prompt import DATA, EARLIER, LEFT_OUT, ModelRequest
+from retell_ws.prompt import DATA, EARLIER, LEFT_OUT
 from retell_ws.reminders import Reminders
+from retell_ws.request import ModelRequest
 from retell_ws.server import Server
 from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore

@@ -15,7 +15,8 @@ from retell_ws.agent import Agent
 from retell_ws.errors import ToolError
 from retell_ws.handle import Call
 from retell_ws.ports import Delta, Effect, End, Model, Rest, Text, ToolCall, no_rest
-from retell_ws.prompt import STILL_RUNNING, Message, ModelRequest, ToolResult
+from retell_ws.prompt import STILL_RUNNING
+from retell_ws.request import Message, ModelRequest, ToolResult
 from retell_ws.server import Server
 from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore

@@ -15,7 +15,7 @@ import msgspec
 
 from ..errors import ModelBroken, ModelError, ModelUnavailable
 from ..ports import Delta, Rest, no_rest
-from ..prompt import ModelRequest
+from ..request import ModelRequest
 from .http1 import Response
 from .messages_api import API_VERSION, DEFAULT_BASE_URL, DEFAULT_MODEL, body_of, error_kind, refusal
 from .pool import ConnectionPool, PoolStatistics

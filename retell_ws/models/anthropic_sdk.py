@@ -21,7 +21,7 @@ from anthropic.types import MessageParam, TextBlockParam, ToolParam, ToolResultB
 
 from ..errors import ModelBroken, ModelError, ModelUnavailable
 from ..ports import Delta, End, Rest, no_rest
-from ..prompt import Block, Message, ModelRequest, ToolResult, ToolUse, Words
+from ..request import Block, Message, ModelRequest, ToolResult, ToolUse, Words
 from ..tool import ToolSpec
 from .messages_api import DEFAULT_BASE_URL, DEFAULT_MODEL, body_of, refusal
 from .pool import KEEPALIVE_S

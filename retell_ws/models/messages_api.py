@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from ..errors import ModelError, ModelRateLimited, ModelRejected, ModelUnavailable
-from ..prompt import Message, ModelRequest
+from ..request import Message, ModelRequest
 from ..tool import ToolSpec
 
 __all__ = ["API_VERSION", "DEFAULT_BASE_URL", "DEFAULT_MODEL", "Body", "body_of", "error_kind", "refusal"]

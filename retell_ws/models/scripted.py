@@ -15,7 +15,7 @@ import msgspec
 
 from ..errors import ModelBroken, ModelUnavailable
 from ..ports import Delta, End, Rest, Text, ToolCall, Usage, no_rest
-from ..prompt import ModelRequest
+from ..request import ModelRequest
 from .scripted_lines import CHECK_IN, GOODBYE, HELLO, HOURS, LISTENING, reply
 from .scripted_tools import answer
 

@@ -10,7 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from ..prompt import CALL_BEGINS, GO_ON, REMINDER, Message
+from ..prompt import CALL_BEGINS, GO_ON, REMINDER
+from ..request import Message
 
 __all__ = [
     "ANYTHING_ELSE",

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from ..prompt import Message, ModelRequest, ToolResult, ToolUse
+from ..request import Message, ModelRequest, ToolResult, ToolUse
 from .scripted_arguments import Argument, overheard, understood
 from .scripted_intents import BOOK, CANCEL, END, MOVE, TRANSFER, Tool, asked_for, tools_of
 from .scripted_lines import (

@@ -11,7 +11,7 @@ import msgspec
 
 from ..models.scripted import pieces
 from ..models.scripted_tools import answer
-from ..prompt import Message, ModelRequest
+from ..request import Message, ModelRequest
 from ..tool import ToolSpec
 from . import fake_anthropic_events as events
 

@@ -10,7 +10,7 @@ import msgspec
 
 from ..errors import ModelError, ModelUnavailable
 from ..ports import Delta, End, Rest, Text, ToolCall, Usage, no_rest
-from ..prompt import ModelRequest
+from ..request import ModelRequest
 
 __all__ = ["Script", "Step", "Use"]
 

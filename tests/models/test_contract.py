@@ -17,7 +17,7 @@ from retell_ws.models.anthropic import AnthropicModel
 from retell_ws.models.anthropic_sdk import AnthropicSdkModel
 from retell_ws.models.scripted import GOODBYE, ScriptedModel, pieces, reply
 from retell_ws.ports import Delta, End, Model, Text, ToolCall
-from retell_ws.prompt import Message, ModelRequest
+from retell_ws.request import Message, ModelRequest
 from retell_ws.testing.fake_anthropic import FakeAnthropic
 from retell_ws.tool import ToolSpec
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from retell_ws.models.scripted import reply
-from retell_ws.prompt import Message
+from retell_ws.request import Message
 from retell_ws.testing.fake_anthropic import FakeAnthropic, FakeAnthropicProcess
 from retell_ws.testing.fake_anthropic_events import words
 

@@ -7,7 +7,7 @@ import pytest
 
 from retell_ws.errors import ModelError, ModelRateLimited, ModelRejected, ModelUnavailable
 from retell_ws.models.messages_api import body_of, error_kind, refusal
-from retell_ws.prompt import Message, ModelRequest, ToolResult, ToolUse, Words
+from retell_ws.request import Message, ModelRequest, ToolResult, ToolUse, Words
 from retell_ws.tool import ToolSpec
 
 PLAIN = ModelRequest(system="You are Ana.", messages=(Message("user", "Hello"),), max_tokens=200)

@@ -12,7 +12,7 @@ import pytest
 from retell_ws.models.anthropic import AnthropicModel
 from retell_ws.models.anthropic_sdk import AnthropicSdkModel
 from retell_ws.ports import Delta, End, Model, Text, ToolCall
-from retell_ws.prompt import Message, ModelRequest, ToolResult, ToolUse, Words
+from retell_ws.request import Message, ModelRequest, ToolResult, ToolUse, Words
 from retell_ws.testing.fake_anthropic import FakeAnthropic
 from retell_ws.tool import ToolSpec
 

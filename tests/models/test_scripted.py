@@ -8,7 +8,8 @@ import pytest
 
 from retell_ws.models.scripted import CHECK_IN, GOODBYE, HELLO, HOURS, LISTENING, ScriptedModel, pieces, reply
 from retell_ws.ports import Text
-from retell_ws.prompt import CALL_BEGINS, GO_ON, REMINDER, Message, ModelRequest
+from retell_ws.prompt import CALL_BEGINS, GO_ON, REMINDER
+from retell_ws.request import Message, ModelRequest
 
 
 def talk(*lines: str) -> list[str]:

@@ -22,7 +22,8 @@ from retell_ws.models.scripted_lines import (
     reply,
 )
 from retell_ws.models.scripted_tools import BYE, CONNECTING, DONE, NEVER_MIND, NOT_NOW, Answer, Invocation, answer
-from retell_ws.prompt import REMINDER, Message, ModelRequest, ToolResult, ToolUse, Words
+from retell_ws.prompt import REMINDER
+from retell_ws.request import Message, ModelRequest, ToolResult, ToolUse, Words
 from retell_ws.tool import ToolSpec
 
 TEXT, INTEGER = {"type": "string"}, {"type": "integer"}
