@@ -6,9 +6,9 @@
                   greeting="Harbor Clinic, this is Ana.")
     serve(agent)
 
-`Agent` is who answers, and `@agent.tool` gives it typed functions to call. `Call` is the call as those functions see and
-move it; raise `ToolError` in one when it did nothing. `Transfer`, `Reminders`, `Budget` with its `Prices`, and `Lines`,
-which is what is said without the model, are values of an agent's options; a `before_model` hook is given a
+`Agent` is who answers, and `@agent.tool` gives it typed functions to call. `Call` is the call as those functions see
+and move it; raise `ToolError` in one when it did nothing. `Transfer`, `Reminders`, `Budget` with its `Prices`, and
+`Lines`, what is said without the model, are values of an agent's options; a `before_model` hook is given a
 `ModelRequest`. `serve` answers Retell until the process is told to stop.
 """
 

@@ -174,7 +174,7 @@ class Agent:
 
     def _add(self, tool: Tool) -> None:
         if tool.name in self.tools:
-            raise AgentError(f"there are two tools called {tool.name}")
+            raise AgentError(f"the agent has two tools named `{tool.name}`; set name=... of one")
         self.tools[tool.name] = tool
 
     def on_start(self, function: _Hook) -> _Hook:

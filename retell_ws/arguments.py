@@ -1,187 +1,215 @@
-"""From a function's signature to the arguments of a tool: their schema, and how they are read. Pure.
+"""The arguments a model gave, as the typed values its tool takes; or a text from which the model can do better. No I/O.
 
-The signature is all an author writes. msgspec makes the JSON Schema of its annotations, and reads the model's JSON into
-values of those types; the docstring's words on each parameter become its description.
+Every mistake is told at once, so that one more try is enough.
 """
 
 from __future__ import annotations
 
-import inspect
+import copy
+import datetime
+import decimal
+import math
 import re
-from collections.abc import Callable, Mapping
-from copy import deepcopy
-from typing import Annotated, Any, Final, get_type_hints
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import msgspec
-import orjson
-from docstring_parser import DocstringStyle, parse
-from msgspec import Meta
 
-from .errors import AgentError, ToolError
-from .handle import Call
+from .errors import ToolError
+from .parameters import REQUIRED, Parameter
 
-__all__ = ["Arguments", "described"]
+__all__ = ["MAX_COMPLAINT", "MAX_DEPTH", "MAX_QUOTE", "Arguments"]
 
-MAX_QUOTED: Final = 200
-"""Characters of a complaint about the model's arguments."""
+MAX_COMPLAINT = 2000
+"""Characters of what the model is told about all its mistakes of one call."""
 
-_SURROGATES = re.compile("[\ud800-\udfff]")
+MAX_QUOTE = 200
+"""Characters of one remark: it may quote what the model gave."""
+
+MAX_LIST = 1000
+"""Characters of a list of what would have been right."""
+
+WHERE = re.compile(r" - at `(?:key` in `)?\$([^`]*)`\Z")
+"""The end of a message of msgspec's: the path to the value it speaks of."""
+
+STEP = re.compile(r"\.([^.\[]+)|\[([^]]*)\]")
+"""One step of such a path: a field, or an item by its number; `...` where no number is known."""
+
+MAX_DEPTH = 64
+"""Objects and arrays inside each other; what reads or writes a value calls itself for each."""
+
+BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|([\[{])|([]}])', re.DOTALL)
+"""A text, which may hold brackets, or a bracket that opens, or one that closes."""
+
+OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-class Arguments:
-    """The arguments of one function.
-
-    Args:
-        function: The function.
-        name: What it is called, for complaints.
+class Arguments(msgspec.Struct, frozen=True, eq=False):
+    """Reads what a model gives to one tool.
 
     Attributes:
-        call: The parameter that takes the `Call`; None for none.
-        schema: JSON Schema of the others, an object's; the same bytes in every process.
-
-    Raises:
-        AgentError: A parameter cannot come from JSON.
+        parameters: What the tool takes of the model.
+        schema: What the model was told about them.
+        decoders: By parameter, the strict one and the lenient one.
     """
 
-    def __init__(self, function: Callable[..., Any], name: str) -> None:
-        self.call: str | None = None
-        self._by_place: list[str] = []
-        descriptions = described(function)[1]
-        fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
-        hints = _hints(function, name)
-        for parameter in _signature(function, name).parameters.values():
-            where = f"tool {name}: the parameter {parameter.name!r}"
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                raise AgentError(f"{where} stands for any number of arguments; the model has to be told each")
-            if parameter.kind is parameter.POSITIONAL_ONLY:
-                raise AgentError(f"{where} has no name to call it by; remove the '/'")
-            hint = hints.get(parameter.name, parameter.empty)
-            if hint is Call:
-                self.call = parameter.name
-                continue
-            if hint is parameter.empty:
-                raise AgentError(f"{where} needs an annotation, such as `{parameter.name}: str`")
-            hint = _with_description(hint, descriptions.get(parameter.name, ""))
-            if parameter.default is parameter.empty:
-                fields.append((parameter.name, hint))
-            else:
-                fields.append((parameter.name, hint, _field(parameter.default)))
-        try:
-            self._type = msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
-            self.schema = msgspec.Raw(msgspec.json.encode(_schema(self._type)))
-            # Built here, so that a type msgspec cannot read stops the start and not a call.
-            self._strict = msgspec.json.Decoder(self._type)
-            self._lenient = msgspec.json.Decoder(self._type, strict=False)
-        except (TypeError, ValueError, NameError) as exc:
-            raise AgentError(f"tool {name}: {' '.join(str(exc).split())}") from None
-        self._names = tuple(field[0] for field in fields)
-        self._choices = {name: _choices(property) for name, property in _schema(self._type)["properties"].items()}
+    parameters: tuple[Parameter, ...]
+    schema: dict[str, Any]
+    decoders: dict[str, tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]]
 
-    def decode(self, text: str) -> dict[str, Any]:
-        """Read the model's arguments.
+    @classmethod
+    def of(cls, parameters: Iterable[Parameter], schema: dict[str, Any]) -> Arguments:
+        """A reader for these parameters, whose types `parameters.schema` took."""
+        shown = tuple([one for one in parameters if not one.for_call])
+        decoders = {
+            one.name: (msgspec.json.Decoder(one.type), msgspec.json.Decoder(one.type, strict=False)) for one in shown
+        }
+        return cls(shown, schema, decoders)
 
-        Models write numbers as text now and then, so what is not of its type is read once more with that tolerance; a
-        truth is never taken for a number.
+    def decode(self, arguments: str) -> dict[str, Any]:
+        """A value for every parameter, in their order; a default is a fresh copy each time.
+
+        Lenient as models are: what is not of the type wanted but says one ("3") is taken, except that a bool is no
+        number and a text stays a text.
 
         Args:
-            text: JSON as the model wrote it; empty for none.
-
-        Returns:
-            A value for each parameter, defaults filled in.
+            arguments: As the model wrote them: a JSON object. Nothing at all counts as an empty one.
 
         Raises:
-            ToolError: It cannot be read; the text says what to change.
+            ToolError: They are not what was asked for; nothing else is raised, whatever the text is.
         """
+        given = _pieces(arguments)
+        values: dict[str, Any] = {}
+        wrong: list[str] = []
+        for parameter in self.parameters:
+            name = parameter.name
+            if name in given:
+                try:
+                    values[name] = self._value(name, given.pop(name))
+                except ToolError as error:
+                    wrong.append(str(error))
+            elif parameter.default is REQUIRED:
+                wrong.append(f"`{name}` is missing{self._wanted(self.schema['properties'][name])}")
+            else:
+                values[name] = copy.deepcopy(parameter.default)
+        if given:
+            known = ", ".join([f"`{name}`" for name in self.decoders]) or "none"
+            unknown = _cut(f"There is no argument {', '.join(map(repr, given))}", MAX_QUOTE)
+            wrong.append(f"{unknown}; there are: {_cut(known, MAX_LIST)}")
+        if wrong:
+            raise ToolError(_cut("Wrong arguments, nothing was done: " + ". ".join(wrong), MAX_COMPLAINT))
+        return values
+
+    def _value(self, name: str, piece: msgspec.Raw) -> Any:
+        """Raises ToolError, and nothing else: a type's own code may run here, and raise anything."""
+        strict, lenient = self.decoders[name]
         try:
-            data = text.encode() if text.strip() else b"{}"
-        except UnicodeEncodeError:
-            data = _SURROGATES.sub("\ufffd", text).encode()
-        try:
-            value = self._strict.decode(data)
-        except msgspec.ValidationError as exc:
-            value = self._tolerant(data, exc)
-        except (msgspec.DecodeError, RecursionError):
-            raise ToolError("the arguments are no JSON object") from None
-        # Read back from the struct, so that a default is a copy of each call's own.
-        return {name: getattr(value, name) for name in self._names}
+            try:
+                return _finite(strict.decode(piece))
+            except msgspec.ValidationError as error:
+                value = _finite(lenient.decode(piece))
+                if isinstance(value, datetime.datetime):
+                    raise error from None  # "2026" is no second of 1970
+                return value
+        except Exception as error:
+            raise ToolError(self._complaint(name, error)) from error
 
-    def _tolerant(self, data: bytes, strict: msgspec.ValidationError) -> Any:
-        try:
-            if b"true" not in data and b"false" not in data:
-                return self._lenient.decode(data)
-        except msgspec.ValidationError:
-            pass
-        complaint, _, path = str(strict).partition(" - at ")
-        path = path.strip("`").removeprefix("$").removeprefix(".")
-        name = re.split(r"[.\[]", path)[0]
-        if "unknown field" in complaint:
-            complaint += f"; the arguments are: {', '.join(self._names) or 'none'}"
-        elif "Invalid enum value" in complaint and self._choices.get(name):
-            complaint += f"; it may be: {', '.join(self._choices[name])}"
-        raise ToolError(f"{path}: {complaint}"[: MAX_QUOTED * 2] if path else complaint[: MAX_QUOTED * 2])
+    def _complaint(self, name: str, error: Exception) -> str:
+        if not isinstance(error, msgspec.MsgspecError | ToolError):
+            return f"`{name}` cannot be read ({type(error).__name__})"
+        message = str(error)
+        where = WHERE.search(message)
+        path = where[1] if where else ""
+        text = f"`{name}{path}`: {_cut(message[: where.start()] if where else message, MAX_QUOTE)}"
+        node = self._node(self.schema["properties"][name], path)
+        if message.startswith("Invalid enum value") or message.startswith("Invalid value"):
+            return text + self._wanted(node)
+        if message.startswith("Object contains unknown field"):
+            fields = [f"`{field}`" for one in self._faces(node) for field in one.get("properties", ())]
+            return f"{text}; there are: {_cut(', '.join(fields), MAX_LIST)}"
+        return text
 
-    def canonical(self, values: Mapping[str, Any]) -> bytes:
-        """Write values so that the same call gives the same bytes, however the model wrote it."""
-        return orjson.dumps(msgspec.to_builtins(dict(values), str_keys=True), option=orjson.OPT_SORT_KEYS)
+    def _faces(self, node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """The schemas a node stands for: behind its reference, or each of its alternatives."""
+        if "$ref" in node:
+            yield from self._faces(self.schema["$defs"][node["$ref"].rpartition("/")[2]])
+        elif "anyOf" in node:
+            for one in node["anyOf"]:
+                yield from self._faces(one)
+        else:
+            yield node
+
+    def _node(self, node: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+        """The schema of what stands at a path; one without alternatives when there is nothing."""
+        for field, item in STEP.findall(path):
+            found: list[Any] = []
+            for one in self._faces(node):
+                if field:
+                    found.append(one.get("properties", {}).get(field))
+                elif "prefixItems" in one and item.isdigit():
+                    found += one["prefixItems"][int(item) : int(item) + 1]
+                else:
+                    found.append(one.get("items", one.get("additionalProperties")))
+            node = {"anyOf": [one for one in found if isinstance(one, dict)]}
+        return node
+
+    def _wanted(self, node: Mapping[str, Any]) -> str:
+        """What a schema asks for, in a few words."""
+        allowed: list[str] = []
+        kinds: list[str] = []
+        for one in self._faces(node):
+            if "enum" in one:
+                allowed += [msgspec.json.encode(value).decode() for value in one["enum"]]
+            elif kind := one.get("type"):
+                kinds.append(f"{kind} ({one['format']})" if "format" in one else kind)
+        words = [f"one of {', '.join(allowed)}"] if allowed else []
+        words += kinds
+        return f"; wanted: {_cut(' or '.join(words), MAX_LIST)}" if words else ""
 
 
-def described(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
-    """Read a docstring in any of the usual styles: what the function does, and what each parameter is."""
-    # One of the styles always reads it: numpy's takes any text.
-    doc = parse(inspect.getdoc(getattr(function, "func", function)) or "", DocstringStyle.AUTO)
-    about = "\n\n".join(part for part in (doc.short_description, doc.long_description) if part)
-    if doc.returns is not None and doc.returns.description:
-        about += f"\n\nReturns: {doc.returns.description}"
-    return about, {parameter.arg_name: " ".join((parameter.description or "").split()) for parameter in doc.params}
-
-
-def _signature(function: Callable[..., Any], name: str) -> inspect.Signature:
+def _pieces(arguments: str) -> dict[str, msgspec.Raw]:
+    """The arguments by name, not yet decoded."""
+    if not arguments.strip():
+        return {}
     try:
-        return inspect.signature(function)
-    except (TypeError, ValueError):
-        raise AgentError(f"tool {name}: it has no signature to read; write a function around it") from None
+        pieces = OBJECT.decode(arguments)
+        if _depth(arguments) <= MAX_DEPTH:
+            return pieces
+        reason = "nested too deep"
+    except msgspec.ValidationError as error:
+        reason = str(error)
+    except msgspec.DecodeError as error:
+        reason = f"no valid JSON: {error}"
+    except RecursionError:
+        reason = "nested too deep"
+    except ValueError:  # half a surrogate pair, which no JSON on the wire can hold
+        reason = "no valid Unicode"
+    raise ToolError(f"Wrong arguments, nothing was done: they must be one JSON object ({_cut(reason, MAX_QUOTE)})")
 
 
-def _hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
-    target = inspect.unwrap(getattr(function, "func", function))
-    if not inspect.isroutine(target):
-        target = type(target).__call__
-    try:
-        return get_type_hints(target, include_extras=True)
-    except NameError as exc:
-        raise AgentError(
-            f"tool {name}: an annotation names {exc.name!r}, which its module does not know; "
-            "define or import it at the top of the module"
-        ) from None
+def _depth(valid: str) -> int:
+    """How deep a JSON document goes."""
+    depth = deepest = 0
+    for opens, closes in BRACKET.findall(valid):
+        depth += bool(opens) - bool(closes)
+        deepest = max(deepest, depth)
+    return deepest
 
 
-def _with_description(hint: Any, description: str) -> Any:
-    if not description or any(
-        isinstance(meta, Meta) and meta.description for meta in getattr(hint, "__metadata__", ())
+def _finite(value: Any) -> Any:
+    """The value, unless it is a number that is none.
+
+    Raises:
+        ToolError: It is.
+    """
+    if (isinstance(value, float) and not math.isfinite(value)) or (
+        isinstance(value, decimal.Decimal) and not value.is_finite()
     ):
-        return hint
-
-    return Annotated[hint, Meta(description=description)]
-
-
-def _field(default: Any) -> Any:
-    """A default of which each call gets a copy, when it can change."""
-    try:
-        hash(default)
-    except TypeError:
-        return msgspec.field(default_factory=lambda: deepcopy(default))
-    return default
+        raise ToolError("Expected a finite number")
+    return value
 
 
-def _schema(type_: Any) -> dict[str, Any]:
-    (_,), definitions = msgspec.json.schema_components([type_], ref_template="#/$defs/{name}")
-    schema: dict[str, Any] = definitions.pop("Arguments")
-    schema.pop("title", None)
-    schema.setdefault("properties", {})
-    if definitions:
-        schema["$defs"] = definitions
-    return schema
-
-
-def _choices(property: Any) -> tuple[str, ...]:
-    return tuple(str(choice) for choice in property.get("enum", ())) if isinstance(property, dict) else ()
+def _cut(text: str, length: int) -> str:
+    """At most so many characters of it, in one line."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1] + "…"
