@@ -111,11 +111,14 @@ def build(agent: Agent, question: Question, context: Context = PLAIN) -> ModelRe
     for number, utterance in enumerate(question.transcript[start:] if start else question.transcript, start=start):
         while waiting and waiting[0][0] <= number:
             _tell(talk, waiting.pop(0)[1], context.generation)
-        content = (utterance.content or "").strip()
-        if utterance.role != AGENT:
-            talk.user(_BESIDE[utterance.role](content) if utterance.role in _BESIDE else content or NO_WORDS)
-        elif content:
-            talk.agent(content)
+        content, role = (utterance.content or "").strip(), utterance.role
+        if role == AGENT:
+            if content:
+                talk.agent(content)
+        elif role in _BESIDE:
+            talk.user(_BESIDE[role](content))
+        else:
+            talk.user(content or NO_WORDS)
     for _, placed in waiting:
         _tell(talk, placed, context.generation)
     if question.kind == "reminder":

@@ -23,7 +23,6 @@ from .prompt import Context, Summary, build, call_data
 from .request import ModelRequest
 from .settings import Settings
 from .summary import due, request_for, shortened
-from .tool import ToolSpec
 from .tools import Tools
 from .transcript import Question
 
@@ -91,6 +90,8 @@ class Talk:
         self.spawn = spawn
         self._spawn_lasting = spawn_lasting
         self.changes_requests = "before_model" in agent.hooks
+        # An agent of text alone: then a question needs no context, and the caller waits a little less.
+        self._is_plain = isinstance(agent.instructions, str) and not agent.tools and not agent.call_data
         self._store = store
         self._restoring: asyncio.Task[None] | None = None
         self._saved = b""
@@ -114,9 +115,11 @@ class Talk:
         if start.question is None:
             raise AssertionError("the greeting is no question")
         agent, exchanges = self.agent, self.tools.exchanges
+        if self._is_plain and start.interrupted is None and self._summary is None:
+            return build(agent, start.question)
         context = Context(
             instructions="" if isinstance(agent.instructions, str) else agent.instructions(self.call),
-            tools=self._specs(),
+            tools=tuple([tool.spec for tool in self.tools.offered()]),
             may_call=may_call,
             data=call_data(agent, self.call) if agent.call_data else "",
             exchanges=exchanges.before(start.question, start.generation),
@@ -125,9 +128,6 @@ class Talk:
             interrupted=start.interrupted,
         )
         return build(agent, start.question, context)
-
-    def _specs(self) -> tuple[ToolSpec, ...]:
-        return tuple([tool.spec for tool in self.tools.offered()]) if self.agent.tools else ()
 
     async def changed(self, request: ModelRequest) -> ModelRequest:
         """Let the agent's `before_model` functions change a request. Raises what they raise."""
@@ -174,6 +174,11 @@ class Talk:
         """Begin to read the state that this call may have had before."""
         if self.agent.state is not None:
             self._restoring = self.spawn(self._restore())
+
+    @property
+    def is_restoring(self) -> bool:
+        """It has not been waited for."""
+        return self._restoring is not None
 
     async def restored(self) -> None:
         """Wait for it, but not for long."""

@@ -105,7 +105,8 @@ class Turn:
         try:
             async with asyncio.timeout(None) as self._deadline:
                 self._watch()
-                await self._talk.restored()
+                if self._talk.is_restoring:
+                    await self._talk.restored()
                 if self._question is None:
                     await self._greet()
                 else:
