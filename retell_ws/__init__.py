@@ -10,20 +10,39 @@
 and move it; raise `ToolError` in one when it did nothing. `Transfer`, `Reminders`, `Budget` with its `Prices`, and
 `Lines`, what is said without the model, are values of an agent's options; a `before_model` hook is given a
 `ModelRequest`. `serve` answers Retell until the process is told to stop.
+
+The names are loaded when they are used: pytest finds a plugin in this package, and most test runs need no more of it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from .agent import Agent
-from .budget import Budget, Prices
-from .directory import Transfer
-from .errors import RetellWsError, ToolError
-from .handle import Call
-from .lines import Lines
-from .reminders import Reminders
-from .request import ModelRequest
+if TYPE_CHECKING:
+    from .agent import Agent as Agent
+    from .budget import Budget as Budget
+    from .budget import Prices as Prices
+    from .directory import Transfer as Transfer
+    from .errors import RetellWsError as RetellWsError
+    from .errors import ToolError as ToolError
+    from .handle import Call as Call
+    from .lines import Lines as Lines
+    from .reminders import Reminders as Reminders
+    from .request import ModelRequest as ModelRequest
+
+_HOMES = {
+    "Agent": "agent",
+    "Budget": "budget",
+    "Call": "handle",
+    "Lines": "lines",
+    "ModelRequest": "request",
+    "Prices": "budget",
+    "Reminders": "reminders",
+    "RetellWsError": "errors",
+    "ToolError": "errors",
+    "Transfer": "directory",
+}
 
 __all__ = [
     "Agent",
@@ -38,6 +57,12 @@ __all__ = [
     "Transfer",
     "serve",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
 
 
 def serve(agent: Agent, **settings: Any) -> None:

@@ -11,6 +11,9 @@ import uvloop
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
+# Where the package is installed pytest finds this fixture by itself; a checkout need not be.
+from retell_ws.testing.plugin import calling as calling
+
 settings.register_profile("usual", max_examples=80, stateful_step_count=30, derandomize=True, deadline=None)
 settings.register_profile(
     "thorough",

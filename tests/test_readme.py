@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 from pathlib import Path
@@ -63,7 +64,9 @@ async def test_the_tests_in_the_readme_pass(tmp_path: Path) -> None:
     assert load(str(tmp_path / "agent.py")).tools
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "pytest", "-q", "-o", "asyncio_mode=auto", "-p", "no:cacheprovider"),
+        *("-p", "pytest_asyncio.plugin", "-p", "retell_ws.testing.plugin"),  # found by itself where it is installed
         cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await process.communicate()

@@ -23,7 +23,7 @@ from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.summary import INSTRUCTIONS
 from retell_ws.testing import FakeRetell
-from retell_ws.testing.calling import calling
+from retell_ws.testing.caller import calling
 from retell_ws.testing.script import Script, Step, Use
 
 from .puppet import serving

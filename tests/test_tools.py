@@ -21,7 +21,7 @@ from retell_ws.server import Server
 from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.testing import FakeRetell
-from retell_ws.testing.calling import Caller, calling
+from retell_ws.testing.caller import Caller, calling
 from retell_ws.testing.script import Step, Use
 from retell_ws.tools import FAILED, FAILED_EFFECT, LATE, UNKNOWN, UNVERIFIED
 from retell_ws.turn import MAX_ROUNDS

@@ -1,4 +1,4 @@
-"""What to import in tests of an agent or of a server: FakeRetell, the conformance suite, FakeAnthropic.
+"""What to import in tests of an agent or of a server: `calling` and `Use`, FakeRetell, the conformance suite.
 
 The names are loaded when they are used, so that one does not bring in what the others need.
 """
@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .acceptance import Acceptance as Acceptance
     from .acceptance import Action as Action
+    from .caller import Caller as Caller
+    from .caller import Calling as Calling
+    from .caller import calling as calling
     from .conformance import run as run
     from .dial import DialError as DialError
     from .dial import DialPolicy as DialPolicy
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from .retell import CallEnded as CallEnded
     from .retell import FakeRetell as FakeRetell
     from .retell import Superseded as Superseded
+    from .script import Script as Script
+    from .script import Use as Use
 
 _HOMES = {
     "Acceptance": "acceptance",
@@ -28,12 +33,17 @@ _HOMES = {
     "Answer": "report",
     "CallEnded": "retell",
     "CallReport": "report",
+    "Caller": "caller",
+    "Calling": "caller",
     "DialError": "dial",
     "DialPolicy": "dial",
     "FakeAnthropicProcess": "fake_anthropic",
     "FakeRetell": "retell",
     "Finding": "frames",
+    "Script": "script",
     "Superseded": "retell",
+    "Use": "script",
+    "calling": "caller",
     "run": "conformance",
 }
 
@@ -43,12 +53,17 @@ __all__ = [
     "Answer",
     "CallEnded",
     "CallReport",
+    "Caller",
+    "Calling",
     "DialError",
     "DialPolicy",
     "FakeAnthropicProcess",
     "FakeRetell",
     "Finding",
+    "Script",
     "Superseded",
+    "Use",
+    "calling",
     "run",
 ]
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from .caller import Calling
 
 __all__ = ["calling"]
 
 
 @pytest.fixture
-def calling() -> Any:
-    """Call an agent: `retell_ws.testing.calling`."""
-    from .calling import calling as call  # here, so that a test run that never calls loads nothing
+def calling() -> Calling:
+    """Call an agent: `retell_ws.testing.calling`, for which a test so needs no import."""
+    from .caller import calling  # here: every test run of whoever installed this package loads this file
 
-    return call
+    return calling
