@@ -1,25 +1,58 @@
-"""A clinic's receptionist: looks up free times, books, and cancels what the caller booked."""
+"""A clinic's receptionist: tells the free times, books, cancels what the caller booked, and hands on to the nurse.
+
+Try it: retell_ws chat clinic.py --from-number +14155550123
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from retell_ws import Agent, Call, Reminders, ToolError, serve
 
 Day = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday"]
 
-FREE: dict[Day, list[str]] = {
-    "Monday": ["nine", "eleven"],
-    "Tuesday": ["ten"],
-    "Wednesday": ["two"],
-    "Friday": ["four"],
-}
-BOOKED: dict[str, tuple[Day, str, str]] = {}
-"""By the caller's number; both stand here for the clinic's own system."""
+
+class Appointment(NamedTuple):
+    day: Day
+    time: str
+    name: str
+
+
+class Diary:
+    """Stands for the clinic's own system: all calls share it, and a restart empties it."""
+
+    def __init__(self) -> None:
+        self.booked: dict[str, Appointment] = {}
+        self.free: dict[Day, list[str]] = {
+            "Monday": ["nine", "eleven"],
+            "Tuesday": ["ten"],
+            "Wednesday": ["two"],
+            "Thursday": [],
+            "Friday": ["four"],
+        }
+
+    async def book(self, caller: str, day: Day, name: str) -> Appointment:
+        if kept := self.booked.get(caller):
+            raise ToolError(f"You already have an appointment, on {kept.day} at {kept.time}.")
+        if not self.free[day]:
+            raise ToolError(f"We are full on {day}. Would another day suit you?")
+        self.booked[caller] = Appointment(day, self.free[day].pop(0), name)
+        return self.booked[caller]
+
+    async def cancel(self, caller: str) -> Appointment:
+        if caller not in self.booked:
+            raise ToolError("There is no appointment under the number you are calling from.")
+        kept = self.booked.pop(caller)
+        self.free[kept.day].insert(0, kept.time)
+        return kept
+
+
+diary = Diary()
 
 agent = Agent(
     "You are Ana, the receptionist of Harbor Clinic, on the phone. Answer in one or two short sentences. "
-    "Offer free times, ask for the name, book. Say that something was booked or cancelled only when the tool said so.",
+    "To book, find out the day and the name. Say that something was booked or cancelled only when the tool said so. "
+    "Leave medical questions to the nurse.",
     greeting="Harbor Clinic, this is Ana. How can I help you?",
     transfers={"the nurse": "+14155550142"},
     end_call=True,
@@ -28,44 +61,29 @@ agent = Agent(
 
 
 @agent.tool(side_effect=False)
-def free_times(day: Day) -> list[str]:
-    """Find the free times of a day.
-
-    Args:
-        day: the day
-    """
-    return FREE.get(day, [])
+async def free_times(day: Day) -> str:
+    """Tell which times are free on a day."""
+    times = diary.free[day]
+    return f"On {day} you could come at {' or at '.join(times)}." if times else f"We are full on {day}."
 
 
 @agent.tool(say="One moment, I will book that.")
 async def book(call: Call, day: Day, name: str) -> str:
-    """Book the first free time of a day.
-
-    Args:
-        day: the day
-        name: the caller's name
-    """
-    if not FREE.get(day):
-        raise ToolError(f"There is nothing free on {day}.")
-    time = FREE[day].pop(0)
-    BOOKED[_caller(call)] = (day, time, name)
-    return f"You are booked for {day} at {time}, {name}."
+    """Book the first free time of a day; each caller may have one appointment."""
+    kept = await diary.book(caller_of(call), day, name)
+    return f"You are booked for {kept.day} at {kept.time}, {kept.name}."
 
 
 @agent.tool
 async def cancel(call: Call) -> str:
     """Cancel the caller's appointment."""
-    booked = BOOKED.pop(_caller(call), None)
-    if booked is None:
-        raise ToolError("There is no appointment under the number this call comes from.")
-    day, time, _ = booked
-    FREE[day].insert(0, time)
-    return f"Your appointment on {day} at {time} is cancelled."
+    kept = await diary.cancel(caller_of(call))
+    return f"Your appointment on {kept.day} at {kept.time} is cancelled."
 
 
-def _caller(call: Call) -> str:
-    # Who calls is what the telephone network says, never what the caller or the model says.
-    return call.caller.number or call.id
+def caller_of(call: Call) -> str:
+    """Tell callers apart by what the telephone network says, never by what they, or the model, say."""
+    return call.caller.number or call.id  # a web call has no number: it knows what was booked in it, nothing else
 
 
 if __name__ == "__main__":

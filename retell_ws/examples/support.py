@@ -1,31 +1,57 @@
-"""A support line in stages: it finds the order first, then answers about it, and hands on what it cannot solve."""
+"""A support line in two stages: it finds the caller's order, then answers about it; people do the rest.
+
+Try it: retell_ws chat support.py --from-number +14155550123, and order 1007.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import msgspec
 
 from retell_ws import Agent, Call, ToolError, Transfer, serve
 
-ORDERS = {"1007": ("+14155550123", "shipped on Monday"), "1008": ("+14155550188", "being packed")}
-"""The caller's number and the state of each order; stands here for the shop's own system."""
+
+class Order(NamedTuple):
+    """One order.
+
+    Attributes:
+        phone: The number it was placed from.
+        status: Where it is, in words that can be spoken.
+    """
+
+    phone: str
+    status: str
+
+
+# Stands for the shop's own system.
+ORDERS = {
+    "1007": Order("+14155550123", "It was shipped on Monday and should be with you by Thursday."),
+    "1008": Order("+14155550188", "It is being packed, and leaves tomorrow."),
+}
 
 
 class Stage(msgspec.Struct):
-    """What this call has come to.
+    """How far a call has come. Each call has one of its own.
 
     Attributes:
-        order: The caller's order, once it was found.
+        order: The number of the caller's order; empty until it was found.
     """
 
     order: str = ""
 
 
+def is_found(call: Call) -> bool:
+    """Tell the second stage from the first."""
+    return bool(call.state.order)
+
+
 def instructions(call: Call) -> str:
-    """Say what the agent is to do at this stage of the call."""
-    who = "You are Leo of Northwind Support, on the phone. Answer in one or two short sentences. "
-    if not call.state.order:
-        return who + "Ask for the order number and find the order. Tell nothing about orders before."
-    return who + f"The caller's order is {call.state.order}. Answer questions about it; hand on anything else."
+    """Say what the agent is to do at this stage."""
+    leo = "You are Leo of Northwind Support, on the phone. Answer in one or two short sentences. "
+    if is_found(call):
+        return leo + f"You found the caller's order, {call.state.order}. Tell its status, and hand on anything else."
+    return leo + "Ask for the order number, spoken or typed on the keypad, and find the order."
 
 
 agent = Agent(
@@ -34,31 +60,29 @@ agent = Agent(
     state=Stage,
     transfers={
         "billing": Transfer("+14155550150", description="invoices and refunds"),
-        "a person": Transfer("+14155550151", description="everything else", message="I will connect you."),
+        "a person": Transfer("+14155550151", description="everything else"),
     },
     end_call=True,
     keypad=True,
 )
 
 
-@agent.tool(side_effect=False)
+@agent.tool(side_effect=False, when=lambda call: not is_found(call))
 async def find_order(call: Call, order_number: str) -> str:
-    """Find the caller's order.
-
-    Args:
-        order_number: the order number
-    """
-    number, _ = ORDERS.get(order_number.strip(), ("", ""))
-    if not number or number != call.caller.number:
-        raise ToolError("There is no such order under the number this call comes from.")
-    call.state.order = order_number.strip()
-    return "I found your order. What would you like to know?"
+    """Find the caller's order."""
+    number = "".join(filter(str.isdigit, order_number))
+    order = ORDERS.get(number)
+    # One answer for what does not exist and for what is not the caller's: it gives nothing away.
+    if order is None or order.phone != call.caller.number:
+        raise ToolError("I cannot find that order under your phone number. Could you say it again?")
+    call.state.order = number
+    return "I have found your order. What would you like to know?"
 
 
-@agent.tool(side_effect=False, when=lambda call: bool(call.state.order))
+@agent.tool(side_effect=False, when=is_found)
 async def order_status(call: Call) -> str:
     """Tell where the caller's order is."""
-    return f"Your order is {ORDERS[call.state.order][1]}."
+    return ORDERS[call.state.order].status
 
 
 if __name__ == "__main__":

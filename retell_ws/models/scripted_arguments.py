@@ -38,6 +38,7 @@ _PERSON_WORDS: Final = frozenset(
     {"name", "full", "customer", "caller", "client", "guest", "patient", "person", "user", "your"}
 )
 _CODE_WORDS: Final = frozenset({"number", "no", "id", "code", "phone", "zip", "postcode", "reference"})
+_WEEK: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _QUESTION_WORDS: Final = frozenset({"how", "what", "which", "when", "where", "who", "whose"})
 
 _TYPES: Final[dict[object, Kind]] = {
@@ -212,6 +213,11 @@ def _question(words: Sequence[str], kind: Kind, choices: tuple[object, ...], des
         return WHICH_DAY
     if kind == "name":
         return WHAT_NAME
+    if kind == "choice" and set(choices).issubset(_WEEK):
+        days = [day for day in _WEEK if day in choices]
+        return f"{WHICH_DAY[:-1]}, {days[0]} to {days[-1]}?" if _is_a_row(days) else _offering(WHICH_DAY, days)
+    if kind == "choice" and words == ["to"]:
+        return _offering("Whom would you like to speak to?", choices)
     if kind == "boolean":
         return f"{named.capitalize()}: yes or no?"
     thing = f"the {named}"
@@ -224,10 +230,20 @@ def _question(words: Sequence[str], kind: Kind, choices: tuple[object, ...], des
         thing = f"the {others}" if lower in ("a", "an") else said.replace(first, lower, 1)
         if not thing.startswith(("the ", "your ")):
             thing = f"the {thing}"
-    if kind == "choice" and 1 < len(choices) <= MAX_CHOICES:
-        *most, last = [str(choice).replace("_", " ") for choice in choices]
-        return f"What is {thing}: {', '.join(most)} or {last}?"
-    return f"What is {thing}?"
+    return _offering(f"What is {thing}?", choices)
+
+
+def _offering(question: str, choices: Sequence[object]) -> str:
+    """Add to a question what there is to choose from, unless that is too much to listen to."""
+    if not 1 < len(choices) <= MAX_CHOICES:
+        return question
+    *most, last = [str(choice).replace("_", " ") for choice in choices]
+    return f"{question.rstrip('?')}: {', '.join(most)} or {last}?"
+
+
+def _is_a_row(days: Sequence[str]) -> bool:
+    """Tell whether `Monday to Friday` says the same."""
+    return len(days) > 2 and _WEEK.index(days[-1]) - _WEEK.index(days[0]) == len(days) - 1
 
 
 def _short(description: str) -> str:

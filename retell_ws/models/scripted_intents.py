@@ -16,11 +16,12 @@ from ..tool import ToolSpec
 from .scripted_arguments import Argument, arguments_of, words_of
 from .scripted_lines import says_bye
 
-__all__ = ["BOOK", "CANCEL", "END", "MOVE", "TRANSFER", "Tool", "asked_for", "tools_of"]
+__all__ = ["BOOK", "CANCEL", "CONFIRM", "END", "MOVE", "TRANSFER", "Tool", "asked_for", "tools_of"]
 
 BOOK: Final = "book"
 CANCEL: Final = "cancel"
 MOVE: Final = "move"
+CONFIRM: Final = "confirm"
 TRANSFER: Final = "transfer"
 END: Final = "end"
 ORDER: Final = "order"
@@ -36,7 +37,10 @@ def _any(*words: str) -> re.Pattern[str]:
 _SAID: Final = {
     BOOK: _any("book", "booked", "reserve", "schedule", "sign (?:me )?up", "set up"),
     CANCEL: _any("cancel", "cancell?ed", "cancell?ing", "cancellation", "call off"),
-    MOVE: _any("move", "reschedule", "rescheduled", "postpone", "change"),
+    MOVE: _any(
+        "move", "reschedule", "rescheduled", "postpone", "change", "(?:another|a different|some other) (?:day|time)",
+    ),
+    CONFIRM: _any("confirm", "confirmed", "i(?:'ll| will) (?:come|be there)", "see you"),
     TRANSFER: _any(
         "transfer", "human", "operator", "representative", "real person", "a person", "connect", "handoff", "hand off",
         "escalate", "(?:speak|talk) (?:to|with)", "put me through",
@@ -59,6 +63,8 @@ _NAMED: Final = {
 
 _BOOKING: Final = _any("bookings?", "appointments?", "reservations?")
 """Nouns that mean booking where nothing else is said: one may also cancel or move them."""
+
+_IT: Final = _any("it")
 
 _CONTRARY: Final = frozenset({CANCEL, MOVE, TRANSFER, END})
 """What is meant in earnest: it never asks for a tool just because of a noun they share."""
@@ -108,7 +114,7 @@ def asked_for(heard: str, tools: Sequence[Tool]) -> tuple[Tool, frozenset[str]] 
     words = _stems(heard)
     best, best_score = None, 0.0
     for tool in tools:
-        score = _score(tool, wants, words)
+        score = _score(tool, wants, words, is_it=_IT.search(heard) is not None)
         if score > best_score:
             best, best_score = tool, score
     return None if best is None else (best, best.wants & wants)
@@ -130,12 +136,12 @@ def _wants(heard: str) -> frozenset[str]:
     return wants if wants or not _BOOKING.search(heard) else frozenset({BOOK})
 
 
-def _score(tool: Tool, wants: frozenset[str], words: frozenset[str]) -> float:
+def _score(tool: Tool, wants: frozenset[str], words: frozenset[str], *, is_it: bool) -> float:
     """Weigh what speaks for a tool; 0 when it was not asked for."""
     nouns, told = tool.nouns & words, tool.told & words
     if common := tool.wants & wants:
-        # To check is said of everything: it must be this.
-        asked = common != {LOOK_UP} or not tool.nouns or bool(nouns or told)
+        # To check is said of everything: it must be this, or what is talked of already.
+        asked = common != {LOOK_UP} or not tool.nouns or bool(nouns or told or is_it)
     elif tool.wants:
         asked = tool.wants == {LOOK_UP} and not wants and bool(tool.nouns) and tool.nouns <= words
     elif tool.nouns:

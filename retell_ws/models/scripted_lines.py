@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from ..prompt import CALL_BEGINS, GO_ON, REMINDER
+from ..prompt import CALL_BEGINS, DATA, GO_ON, REMINDER
 from ..request import Message
 
 __all__ = [
@@ -23,7 +23,9 @@ __all__ = [
     "WHAT_NAME",
     "WHICH_DAY",
     "day_in",
+    "heard_in",
     "is_no_request",
+    "is_own_question",
     "name_in",
     "repeated",
     "reply",
@@ -35,7 +37,7 @@ __all__ = [
 LISTENING: Final = "I am here. What can I do for you?"
 CHECK_IN: Final = "Are you still there?"
 HELLO: Final = "Hello! How can I help you today?"
-GOODBYE: Final = "Thank you for calling. Goodbye!"
+GOODBYE: Final = "Thank you. Goodbye!"
 HOURS: Final = "We are open from nine to five, Monday to Friday. Would you like an appointment?"
 WHICH_DAY: Final = "Gladly. Which day would suit you?"
 WHAT_NAME: Final = "And what name may I put it under?"
@@ -43,6 +45,9 @@ ANYTHING_ELSE: Final = "Is there anything else I can do for you?"
 NOTED: Final = f"Good, I have noted it. {ANYTHING_ELSE}"
 ONCE_MORE: Final = "Sorry about that. What is it you need?"
 IS_THAT_RIGHT: Final = "Is that right?"
+
+OWN_QUESTIONS: Final = (LISTENING, CHECK_IN, HELLO, HOURS, ANYTHING_ELSE, ONCE_MORE, IS_THAT_RIGHT)
+"""Questions whose answers are understood here; any other one was asked by the agent's greeting, or by a tool."""
 
 MAX_REPEATED_WORDS: Final = 20
 """As much of a request as is said back; nobody listens to more."""
@@ -63,6 +68,7 @@ _BYE = re.compile(
     r"\b(?:bye|goodbye|that's all|that is all|that's it|nothing else|no thanks|no thank you)\b", re.IGNORECASE
 )
 _HELLO = re.compile(r"\W*(?:hello|hi|hey|good (?:morning|afternoon|evening))\b(?:\W+there\b)?\W*", re.IGNORECASE)
+_DATA = re.compile(re.escape(DATA).replace(re.escape("{data}"), ".*?"), re.DOTALL)
 _YES = re.compile(r"\W*(?:yes|yeah|yep|sure|right|correct|exactly|okay|ok|please)\b", re.IGNORECASE)
 _NO = re.compile(r"\W*(?:no|nope|nah|wrong)\b", re.IGNORECASE)
 
@@ -76,7 +82,7 @@ def reply(messages: Sequence[Message]) -> str:
     Returns:
         One or two sentences; the same for the same conversation.
     """
-    heard = messages[-1].text.strip() if messages else ""
+    heard = heard_in(messages[-1]) if messages else ""
     asked = messages[-2].text if len(messages) > 1 else ""
     if heard.endswith(REMINDER):
         return CHECK_IN
@@ -92,6 +98,8 @@ def reply(messages: Sequence[Message]) -> str:
         return WHAT_NAME if _DAY.search(heard) else WHICH_DAY
     if _HOURS.search(heard):
         return HOURS
+    if asked.endswith(CHECK_IN) and says_yes(heard):
+        return LISTENING
     if asked.endswith(IS_THAT_RIGHT) and says_yes(heard):
         return NOTED
     if asked.endswith(IS_THAT_RIGHT) and says_no(heard):
@@ -99,6 +107,16 @@ def reply(messages: Sequence[Message]) -> str:
     if _HELLO.fullmatch(heard):
         return HELLO
     return f"You said: {repeated(_HELLO.sub('', heard, count=1) if _HELLO.match(heard) else heard)}. {IS_THAT_RIGHT}"
+
+
+def heard_in(message: Message) -> str:
+    """Take what the caller said: the data of a call, which stands before their first words, is no part of it."""
+    return _DATA.sub("", message.text, count=1).strip()
+
+
+def is_own_question(said: str) -> bool:
+    """Tell whether what was said last asks something that `reply` understands the answer to."""
+    return said.endswith(OWN_QUESTIONS)
 
 
 def is_no_request(heard: str) -> bool:

@@ -13,19 +13,23 @@ from typing import Final
 
 import msgspec
 
-from ..request import Message, ModelRequest, ToolResult, ToolUse
-from .scripted_arguments import Argument, overheard, understood
-from .scripted_intents import BOOK, CANCEL, END, MOVE, TRANSFER, Tool, asked_for, tools_of
+from ..request import Block, Message, ModelRequest, ToolResult, ToolUse
+from .scripted_arguments import Argument, overheard, understood, words_of
+from .scripted_intents import BOOK, CANCEL, CONFIRM, END, MOVE, TRANSFER, Tool, asked_for, tools_of
 from .scripted_lines import (
     ANYTHING_ELSE,
     GOODBYE,
+    IS_THAT_RIGHT,
     LISTENING,
     WHAT_NAME,
     WHICH_DAY,
+    heard_in,
     is_no_request,
+    is_own_question,
     reply,
     says_bye,
     says_no,
+    says_yes,
 )
 
 __all__ = ["Answer", "Invocation", "answer"]
@@ -33,7 +37,9 @@ __all__ = ["Answer", "Invocation", "answer"]
 CONNECTING: Final = "One moment, I will connect you."
 NEVER_MIND: Final = f"No problem. {ANYTHING_ELSE}"
 DONE: Final = "That is done."
-FAILED: Final = "I'm sorry, that did not work"
+UNDER_WAY: Final = "That is under way."
+FAILED: Final = "I'm sorry, that did not work."
+SORRY: Final = "I'm sorry."
 NOT_NOW: Final = f"I'm sorry, I cannot do that right now. {ANYTHING_ELSE}"
 BYE: Final = "Goodbye!"
 
@@ -50,7 +56,8 @@ _PARDON = re.compile(
     re.IGNORECASE,
 )
 _YES_OR_NO = re.compile(r"\W*(?:yes|yeah|yep|okay|ok|sure|right|no|nope)\W*", re.IGNORECASE)
-_PROSE = re.compile(r"[^\W\d_]{2}[^{}\[\]<>\n]*")
+_NOTE = re.compile(r"\([^()]*\)\s*")
+_PROSE = re.compile(r"[^\W\d_](?:[^\W\d_]|['’ ])[^{}\[\]<>\n]*")
 
 
 class Invocation(msgspec.Struct, frozen=True):
@@ -77,6 +84,10 @@ class _Task(msgspec.Struct):
     def missing(self) -> Argument | None:
         """What is asked for next."""
         return next((one for one in self.tool.arguments if one.required and one.name not in self.values), None)
+
+    def ordered(self) -> dict[str, object]:
+        """Give the values in the order of the arguments, whichever came first."""
+        return {one.name: self.values[one.name] for one in self.tool.arguments if one.name in self.values}
 
     def overhear(self, heard: str) -> None:
         """Take from the caller's words what they mention, where it can mean one argument only."""
@@ -119,20 +130,34 @@ class _Conversation:
     def __init__(self, tools: Sequence[Tool]) -> None:
         self._tools = tools
         self._task: _Task | None = None
+        self._refused: _Task | None = None  # what the latest tool said no to
 
     def follow(self, messages: Sequence[Message]) -> Answer:
         """Decide on every turn; returns what was decided on the last one."""
         decided = Answer(LISTENING)
         for index, message in enumerate(messages):
             if message.role == "assistant":
-                if not isinstance(message.content, str) and any(isinstance(one, ToolUse) for one in message.content):
+                if any(isinstance(block, ToolUse) for block in _blocks(message)):
                     self._task = None
-            elif message.text or isinstance(message.content, str):
+                continue
+            self._learn(messages[: index + 1])
+            if message.text or isinstance(message.content, str):
                 decided = self._decide(messages[: index + 1])
         return decided
 
+    def _learn(self, messages: Sequence[Message]) -> None:
+        """Take in what came of the calls whose results the last message holds."""
+        uses = {block.id: block for block in _blocks(*messages[-2:-1]) if isinstance(block, ToolUse)}
+        for block in _blocks(messages[-1]):
+            if isinstance(block, ToolResult):
+                use = uses.get(block.tool_use_id)
+                tool = next((tool for tool in self._tools if use is not None and tool.name == use.name), None)
+                self._refused = None
+                if use is not None and tool is not None and block.is_error:
+                    self._refused = _Task(tool, msgspec.json.decode(use.input, type=dict[str, object]))
+
     def _decide(self, messages: Sequence[Message]) -> Answer:
-        heard = messages[-1].text.strip()
+        heard = heard_in(messages[-1])
         said = messages[-2].text if len(messages) > 1 else ""
         if is_no_request(heard):
             return Answer(reply(messages))
@@ -142,9 +167,16 @@ class _Conversation:
         if found is None and (says_bye(heard) or (said.endswith(ANYTHING_ELSE) and says_no(heard))):
             self._task = None
             return self._begin(tool, heard) if (tool := self._first(END)) else Answer(GOODBYE)
+        if self._refused is not None and (progress := self._retry(self._refused, heard, said, found)) is not None:
+            return progress
         if found is not None:
             return self._begin(found[0], heard)
+        was_asked = said.endswith("?") and not is_own_question(said)
+        if was_asked and (tool := self._agreed(heard)) is not None:
+            return self._begin(tool, heard)
         plain = reply(messages)
+        if was_asked and plain.endswith(IS_THAT_RIGHT) and (tool := self._asked_about(said)) is not None:
+            return self._begin(tool, heard)
         if plain in (WHICH_DAY, WHAT_NAME) and (tool := self._first(BOOK)) is not None:
             return self._begin(tool, heard)
         return Answer(plain)
@@ -170,8 +202,42 @@ class _Conversation:
         task.overhear(heard)
         return self._step(task, heard)
 
+    def _retry(self, refused: _Task, heard: str, said: str, found: tuple[Tool, frozenset[str]] | None) -> Answer | None:
+        """Take the turn for an answer to a refusal: the caller names something else, or does without."""
+        if found is not None and found[0] != refused.tool:
+            return None
+        named = _Task(refused.tool, {})
+        named.overhear(heard)
+        values = {**refused.values, **named.values}
+        was_asked = found is None and said.endswith("?") and not is_own_question(said)
+        if values == refused.values and was_asked and says_yes(heard):
+            values = dict(list(values.items())[1:])  # the first thing is what a caller chose first
+        if values != refused.values or (was_asked and named.values):
+            self._task, self._refused = _Task(refused.tool, values), None
+            return self._step(self._task, heard)
+        if _FORGET_IT.search(heard) or (was_asked and says_no(heard)):
+            self._refused = None
+            return Answer(NEVER_MIND)
+        return None
+
+    def _agreed(self, heard: str) -> Tool | None:
+        """Find the tool for a yes or a no to a question of the greeting's, where there is one to confirm with."""
+        confirm = self._first(CONFIRM)
+        if confirm is None or heard.endswith("?"):
+            return None
+        return confirm if says_yes(heard) else self._first(MOVE) if says_no(heard) else None
+
+    def _asked_about(self, said: str) -> Tool | None:
+        """Find the tool whose first argument was asked for, by the greeting or by another tool."""
+        words = set(_words(re.split(r"[.!?]\s", said)[-1]))
+        for tool in self._tools:
+            first = next((one for one in tool.arguments if one.required), None)
+            if first is not None and words.issuperset(words_of(first.name)):
+                return tool
+        return None
+
     def _begin(self, tool: Tool, heard: str) -> Answer:
-        self._task = _Task(tool, {})
+        self._task, self._refused = _Task(tool, {}), None
         self._task.overhear(heard)
         return self._step(self._task, heard)
 
@@ -183,12 +249,15 @@ class _Conversation:
             for one in task.tool.arguments:
                 if one.required and one.kind == "text":
                     task.values.setdefault(one.name, GOODBYE if ends else heard)
+        for one in task.tool.arguments:
+            if one.required and one.kind == "choice" and len(one.choices) == 1:
+                task.values.setdefault(one.name, one.choices[0])
         if (asked := task.missing) is not None:
             return Answer(asked.question)
         self._task = None
         # These come before the call: after it there may be nobody to hear them.
         words = GOODBYE if ends else CONNECTING if transfers else ""
-        return Answer(words, Invocation(task.tool.name, task.values))
+        return Answer(words, Invocation(task.tool.name, task.ordered()))
 
     def _first(self, want: str) -> Tool | None:
         return next((tool for tool in self._tools if want in tool.wants), None)
@@ -231,8 +300,7 @@ def _words(text: str) -> list[str]:
 
 def _told(messages: Sequence[Message], tools: Sequence[Tool]) -> str:
     """Say what came of the calls whose results the last message holds; empty when it holds none."""
-    content = messages[-1].content
-    results = [] if isinstance(content, str) else [block for block in content if isinstance(block, ToolResult)]
+    results = [block for block in _blocks(messages[-1]) if isinstance(block, ToolResult)]
     if not results:
         return ""
     wants = _wants_of(messages, tools)
@@ -246,25 +314,33 @@ def _told(messages: Sequence[Message], tools: Sequence[Tool]) -> str:
 
 
 def _wants_of(messages: Sequence[Message], tools: Sequence[Tool]) -> frozenset[str]:
-    before = messages[-2].content if len(messages) > 1 else ""
-    names = set() if isinstance(before, str) else {block.name for block in before if isinstance(block, ToolUse)}
+    names = {block.name for block in _blocks(*messages[-2:-1]) if isinstance(block, ToolUse)}
     return frozenset(want for tool in tools if tool.name in names for want in tool.wants)
 
 
 def _sentence(result: ToolResult) -> str:
     said = _prose(result.content)
     if result.is_error:
-        return f"{FAILED}: {said or 'something went wrong.'}"
-    return said or DONE
+        return f"{SORRY} {said}" if said else FAILED
+    # Nothing but a note for the model is said of a tool that still runs.
+    return said or (UNDER_WAY if _NOTE.fullmatch(result.content) else DONE)
 
 
 def _prose(content: str) -> str:
-    """Take a result that may be said as it is, with a mark at its end; empty when it is meant for machines."""
+    """Take a result that may be said as it is, made a sentence; empty when it is meant for machines."""
     try:
         value = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         value = content
     said = value.strip() if isinstance(value, str) else ""
+    if (note := _NOTE.match(said)) is not None:
+        said = said[note.end() :]
     if not _PROSE.fullmatch(said) or len(said.split()) > MAX_RESULT_WORDS:
         return ""
+    said = said[0].upper() + said[1:]
     return said if said[-1] in ".!?" else f"{said}."
+
+
+def _blocks(*messages: Message) -> list[Block]:
+    """Give what these messages hold beside plain words."""
+    return [block for message in messages if not isinstance(message.content, str) for block in message.content]

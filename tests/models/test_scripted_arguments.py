@@ -45,6 +45,15 @@ TEXT = {"type": "string"}
         ("gift_wrap", {"type": "boolean", "description": "Whether to wrap it"}, "Gift wrap: yes or no?"),
         ("size", {"enum": ["small", "extra_large", 3]}, "What is the size: small, extra large or 3?"),
         ("size", {"enum": list("abcdefgh")}, "What is the size?"),
+        (
+            "when",
+            {"enum": ["Wednesday", "Monday", "Tuesday"]},
+            "Gladly. Which day would suit you, Monday to Wednesday?",
+        ),
+        ("when", {"enum": ["Wednesday", "Monday"]}, "Gladly. Which day would suit you: Monday or Wednesday?"),
+        ("when", {"enum": ["Monday"]}, WHICH_DAY),
+        ("to", {"enum": ["billing", "a person"]}, "Whom would you like to speak to: billing or a person?"),
+        ("to", TEXT, "What is the to?"),
         ("size", {"const": "small"}, "What is the size?"),
     ],
 )

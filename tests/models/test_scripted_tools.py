@@ -21,8 +21,18 @@ from retell_ws.models.scripted_lines import (
     WHICH_DAY,
     reply,
 )
-from retell_ws.models.scripted_tools import BYE, CONNECTING, DONE, NEVER_MIND, NOT_NOW, Answer, Invocation, answer
-from retell_ws.prompt import REMINDER
+from retell_ws.models.scripted_tools import (
+    BYE,
+    CONNECTING,
+    DONE,
+    NEVER_MIND,
+    NOT_NOW,
+    UNDER_WAY,
+    Answer,
+    Invocation,
+    answer,
+)
+from retell_ws.prompt import DATA, REMINDER
 from retell_ws.request import Message, ModelRequest, ToolResult, ToolUse, Words
 from retell_ws.tool import ToolSpec
 
@@ -262,6 +272,88 @@ def test_told_to_call_nothing_it_calls_nothing() -> None:
     assert ask(CLINIC, user("I want to book"), none=True) == Answer(WHICH_DAY)
 
 
+# -- what was refused, and what others asked
+
+DAYS = {"enum": ["Friday", "Monday", "Tuesday"]}
+OFFICE = (
+    tool("book", "Book an appointment.", day=DAYS, name=TEXT),
+    tool("find_order", "Find the order.", order_number=TEXT),
+    tool("confirm", "Note that they come."),
+    tool("reschedule", "Move the appointment.", day=TEXT),
+    tool("transfer_call", "Hand the caller on.", to={"enum": ["the nurse"]}),
+)
+REFUSED = (
+    user("Book Monday, my name is Bob"),
+    used(Invocation("book", {"day": "Monday", "name": "Bob"})),
+    result("Monday is full. Would another day suit you?", is_error=True),
+    agent("I'm sorry. Monday is full. Would another day suit you?"),
+)
+
+
+@pytest.mark.parametrize(
+    ("heard", "answered"),
+    [
+        ("Tuesday then", Answer("", Invocation("book", {"day": "Tuesday", "name": "Bob"}))),
+        ("then book Tuesday", Answer("", Invocation("book", {"day": "Tuesday", "name": "Bob"}))),
+        ("Yes", Answer("Gladly. Which day would suit you: Monday, Tuesday or Friday?")),
+        ("No", Answer(NEVER_MIND)),
+        ("never mind", Answer(NEVER_MIND)),
+        ("the nurse please, connect me", Answer(CONNECTING, Invocation("transfer_call", {"to": "the nurse"}))),
+        ("Monday", Answer("", Invocation("book", {"day": "Monday", "name": "Bob"}))),
+        ("book", Answer("Gladly. Which day would suit you: Monday, Tuesday or Friday?")),
+    ],
+)
+def test_what_was_refused_is_tried_again_with_what_the_caller_names_instead(heard: str, answered: Answer) -> None:
+    assert ask(OFFICE, *REFUSED, user(heard)) == answered
+
+
+def test_a_refusal_of_long_ago_is_forgotten() -> None:
+    later = (user("is my order there"), agent("What is the order number?"), user("forget it"), agent(NEVER_MIND))
+    assert ask(OFFICE, *REFUSED, user("No"), agent(NEVER_MIND), *later, user("Tuesday")).call is None
+    unknown = (used(Invocation("gone", {})), result("No.", is_error=True), agent("No."), user("Tuesday"))
+    assert ask(OFFICE, user("Hm"), *unknown).call is None
+
+
+ASKING = "Hello. What is your order number?"
+COMING = "Will you come on Friday?"
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "answered"),
+    [
+        (ASKING, "It's 4711", Answer("", Invocation("find_order", {"order_number": "4711"}))),
+        (ASKING, "I lost it", Answer("What is the order number?")),
+        (ASKING, "When do you open?", Answer(HOURS)),
+        (COMING, "Yes, sure.", Answer("", Invocation("confirm", {}))),
+        (COMING, "No.", Answer(WHICH_DAY)),
+        (COMING, "Okay, who is this?", Answer("You said: Okay, who is this. Is that right?")),
+        (COMING, "I will be there", Answer("", Invocation("confirm", {}))),
+        (COMING, "Could I have another day", Answer(WHICH_DAY)),
+        (CHECK_IN, "Yes", Answer(LISTENING)),
+        (ANYTHING_ELSE, "No", Answer(GOODBYE)),
+    ],
+)
+def test_an_answer_to_the_greetings_question_is_understood(said: str, heard: str, answered: Answer) -> None:
+    assert ask(OFFICE, user("(The call begins.)"), agent(said), user(heard)) == answered
+
+
+def test_a_yes_where_nothing_can_be_confirmed_is_no_request() -> None:
+    asked = (user("(The call begins.)"), agent("How can I help you?"))
+    for heard in ("Yes", "No"):
+        assert ask(CLINIC, *asked, user(heard)).text == f"You said: {heard}. Is that right?"
+
+
+def test_where_there_is_one_possibility_nobody_is_asked_for_it() -> None:
+    assert ask(OFFICE, user("Could I talk to a nurse?")).call == Invocation("transfer_call", {"to": "the nurse"})
+
+
+def test_the_data_of_a_call_asks_for_nothing() -> None:
+    data = DATA.format(data='{"appointment":"on Friday","note":"book"}')
+    assert ask(OFFICE, user(data), agent("Hello."), user("Hm")).text == "You said: Hm. Is that right?"
+    assert ask(OFFICE, user(f"{data} Hello")) == Answer(HELLO)
+    assert ask((), user(f"{data} Hello")) == Answer(HELLO)
+
+
 # -- results
 
 CHECKED = (user("Check order 47"), used(Invocation("lookup_order", {"order_number": 47})))
@@ -280,8 +372,8 @@ CHECKED = (user("Check order 47"), used(Invocation("lookup_order", {"order_numbe
         ("<html>", False, f"{DONE} {ANYTHING_ELSE}"),
         ("\ud800", False, f"{DONE} {ANYTHING_ELSE}"),
         ("word " * 50, False, f"{DONE} {ANYTHING_ELSE}"),
-        ("There is no such order", True, f"I'm sorry, that did not work: There is no such order. {ANYTHING_ELSE}"),
-        ("", True, f"I'm sorry, that did not work: something went wrong. {ANYTHING_ELSE}"),
+        ("There is no such order", True, f"I'm sorry. There is no such order. {ANYTHING_ELSE}"),
+        ("", True, f"I'm sorry, that did not work. {ANYTHING_ELSE}"),
     ],
 )
 def test_a_result_is_told_as_it_is_when_it_is_made_for_the_ear(content: str, is_error: bool, text: str) -> None:
@@ -289,9 +381,24 @@ def test_a_result_is_told_as_it_is_when_it_is_made_for_the_ear(content: str, is_
     assert ask(SHOP, *CHECKED, result(content, is_error=is_error), none=True) == Answer(text)
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("I have found it.", "I have found it."),
+        ("I'll be there.", "I'll be there."),
+        ("only on Mondays", "Only on Mondays."),
+        ("(This was done earlier.) It is on its way.", "It is on its way."),
+        ("(It runs in the background.)", UNDER_WAY),
+        ("X", DONE),
+    ],
+)
+def test_a_result_becomes_a_sentence_and_a_note_for_the_model_is_not_said(content: str, text: str) -> None:
+    assert ask(SHOP, *CHECKED, result(content)) == Answer(f"{text} {ANYTHING_ELSE}")
+
+
 def test_two_results_are_told_one_after_the_other() -> None:
     both = Message("user", (ToolResult("t1", "It is here."), ToolResult("t2", "It is late.", True)))
-    assert ask(SHOP, *CHECKED, both) == Answer(f"It is here. I'm sorry, that did not work: It is late. {ANYTHING_ELSE}")
+    assert ask(SHOP, *CHECKED, both) == Answer(f"It is here. I'm sorry. It is late. {ANYTHING_ELSE}")
 
 
 def test_after_the_end_of_a_call_and_a_transfer_nothing_is_offered() -> None:
@@ -351,6 +458,7 @@ def test_a_clinic_s_caller_gets_the_tool_they_ask_for(heard: str, name: str | No
         ("can I buy something", "place_order"),
         ("what's the weather like", "get_weather"),
         ("where are you located", None),
+        ("where is it", "lookup_order"),
         ("a table please", None),
     ],
 )
