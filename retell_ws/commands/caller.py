@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..errors import UsageError
+from ..testing.acceptance import Action, ToolSeen
 from ..testing.dial import DialPolicy
 from ..testing.report import Answer
 
-__all__ = ["COMMANDS", "HELP", "ONE_DIAL", "PATIENT", "WAITS", "details_of", "timing", "unknown"]
+__all__ = ["COMMANDS", "HELP", "ONE_DIAL", "PATIENT", "WAITS", "Deeds", "details_of", "ending", "timing", "unknown"]
 
 COMMANDS = {
     "/silence": "say nothing",
@@ -18,6 +20,9 @@ COMMANDS = {
 }
 HELP = "   ".join(f"{command}: {what}" for command, what in COMMANDS.items())
 WAITS = "(the agent waits for you to speak)"
+
+MAX_SHOWN = 200
+"""Characters of a tool's arguments, and of its result, that are shown."""
 
 ONE_DIAL = DialPolicy(attempts=1)
 """Whoever sits at a terminal wants to know at once that nobody answers."""
@@ -51,6 +56,45 @@ def unknown(line: str) -> str | None:
     """Tell what is wrong with a line that looks like a command and is none; None for what a caller says."""
     word = line.partition(" ")[0]
     return None if not word.startswith("/") or line in COMMANDS else f"{word} is no command. {HELP}"
+
+
+class Deeds:
+    """Tells what the agent's tools did, each once: with its result, or without it and then again when it is there."""
+
+    def __init__(self) -> None:
+        self._told: list[str | None] = []
+
+    def news(self, tools: Iterable[ToolSeen]) -> list[str]:
+        """Give a line for each tool that began or ended since.
+
+        Args:
+            tools: All of the call's, in the order of their beginnings.
+        """
+        lines = []
+        for number, tool in enumerate(tools):
+            if number == len(self._told):
+                self._told.append(tool.result)
+            elif self._told[number] is not None or tool.result is None:
+                continue
+            self._told[number] = tool.result
+            lines.append(f"(tool {tool.name}: {_short(tool.arguments)} → {_came_of(tool)})")
+        return lines
+
+
+def _came_of(tool: ToolSeen) -> str:
+    if tool.result is None:
+        return "still running"
+    return _short(tool.result) if tool.successful is not False else f"did not work: {_short(tool.result)}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_SHOWN else f"{line[:MAX_SHOWN]}…"
+
+
+def ending(reason: str, action: Action | None) -> str:
+    """Say in one line how a call ended, and where it went on."""
+    return f"{reason} to {action.value}" if action is not None and action.kind == "transfer_number" else reason
 
 
 def timing(answer: Answer) -> str:

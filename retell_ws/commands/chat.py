@@ -18,7 +18,7 @@ from ..errors import UsageError
 from ..testing.dial import DialError
 from ..testing.report import Answer
 from ..testing.retell import CallEnded, FakeRetell
-from .caller import HELP, ONE_DIAL, PATIENT, WAITS, details_of, timing, unknown
+from .caller import HELP, ONE_DIAL, PATIENT, WAITS, Deeds, details_of, ending, timing, unknown
 from .flags import Flags, given
 from .serve import EXAMPLE
 
@@ -131,6 +131,7 @@ class _Pipe:
     def __init__(self, url: str, details: dict[str, Any], *, raw: bool, timeout_s: float) -> None:
         self._raw = raw
         self._timeout_s = timeout_s
+        self._deeds = Deeds()
         self._retell = FakeRetell(
             url,
             details=details,
@@ -186,10 +187,15 @@ class _Pipe:
 
     async def _hear(self, response_id: int) -> bool:
         answer: Answer = await self._retell.answer(response_id, timeout_s=self._timeout_s)
-        _write(f"agent: {answer.text}\n       ({timing(answer)})")
-        if not answer.action or answer.action.kind == "digit_to_press":
+        _write(f"agent: {answer.text}")
+        for line in (*self._deeds.news(self._retell.rules.tools.values()), f"({timing(answer)})"):
+            _write(f"       {line}")
+        if not answer.action:
             return True
-        _write(f"({await self._retell.ended(timeout_s=self._timeout_s)})")
+        if answer.action.kind == "digit_to_press":
+            _write(f"(it presses {answer.action.value})")
+            return True
+        _write(f"({ending(await self._retell.ended(timeout_s=self._timeout_s), answer.action)})")
         return False
 
     def _show(self, frame: str) -> None:

@@ -13,7 +13,7 @@ from prompt_toolkit.patch_stdout import patch_stdout
 
 from ..testing.dial import DialError
 from ..testing.retell import CallEnded, FakeRetell, Superseded
-from .caller import HELP, ONE_DIAL, PATIENT, WAITS, timing, unknown
+from .caller import HELP, ONE_DIAL, PATIENT, WAITS, Deeds, ending, timing, unknown
 
 __all__ = ["talk"]
 
@@ -28,6 +28,7 @@ class _Screen:
         # What is typed is shown again by `caller`, below the agent's words: the prompt itself leaves nothing behind.
         self.session: PromptSession[str] = PromptSession(erase_when_done=True)
         self.raw = raw
+        self.deeds = Deeds()
         self._said = ""
 
     def prompt(self) -> FormattedText:
@@ -104,7 +105,7 @@ async def talk(url: str, name: str, *, details: dict[str, Any], speed: float, ra
             typing.cancel()
     screen.close_line(cut=retell.disconnection_reason == "user_hangup")
     reason = retell.disconnection_reason or ""
-    screen.note(f"call ended: {reason}")
+    screen.note(f"call ended: {ending(reason, retell.rules.current.action)}")
     return 1 if reason.startswith("error") else 0
 
 
@@ -161,6 +162,10 @@ async def _follow(screen: _Screen, retell: FakeRetell, response_id: int) -> None
     except (Superseded, CallEnded):
         return
     screen.close_line()
+    for line in screen.deeds.news(retell.rules.tools.values()):
+        screen.note(line)
+    if answer.action is not None and answer.action.kind == "digit_to_press":
+        screen.note(f"(it presses {answer.action.value})")
     if response_id == 0 and not answer.text:
         screen.note(WAITS)
     else:
