@@ -29,7 +29,7 @@ for name, about in {
     "serve": "Answer Retell: serve an agent until the process is told to stop.",
     "dev": "Serve an agent, and start anew whenever its files are saved.",
     "chat": "Talk to an agent or to a running server in the terminal.",
-    "new": "Write a ten-line agent to edit.",
+    "new": "Write an agent to edit: ten lines, or a whole example.",
     "check": "Check the protocol conformance of any custom-LLM server.",
     "bench": "Let synthetic callers measure a server against its latency budget.",
 }.items():

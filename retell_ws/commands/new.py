@@ -1,4 +1,4 @@
-"""`retell_ws new`: write a ten-line agent to edit."""
+"""`retell_ws new`: write an agent to edit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 import sys
 from importlib.resources import files
 from pathlib import Path
+from typing import Final, Literal, TypeAlias
 
 from rich.console import Console
 
@@ -13,27 +14,40 @@ from ..errors import UsageError
 
 __all__ = ["new"]
 
+Example: TypeAlias = Literal["receptionist", "clinic", "support", "reminder"]
 
-def new(directory: Path = Path(), /) -> int:
-    """Write a ten-line agent to edit.
+CALLED_WITH: Final[dict[Example, str]] = {
+    "clinic": " --from-number +14155550123",
+    "support": " --from-number +14155550123",
+    "reminder": ' --var customer_name=Bo --var "appointment=on Friday at ten"',
+}
+"""What `chat` needs beside the file, so that each shows what it can do."""
+
+
+def new(directory: Path = Path(), /, *, example: Example = "receptionist") -> int:
+    """Write an agent to edit: ten lines of a receptionist, or a whole example.
 
     Args:
         directory: Where `agent.py` goes; made when it is not there.
+        example: The receptionist talks, in ten lines; the clinic books, cancels and transfers; support goes through
+            stages; the reminder places the call itself.
     """
     target = directory / "agent.py"
-    text = files("retell_ws.examples").joinpath("receptionist.py").read_text("utf-8")
+    text = files("retell_ws.examples").joinpath(f"{example}.py").read_text("utf-8")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with target.open("x", encoding="utf-8") as file:
-            file.write(text)
+            # What the example says of itself is true of the copy.
+            file.write(text.replace(f" {example}.py", " agent.py"))
     except OSError as exc:
         if target.exists():
             raise UsageError(f"{target} exists; nothing is overwritten") from None
         raise UsageError(f"cannot write {target}: {exc.strerror}") from None
-    console = Console()
-    console.print(f"Wrote [bold]{target}[/bold]. Next:\n", highlight=False)
     # As it was called itself, where the name alone would not be found.
     command = "retell_ws" if shutil.which("retell_ws") else sys.argv[0]
-    console.print(f"  {command} chat {target}     talk to it here", highlight=False, soft_wrap=True)
-    console.print(f"  {command} dev {target}      serve it, anew whenever you save it", highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"Wrote [bold]{target}[/bold]. Talk to it:\n\n  {command} chat {target}{CALLED_WITH.get(example, '')}"
+    )
+    console.print(f"\nServe it, and anew whenever you save it:\n\n  {command} dev {target}")
     return 0
