@@ -141,7 +141,7 @@ class ToolFinished(_Fact, frozen=True, tag="tool_finished"):
     Attributes:
         outcome: `done`; `refused` by the tool or by its arguments; `failed` by an exception, when nobody knows what was
             done; `late` past its deadline; `repeated` from the ledger; `unknown`, a call whose first outcome nobody
-            knows; `withdrawn`, when the caller had spoken before it began.
+            knows; `withdrawn`, when the caller had spoken before it began, or into a look-up.
         duration_s: Seconds since the model called it.
     """
 

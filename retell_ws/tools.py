@@ -49,6 +49,7 @@ FAILED_EFFECT: Final = (
 )
 FAILED: Final = "(It failed.)"
 LATE: Final = "(No answer in time.)"
+CUT_OFF: Final = "(Given up: the caller spoke on.)"
 STARTED: Final = "(It runs in the background. The result will follow; the call goes on meanwhile.)"
 UNVERIFIED: Final = "(Not done: this call could not be verified. Do not try again; offer a transfer or a call back.)"
 
@@ -206,7 +207,11 @@ class Tools:
         if earlier:
             await asyncio.wait(earlier)
         if not (tool.side_effect or tool.background):
-            outcome = await self._look_up(tool, pending, pending.exchange.generation)
+            try:
+                outcome = await self._look_up(tool, pending, pending.exchange.generation)
+            except asyncio.CancelledError:
+                self._ended(pending, Outcome("withdrawn", CUT_OFF), since)
+                raise
             if outcome.kind == "late":
                 late()
             self._ended(pending, outcome, since)

@@ -23,7 +23,7 @@ from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.testing import FakeRetell
 from retell_ws.testing.caller import Caller, calling
 from retell_ws.testing.script import Step, Use
-from retell_ws.tools import FAILED, FAILED_EFFECT, LATE, UNKNOWN, UNVERIFIED
+from retell_ws.tools import CUT_OFF, FAILED, FAILED_EFFECT, LATE, UNKNOWN, UNVERIFIED
 from retell_ws.turn import MAX_ROUNDS
 from retell_ws.wire import CallInfo
 
@@ -635,6 +635,8 @@ async def test_a_look_up_ends_with_its_turn() -> None:
         await gate.within()
         stream = await finish_next(retell, puppet, 2)
         assert results(stream.request) == []
+        (run,) = retell.report.tools
+        assert (run.result, run.successful) == (CUT_OFF, False), "Retell's records tell how it ended"
     assert gate.passed == 0
 
 
