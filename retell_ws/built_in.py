@@ -18,7 +18,7 @@ def end_call() -> Tool:
         """Hang up. Use it when the caller has said goodbye, or wants nothing more.
 
         Args:
-            message: A short goodbye, said before; empty when you have just said one.
+            message: A short goodbye. Give it here instead of saying it before; empty when you have just said one.
         """
         call.end(message)
         return "The call ends once this was said."
@@ -42,6 +42,6 @@ def transfer_call(directory: Directory) -> Tool:
 
     Args:
         to: Whom to.{f" {about}." if about else ""}
-        message: One short sentence, said before; empty when you have just said it.
+        message: One short sentence. Give it here instead of saying it before; empty when you have just said it.
     """
     return declare(transfer_call)

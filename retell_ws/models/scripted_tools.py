@@ -13,7 +13,8 @@ from typing import Final
 
 import msgspec
 
-from ..request import Block, Message, ModelRequest, ToolResult, ToolUse
+from ..prompt import SPOKEN_INTO
+from ..request import Block, Message, ModelRequest, ToolResult, ToolUse, Words
 from .scripted_arguments import Argument, overheard, understood, words_of
 from .scripted_intents import BOOK, CANCEL, CONFIRM, END, MOVE, TRANSFER, Tool, asked_for, tools_of
 from .scripted_lines import (
@@ -48,6 +49,9 @@ MAX_MESSAGES: Final = 40
 
 MAX_RESULT_WORDS: Final = 40
 """Longest result that is said as it is."""
+
+_NOTE = re.compile(r"\s*" + re.escape(SPOKEN_INTO).replace(re.escape("{act}"), ".*?"))
+"""Stands behind the caller's words and is none of them: "about to hang up" is no wish to."""
 
 _FORGET_IT = re.compile(r"\b(?:never ?mind|forget (?:it|that|about it)|stop that)\b", re.IGNORECASE)
 _PARDON = re.compile(
@@ -107,7 +111,7 @@ def answer(request: ModelRequest) -> Answer:
     """
     if not request.tools or not request.messages:
         return Answer(reply(request.messages))
-    messages = request.messages[-MAX_MESSAGES:]
+    messages = (*request.messages[-MAX_MESSAGES:-1], _without_note(request.messages[-1]))
     tools = tools_of(request.tools)
     told = _told(messages, tools)
     if told and not messages[-1].text:
@@ -116,8 +120,16 @@ def answer(request: ModelRequest) -> Answer:
     if told and found.text == reply(messages) and not _is_request(messages[-1].text, tools):
         return Answer(told)  # the caller spoke meanwhile, and asked for nothing new
     if found.call is not None and request.tool_choice == "none":
-        return Answer(GOODBYE if found.text == GOODBYE else NOT_NOW)
+        return Answer(GOODBYE if GOODBYE in (found.text, *found.call.input.values()) else NOT_NOW)
     return found
+
+
+def _without_note(message: Message) -> Message:
+    content = message.content
+    if isinstance(content, str):
+        return Message(message.role, _NOTE.sub("", content))
+    parts = [Words(_NOTE.sub("", part.text)) if isinstance(part, Words) else part for part in content]
+    return Message(message.role, tuple(parts))
 
 
 def _is_request(heard: str, tools: Sequence[Tool]) -> bool:
@@ -247,7 +259,9 @@ class _Conversation:
         if ends or transfers:
             # Nobody is asked for the reason, or for the words to part with.
             for one in task.tool.arguments:
-                if one.required and one.kind == "text":
+                if one.name in _SAID_BEFORE:
+                    task.values.setdefault(one.name, GOODBYE if ends else CONNECTING)
+                elif one.required and one.kind == "text":
                     task.values.setdefault(one.name, GOODBYE if ends else heard)
         for one in task.tool.arguments:
             if one.required and one.kind == "choice" and len(one.choices) == 1:
@@ -255,13 +269,16 @@ class _Conversation:
         if (asked := task.missing) is not None:
             return Answer(asked.question)
         self._task = None
-        # These come before the call: after it there may be nobody to hear them.
-        words = GOODBYE if ends else CONNECTING if transfers else ""
+        # These come before the call: after it there may be nobody to hear them. Best, the tool says them itself.
+        words = "" if _SAID_BEFORE & {*task.values} else GOODBYE if ends else CONNECTING if transfers else ""
         return Answer(words, Invocation(task.tool.name, task.ordered()))
 
     def _first(self, want: str) -> Tool | None:
         return next((tool for tool in self._tools if want in tool.wants), None)
 
+
+_SAID_BEFORE: Final = frozenset({"message", "farewell", "goodbye"})
+"""Arguments for what is said before a call ends or is handed on."""
 
 _UNMISTAKABLE: Final = frozenset({"integer", "number", "boolean", "choice"})
 """Kinds of which not every answer is one."""

@@ -32,7 +32,7 @@ from retell_ws.models.scripted_tools import (
     Invocation,
     answer,
 )
-from retell_ws.prompt import DATA, REMINDER
+from retell_ws.prompt import DATA, REMINDER, SPOKEN_INTO
 from retell_ws.request import Message, ModelRequest, ToolResult, ToolUse, Words
 from retell_ws.tool import ToolSpec
 
@@ -224,9 +224,8 @@ def test_a_caller_may_drop_what_they_wanted() -> None:
 @pytest.mark.parametrize("heard", ["Bye", "No, that's all", "please hang up", "no"])
 def test_goodbye_is_said_before_the_call_ends(heard: str) -> None:
     assert ask(CLINIC, user("Hi"), agent(ANYTHING_ELSE), user(heard)) == Answer(GOODBYE, Invocation("end_call", {}))
-    assert ask(SHOP, user("Hi"), agent(ANYTHING_ELSE), user(heard)) == Answer(
-        GOODBYE, Invocation("hangUp", {"message": GOODBYE})
-    )
+    told = Answer("", Invocation("hangUp", {"message": GOODBYE}))
+    assert ask(SHOP, user("Hi"), agent(ANYTHING_ELSE), user(heard)) == told, "the tool says it"
 
 
 def test_goodbye_ends_a_question_too() -> None:
@@ -242,6 +241,22 @@ def test_a_transfer_is_announced_and_needs_no_reason() -> None:
     assert ask(tools, user("I want a human")) == Answer(
         CONNECTING, Invocation("connect_to_operator", {"reason": "I want a human"})
     )
+
+
+def test_where_there_is_one_choice_only_nobody_is_asked_for_it() -> None:
+    tools = (tool("transfer_call", "", to={"enum": ["the nurse"]}, message=TEXT),)
+    assert ask(tools, user("I want a human")) == Answer(
+        "", Invocation("transfer_call", {"to": "the nurse", "message": CONNECTING})
+    )
+
+
+@pytest.mark.parametrize("act", ["hang up", "transfer the call"])
+@pytest.mark.parametrize("words", [[], [Words("before")]])
+def test_a_note_on_what_the_caller_spoke_into_is_none_of_their_words(act: str, words: list[Words]) -> None:
+    heard = "Wait, when do you open?"
+    noted = f"{heard} {SPOKEN_INTO.format(act=act)}"
+    message = Message("user", (*words, Words(noted))) if words else user(noted)
+    assert ask(CLINIC, user("Bye"), agent(GOODBYE), message) == Answer(HOURS)
 
 
 def test_a_booking_that_the_office_offers_is_made_by_the_tool() -> None:
@@ -267,7 +282,7 @@ def test_a_silence_does_not_lose_what_was_asked_for() -> None:
 
 def test_told_to_call_nothing_it_calls_nothing() -> None:
     assert ask(SHOP, user("Check order 47"), none=True) == Answer(NOT_NOW)
-    assert ask(CLINIC, user("Bye"), none=True) == Answer(GOODBYE)
+    assert ask(CLINIC, user("Bye"), none=True) == ask(SHOP, user("Bye"), none=True) == Answer(GOODBYE)
     assert ask(CLINIC, user("transfer me"), none=True) == Answer(NOT_NOW)
     assert ask(CLINIC, user("I want to book"), none=True) == Answer(WHICH_DAY)
 
@@ -411,7 +426,7 @@ def test_after_the_end_of_a_call_and_a_transfer_nothing_is_offered() -> None:
 
 def test_a_caller_who_speaks_meanwhile_hears_the_result_unless_they_want_something_else() -> None:
     assert ask(SHOP, *CHECKED, result("It is sent.", "Hello?")).text == f"It is sent. {ANYTHING_ELSE}"
-    assert ask(SHOP, *CHECKED, result("It is sent.", "Bye")).text == GOODBYE
+    assert ask(SHOP, *CHECKED, result("It is sent.", "Bye")).call == Invocation("hangUp", {"message": GOODBYE})
     assert ask(SHOP, *CHECKED, result("It is sent.", "Cancel order 47")).call == Invocation(
         "cancel_order", {"order_number": 47}
     )
