@@ -49,6 +49,7 @@ SECTIONS: Final = {
     "4.3.5": "Every id that was not superseded is completed, once.",
     "4.3.7": "Retell waits for an answer for ever, so the server keeps the deadlines.",
     "4.4": "The begin message, id 0, is sent unasked, also when it is empty; until then the agent is mute.",
+    "4.6": "What a tool did for an id that was superseded is done: it must not be done again for the next one.",
     "6.8": "Why a call ended, in Retell's words.",
     "7": "Retell's latency is counted to the first complete sentence.",
     "9.4": "Whether ids go on over a redial is not said: the first request of a new socket may start anew.",

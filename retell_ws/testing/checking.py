@@ -71,10 +71,12 @@ class Server:
     Attributes:
         url: The configured URL, without a call id.
         patience: How long to wait for it.
+        lacks: What a check has found it cannot do, and how that showed; the others need not ask for it again.
     """
 
     url: str
     patience: Patience = field(default_factory=Patience)
+    lacks: dict[str, str] = field(default_factory=dict)
 
     def call(self, *, url: str | None = None, **more: Any) -> FakeRetell:
         """Make a call of its own: one dial, no pings but the check's own, no redials, no reminders.

@@ -14,6 +14,7 @@ __all__ = [
     "consecutive_roles",
     "deep_json",
     "growing",
+    "keypad_items",
     "long_transcript",
     "nulls",
     "tool_items",
@@ -118,6 +119,21 @@ def tool_items() -> list[dict[str, Any]]:
         {"role": "injected", "content": "The caller is a regular.", "time_sec": 4.2},
         {"role": "sms", "content": "see picture", "time_sec": 5, "multimedia": [{"url": "https://example.com/a.png"}]},
         utterance("user", "Is that done?"),
+    ]
+
+
+def keypad_items() -> list[dict[str, Any]]:
+    """Keys as nobody presses them, between items of roles nobody knows (§2.7)."""
+    return [
+        {"role": "dtmf"},
+        {"role": "dtmf", "digit": None},
+        {"role": "dtmf", "digit": ""},
+        {"role": "hologram", "shape": [1, 2, 3]},
+        {"role": "dtmf", "digit": "12"},
+        {"role": "dtmf", "digit": "A"},
+        {"role": "dtmf", "digit": 5},
+        {},
+        {"role": "dtmf", "digit": "#"},
     ]
 
 

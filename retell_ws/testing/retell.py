@@ -65,6 +65,8 @@ class FakeRetell:
         reminder_trigger_ms: The agent's setting, until `update_agent` changes it.
         reminder_max_count: Likewise; 0 sends no reminders.
         send_timeout_s: Seconds for one send before the line is dropped.
+        acts: Whether hang-ups, transfers and keys are carried out. Without, the last word counts as being spoken still,
+            so there is all the time to speak into it.
         on_word: Called with each word as the agent speaks it.
         on_frame: Called with every text frame as it came.
 
@@ -91,6 +93,7 @@ class FakeRetell:
         reminder_trigger_ms: float = 10_000,
         reminder_max_count: int = 1,
         send_timeout_s: float = 5.0,
+        acts: bool = True,
         on_word: Callable[[str], None] | None = None,
         on_frame: Callable[[str], None] | None = None,
     ) -> None:
@@ -117,7 +120,13 @@ class FakeRetell:
             changed=self._news.tell,
         )
         self._voice = Voice(
-            self.rules, self._lines, self._news, speed=speed, caller_speed=caller_speed, on_word=on_word
+            self.rules,
+            self._lines,
+            self._news,
+            speed=speed,
+            caller_speed=caller_speed,
+            acts=acts,
+            on_word=on_word,
         )
         self.conversation = self._voice.conversation
         self._frames = self._dropped = self._old_frames = 0
@@ -332,6 +341,17 @@ class FakeRetell:
         if self._lines.reason is not None and not exchange.text:
             raise CallEnded(self._lines.reason)
         return exchange.text
+
+    async def until(self, holds: Callable[[], bool], *, timeout_s: float = 30.0) -> None:
+        """Wait until something holds of what was heard; it is looked at after each frame.
+
+        Raises:
+            TimeoutError: It did not come to hold.
+            CallEnded: The call ended before.
+        """
+        await self._news.until(lambda: holds() or self._lines.reason is not None, timeout_s)
+        if not holds():
+            raise CallEnded(self._lines.reason or "")
 
     async def quiet(self, quiet_s: float) -> None:
         """Wait until no frame came for `quiet_s` seconds, or the line is gone."""

@@ -30,6 +30,7 @@ class Voice:
         news: Told of every word.
         speed: Factor on the agent's pace; None speaks in no time.
         caller_speed: Factor on the caller's.
+        acts: Whether actions are carried out.
         on_word: Called with each word of the agent.
 
     Attributes:
@@ -45,6 +46,7 @@ class Voice:
         *,
         speed: float | None,
         caller_speed: float | None,
+        acts: bool,
         on_word: Callable[[str], None] | None,
     ) -> None:
         self.conversation = Conversation()
@@ -54,6 +56,7 @@ class Voice:
         self._news = news
         self._speed = speed
         self._caller_speed = caller_speed
+        self._acts = acts
         self._on_word = on_word
         self._mouth = Mouth()
         self._started = time.perf_counter()
@@ -156,7 +159,7 @@ class Voice:
         """All was spoken: do what the answer asks for (§3.3), and let the silence begin."""
         self._acted = True
         self._spoken_at = time.perf_counter()
-        match self._mouth.exchange.action if self._mouth.exchange else None:
+        match self._mouth.exchange.action if self._mouth.exchange and self._acts else None:
             case Action("end_call"):
                 self._lines.finish("agent_hangup")
             case Action("transfer_number"):

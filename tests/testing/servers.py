@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any
@@ -17,6 +17,8 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+
+from .tasks import Call, pressed, task
 
 GREETING = "Harbor Clinic, this is Ana."
 PIECES = (
@@ -32,26 +34,11 @@ PATH = "/llm-websocket/"
 KINDS = {"ping_pong", "call_details", "update_only", "response_required", "reminder_required"}
 
 
-class Call:
-    """What the server remembers of one call."""
-
-    def __init__(self) -> None:
-        self.socket: ServerConnection | None = None
-        self.older: list[ServerConnection] = []
-        self.attached = asyncio.Event()
-        self.sockets = 0
-        self.greeted = False
-        self.latest = 0
-        self.sent: dict[int, int] = {}
-        self.last_text = ""
-        self.turn: asyncio.Task[None] | None = None
-
-
 class Scripted:
     """The server.
 
     Args:
-        faults: Names of what it does wrong; see where each is read.
+        faults: Names of what it does wrong; see where each is read, here and in `tasks.py`.
         gap_s: Seconds between two pieces of an answer.
     """
 
@@ -62,7 +49,7 @@ class Scripted:
         self.broken = False
         self.open = 0
         self.received: list[dict[str, Any]] = []
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()
 
     def does(self, fault: str) -> bool:
         return fault in self.faults
@@ -149,7 +136,7 @@ class Scripted:
             await socket.wait_closed()
 
     async def opening(self, socket: ServerConnection, call: Call) -> None:
-        config = {"auto_reconnect": True, "call_details": True, "transcript_with_tool_calls": False}
+        config = {"auto_reconnect": True, "call_details": True, "transcript_with_tool_calls": not self.does("no_keys")}
         frame = {"response_type": "config", "config": config}
         wants_config = not self.does("no_config") and not (self.does("config_once") and call.sockets > 1)
         if wants_config and not self.does("late_config"):
@@ -192,6 +179,8 @@ class Scripted:
         if kind == "call_details" and self.does("closes_on_sparse_details"):
             if message["call"] is None or "new_field" in message["call"]:
                 raise ValueError("details")
+        if kind == "call_details":
+            call.details = message["call"] or {}
         if kind == "ping_pong":
             await self.pong(socket, message)
         elif kind == "update_only":
@@ -202,6 +191,8 @@ class Scripted:
                 and "turntaking" not in message
                 or self.does("user_turn_cancels")
                 and message.get("turntaking") == "user_turn"
+                or self.does("keys_cancel")
+                and bool(pressed(message))
             ):
                 call.turn.cancel()
         elif kind in ("response_required", "reminder_required"):
@@ -242,6 +233,10 @@ class Scripted:
             or (self.does("alternating_roles") and any(a == b for a, b in zip(roles, roles[1:], strict=False)))
             or (self.does("known_roles") and bool({*roles} - {"agent", "user"}))
             or (self.does("refuses_tool_items") and bool(message.get("transcript_with_tool_calls")))
+            or (self.does("refuses_keys") and bool(pressed(message)))
+            or (self.does("few_keys") and len(pressed(message)) > 50)
+            or (self.does("strict_keys") and not all(isinstance(key, str) and key for key in pressed(message)))
+            or (self.does("deaf_when_leaving") and call.leaves is not None)
             or (self.does("ignores_reminders") and message["interaction_type"] == "reminder_required")
             or (self.does("tires") and response_id > 3)
             or (self.does("debounces") and bool(call.last_text) and text.startswith(call.last_text))
@@ -255,14 +250,18 @@ class Scripted:
         if response_id < call.latest and not self.does("answers_lower_ids"):
             return
         call.latest = response_id
-        if call.turn is not None and not self.does("stale"):
+        if call.turn is not None and not self.does("stale") and not (self.does("stale_tools") and call.books):
             call.turn.cancel()
         call.sent[response_id] = 0
-        call.turn = asyncio.create_task(self.turn(call, response_id))
-        self.tasks.add(call.turn)
-        call.turn.add_done_callback(self.tasks.discard)
-        if self.does("blocks"):
+        call.turn = self.spawn(task(self, call, response_id, message) or self.turn(call, response_id))
+        if self.does("blocks") or (self.does("awaits_tools") and "book" in text):
             await call.turn
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        running = asyncio.create_task(coroutine)
+        self.tasks.add(running)
+        running.add_done_callback(self.tasks.discard)
+        return running
 
     async def turn(self, call: Call, response_id: int) -> None:
         pieces = [] if self.does("silent") else ["".join(PIECES)] if self.does("one_piece") else [*PIECES]
@@ -305,7 +304,7 @@ class Scripted:
         if self.does("invents_ids"):
             await self.say(socket, 999, "Hello?")
 
-    async def say_to(self, call: Call, response_id: int, text: str, *, complete: bool = False) -> None:
+    async def say_to(self, call: Call, response_id: int, text: str, *, complete: bool = False, **fields: Any) -> None:
         """Say it on the call's socket, waiting for a redial if need be."""
         while True:
             if call.socket is None or not call.attached.is_set():
@@ -320,12 +319,25 @@ class Scripted:
                     for older in call.older:
                         with suppress(ConnectionClosed):
                             await self.say(older, response_id, text, complete=complete)
-                await self.say(call.socket, response_id, text, complete=complete)
+                await self.say(call.socket, response_id, text, complete=complete, **fields)
                 return
             except ConnectionClosed:
                 call.attached.clear()
 
-    async def say(self, socket: ServerConnection, response_id: int, text: str, *, complete: bool = False) -> None:
+    async def send_to(self, call: Call, message: dict[str, Any]) -> None:
+        """Send it on the call's socket, waiting for a redial if need be."""
+        while True:
+            await call.attached.wait()
+            assert call.socket is not None
+            try:
+                await self.send(call.socket, message)
+                return
+            except ConnectionClosed:
+                call.attached.clear()
+
+    async def say(
+        self, socket: ServerConnection, response_id: int, text: str, *, complete: bool = False, **fields: Any
+    ) -> None:
         frame = {
             "response_type": "response",
             "response_id": response_id,
@@ -333,6 +345,7 @@ class Scripted:
             "content_complete": complete,
             "end_call": False,
             "transfer_number": None,
+            **fields,
         }
         if self.does("unnamed"):
             del frame["response_type"]

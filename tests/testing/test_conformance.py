@@ -7,7 +7,9 @@ import pytest
 from retell_ws.errors import UsageError
 from retell_ws.testing.checking import Outcome, Patience, Severity
 from retell_ws.testing.checks import ALL
+from retell_ws.testing.checks.wishing import effect, fitting
 from retell_ws.testing.conformance import Report, Result, run
+from retell_ws.wire import ToolCallInvocation
 
 from .servers import Scripted
 
@@ -54,6 +56,39 @@ FAULTS = {
     "a-lower-id-is-ignored": "answers_lower_ids",
     "a-reminder-is-answered": "ignores_reminders",
     "a-request-supersedes-a-reminder": "stale",
+    "a-tool-leaves-no-silence": "tools_never_complete",
+    "the-caller-is-told-what-came-of-it": "silent_tools",
+    "an-id-with-tools-is-completed-once": "tools_complete_twice",
+    "words-around-a-tool-stay-apart": "runs_together",
+    "a-superseded-tool-is-not-spoken-of": "stale_tools",
+    "a-tool-runs-once-when-asked-again": "books_again",
+    "a-tool-runs-once-for-a-sentence-that-grows": "books_by_words",
+    "a-tool-call-id-is-used-once": "one_tool_id",
+    "tool-arguments-are-a-json-object": "bare_arguments",
+    "a-tool-call-gets-its-result": "no_results",
+    "a-superseded-tool-gets-its-result": "loses_results",
+    "a-turn-with-a-tool-outlives-its-socket": "forgets_turns",
+    "pongs-come-while-a-tool-runs": "awaits_tools",
+    "a-hang-up-has-words": "hangs_up_silently",
+    "a-transfer-has-words": "transfers_silently",
+    "a-hang-up-goes-with-its-words": "trailing_actions",
+    "a-transfer-goes-with-its-words": "trailing_actions",
+    "a-goodbye-cannot-be-interrupted": "interruptible",
+    "words-before-a-transfer-cannot-be-interrupted": "interruptible",
+    "one-id-asks-for-one-action": "two_actions",
+    "a-transfer-number-is-e164": "local_number",
+    "no-web-call-is-transferred": "transfers_web_calls",
+    "pressed-digits-are-keys": "presses_words",
+    "nothing-is-said-after-a-hang-up": "talks_on",
+    "no-reminder-is-answered-by-a-silent-hang-up": "leaves_silently",
+    "a-hang-up-the-caller-agrees-into-is-given-again": "forgets_leaving",
+    "a-transfer-the-caller-agrees-into-is-given-again": "forgets_leaving",
+    "a-caller-who-stays-is-answered": "deaf_when_leaving",
+    "pressed-keys-are-answered": "refuses_keys",
+    "keys-are-another-question": "ignores_keys",
+    "keys-do-not-cancel-an-answer": "keys_cancel",
+    "odd-keys-are-skipped": "strict_keys",
+    "many-keys-are-answered": "few_keys",
     "an-unknown-kind-is-ignored": "closes_on_unknown_kinds",
     "unknown-fields-are-ignored": "refuses_unknown_fields",
     "nulls-are-taken-as-absent": "closes_on_nulls",
@@ -124,6 +159,71 @@ async def test_a_server_with_the_fault_fails_the_check(name: str) -> None:
 async def test_a_turn_that_begins_again_after_a_redial_is_found() -> None:
     report = await _run("restarts_turns", only=("an-open-id-is-completed-on-the-new-socket",))
     assert "begins again" in report.results[0].seen
+
+
+@pytest.mark.parametrize(
+    ("fault", "name", "seen"),
+    [
+        ("wordless_tools", "a-tool-leaves-no-silence", "completed without a word"),
+        ("tools_talk_on", "an-id-with-tools-is-completed-once", "1 frames of id 1 after its completion"),
+        ("arguments_as_object", "tool-arguments-are-a-json-object", "Expected `str`, got `object`"),
+        ("two_results", "a-tool-call-gets-its-result", "1 results without an invocation"),
+        ("leaves_anyway", "a-caller-who-stays-is-answered", "leaves all the same, with end_call"),
+        ("leaves_open", "a-hang-up-has-words", "no completion"),
+    ],
+)
+async def test_a_check_finds_its_other_faults_too(fault: str, name: str, seen: str) -> None:
+    [result] = (await _run(fault, only=(name,), patience=HASTY)).results
+    assert result.outcome in (Outcome.FAILED, Outcome.WARNED) and seen in result.seen
+
+
+OF_TASKS = ("tools", "actions", "spoken_into")
+
+
+async def test_a_server_that_only_talks_has_its_checks_of_tools_skipped_and_is_not_asked_for_ever() -> None:
+    server = Scripted("only_talks", "no_keys")
+    async with server.running() as url:
+        report = await run(url, only=(*OF_TASKS, "keypad"), patience=QUICK)
+    ran = {result.name for result in report.results if result.outcome is not Outcome.SKIPPED}
+    assert ran == {"no-reminder-is-answered-by-a-silent-hang-up"} and report.is_conformant
+    questions = [one for one in server.received if one["interaction_type"] == "response_required"]
+    assert len(questions) < 2 * len(report.results), "what one check found lacking, the next ones do not ask for"
+
+
+async def test_a_server_that_asks_back_is_given_answers() -> None:
+    assert _not_passed(await _run("asks_back", only=("tools",))) == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ("And what name may I put it under?", "My name is Alex Miller."),
+        ("May I have your phone number?", "My number is 415 555 0123."),
+        ("Which day suits you?", "On Tuesday, please."),
+        ("At what time?", "Ten in the morning, please."),
+        ("Shall I book it?", "Yes, please go ahead."),
+    ],
+)
+def test_what_an_agent_asks_about_a_booking_has_an_answer(asked: str, answer: str) -> None:
+    assert fitting(asked) == answer
+
+
+@pytest.mark.parametrize(
+    ("name", "acts"),
+    [
+        ("book", True),
+        ("book_appointment", True),
+        ("calendarInsert", True),
+        ("send_sms", True),
+        ("free_times", False),
+        ("checkAvailability", False),
+        ("get_slots", False),
+        ("end_call", False),
+        ("transferCall", False),
+    ],
+)
+def test_looking_something_up_twice_is_no_harm(name: str, acts: bool) -> None:
+    assert effect(ToolCallInvocation(tool_call_id="tc", name=name, arguments="{}")) is acts
 
 
 @pytest.mark.parametrize(

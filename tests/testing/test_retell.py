@@ -240,6 +240,28 @@ async def test_a_transfer_ends_the_call_and_digits_do_not() -> None:
         assert retell.report.digits == "2"
 
 
+async def test_what_is_not_carried_out_can_be_spoken_into() -> None:
+    async with _peer() as (peer, url), FakeRetell(url, acts=False) as retell:
+        ws = await peer.sockets.get()
+        await _say(ws, 0, "Goodbye.", end_call=True)
+        await retell.greeting()
+        await retell.request("Wait.")
+        assert (await peer.next("response_required"))["transcript"][0]["content"] == "Goodbye."
+        assert retell.is_open and retell.disconnection_reason is None
+
+
+async def test_something_heard_can_be_waited_for_until_the_call_ends() -> None:
+    async with _peer() as (peer, url), FakeRetell(url) as retell:
+        ws = await peer.sockets.get()
+        await _send(ws, "tool_call_invocation", tool_call_id="tc_1", name="book", arguments="{}")
+        await retell.until(lambda: "tc_1" in retell.rules.tools, timeout_s=5)
+        with pytest.raises(TimeoutError):
+            await retell.until(lambda: False, timeout_s=0.01)
+        await ws.close(1000)
+        with pytest.raises(CallEnded, match="agent_hangup"):
+            await retell.until(lambda: False, timeout_s=5)
+
+
 async def test_silence_is_reminded_of_as_update_agent_says() -> None:
     async with _peer() as (peer, url), FakeRetell(url, reminder_trigger_ms=60_000) as retell:
         ws = await peer.sockets.get()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ..checking import Check
-from . import closing, keepalive, many, opening, payloads, redial, turns
+from . import actions, closing, keepalive, keypad, many, opening, payloads, redial, spoken_into, tools, turns
 
 __all__ = ["ALL"]
 
 ALL: tuple[Check, ...] = tuple(
     value
-    for module in (opening, keepalive, turns, payloads, redial, closing, many)
+    for module in (opening, keepalive, turns, tools, actions, spoken_into, keypad, payloads, redial, closing, many)
     for value in vars(module).values()
     if isinstance(value, Check)
 )
