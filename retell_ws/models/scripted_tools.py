@@ -50,7 +50,7 @@ MAX_MESSAGES: Final = 40
 MAX_RESULT_WORDS: Final = 40
 """Longest result that is said as it is."""
 
-_NOTE = re.compile(r"\s*" + re.escape(SPOKEN_INTO).replace(re.escape("{act}"), ".*?"))
+_INTERRUPTED = re.compile(r"\s*" + re.escape(SPOKEN_INTO).replace(re.escape("{act}"), ".*?"))
 """Stands behind the caller's words and is none of them: "about to hang up" is no wish to."""
 
 _FORGET_IT = re.compile(r"\b(?:never ?mind|forget (?:it|that|about it)|stop that)\b", re.IGNORECASE)
@@ -127,8 +127,8 @@ def answer(request: ModelRequest) -> Answer:
 def _without_note(message: Message) -> Message:
     content = message.content
     if isinstance(content, str):
-        return Message(message.role, _NOTE.sub("", content))
-    parts = [Words(_NOTE.sub("", part.text)) if isinstance(part, Words) else part for part in content]
+        return Message(message.role, _INTERRUPTED.sub("", content))
+    parts = [Words(_INTERRUPTED.sub("", part.text)) if isinstance(part, Words) else part for part in content]
     return Message(message.role, tuple(parts))
 
 
