@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from .directory import Directory
+from .errors import CallError, ToolError
 from .handle import Call
 from .tool import Tool, declare
 
@@ -20,7 +21,10 @@ def end_call() -> Tool:
         Args:
             message: A short goodbye. Give it here instead of saying it before; empty when you have just said one.
         """
-        call.end(message)
+        try:
+            call.end(message)
+        except CallError as exc:
+            raise ToolError(str(exc)) from None  # it did nothing else
         return "The call ends once this was said."
 
     return declare(end_call)
@@ -30,7 +34,10 @@ def transfer_call(directory: Directory) -> Tool:
     """Make the tool with which the model hands the caller on, to the labels of `directory` and nowhere else."""
 
     def transfer_call(call: Call, to: str, message: str = "") -> str:
-        call.transfer(to, message)
+        try:
+            call.transfer(to, message)
+        except CallError as exc:
+            raise ToolError(str(exc)) from None  # it did nothing else
         return "The transfer begins once this was said."
 
     labels = tuple(directory.targets)

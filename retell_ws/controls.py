@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
-from .errors import ToolError
+from .errors import CallError
 from .intent import Intent
 from .line import Line
 from .speech import split
@@ -76,4 +76,4 @@ class CallControls:
             self._loop.call_soon_threadsafe(run)
             return done.result(timeout=LOOP_S)
         except (RuntimeError, TimeoutError):
-            raise ToolError("the server is stopping") from None
+            raise CallError("the server is stopping") from None

@@ -6,6 +6,7 @@
     │   └── AgentError
     ├── WireError             Retell's (or whoever dialled us): bytes that are no message
     ├── ToolError             a tool's: why it did not do what it was asked; the model is told the text
+    │   └── CallError         the call's: it cannot do what a function of the agent's asked of it
     └── ModelError            the model's side
         ├── ModelUnavailable  nothing came: no connection, 5xx, 529; another try may work
         ├── ModelRateLimited  429; another try may work after `retry_after_s`
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 __all__ = [
     "AgentError",
+    "CallError",
     "ModelBroken",
     "ModelError",
     "ModelRateLimited",
@@ -56,6 +58,14 @@ class ToolError(RetellWsError):
     """A tool did nothing, and knows why. Raise it in a tool; the model is told the text and can tell the caller.
 
     Anything else that a tool raises leaves open whether something was done, and the model is told just that.
+    """
+
+
+class CallError(ToolError):
+    """The call cannot do what was asked of it: the agent is leaving, there is no such target, it is over.
+
+    A tool that lets it through may have done something before it, so unlike its own `ToolError` it does not say that
+    nothing was done.
     """
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from .directory import Directory
-from .errors import ToolError
+from .errors import CallError
 from .intent import EndCall, Intent, PressDigits, TransferCall
 from .wire import AgentConfig, CallInfo
 
@@ -44,7 +44,7 @@ class Controls(Protocol):
     """What can be done to a call; `generation` is that of the turn whose tool asks, None outside of any."""
 
     def place(self, generation: int | None, intent: Intent, words: str) -> None:
-        """Let this happen. Raises `ToolError` when it cannot."""
+        """Let this happen. Raises `CallError` when it cannot."""
         ...
 
     def say(self, generation: int | None, text: str) -> None:
@@ -62,16 +62,16 @@ class Controls(Protocol):
 
 class _Over:
     def place(self, generation: int | None, intent: Intent, words: str) -> None:
-        raise ToolError("the call is over")
+        raise CallError("the call is over")
 
     def say(self, generation: int | None, text: str) -> None:
-        raise ToolError("the call is over")
+        raise CallError("the call is over")
 
     def update(self, config: AgentConfig) -> None:
-        raise ToolError("the call is over")
+        raise CallError("the call is over")
 
     def send(self, metadata: dict[str, Any]) -> None:
-        raise ToolError("the call is over")
+        raise CallError("the call is over")
 
 
 OVER: Controls = _Over()
@@ -183,7 +183,7 @@ class Call:
             message: The goodbye; without one, and when the answer said nothing, `Lines.goodbye`.
 
         Raises:
-            ToolError: The agent is leaving already, or the call is over.
+            CallError: The agent is leaving already, or the call is over.
         """
         self.place(EndCall(), message)
 
@@ -199,11 +199,11 @@ class Call:
                 say so of an argument the model gave.
 
         Raises:
-            ToolError: There is no such target, this is a web call, the agent is leaving already.
+            CallError: There is no such target, this is a web call, the agent is leaving already.
         """
         target = self._shared.directory.find(to, unlisted=unlisted)
         if self.details is not None and self.details.call_type == "web_call":
-            raise ToolError("only phone calls can be transferred, and this is a web call")
+            raise CallError("only phone calls can be transferred, and this is a web call")
         intent = TransferCall(target.number, target.show_caller if show_caller is None else show_caller)
         self.place(intent, message or target.message)
 
@@ -214,10 +214,10 @@ class Call:
             digits: Of 0-9, * and #.
 
         Raises:
-            ToolError: They are no keys, the caller has spoken since, the agent is leaving already.
+            CallError: They are no keys, the caller has spoken since, the agent is leaving already.
         """
         if not _DIGITS.fullmatch(digits) or len(digits) > MAX_DIGITS:
-            raise ToolError(f"keys are 1 to {MAX_DIGITS} of 0-9, * and #")
+            raise CallError(f"keys are 1 to {MAX_DIGITS} of 0-9, * and #")
         self.place(PressDigits(digits), "")
 
     def say(self, text: str) -> None:
@@ -228,7 +228,7 @@ class Call:
         speaks (protocol §3.4).
 
         Raises:
-            ToolError: The call is over.
+            CallError: The call is over.
         """
         self._shared.controls.say(self._generation, text)
 
@@ -249,7 +249,7 @@ class Call:
             reminder_max_count: How many reminders.
 
         Raises:
-            ToolError: The call is over.
+            CallError: The call is over.
         """
         self._shared.controls.update(
             AgentConfig(
@@ -264,12 +264,12 @@ class Call:
         """Hand a JSON object to the browser of a web call. (`metadata` is what the call was created with.)
 
         Raises:
-            ToolError: It cannot be written as JSON, or the call is over.
+            CallError: It cannot be written as JSON, or the call is over.
         """
         try:
             plain = msgspec.json.decode(msgspec.json.encode(dict(data)))
         except (TypeError, ValueError, RecursionError):
-            raise ToolError("metadata must be a JSON object") from None
+            raise CallError("metadata must be a JSON object") from None
         self._shared.controls.send(plain)
 
     # ------------------------------------------------------------------------ for the driver
@@ -283,7 +283,7 @@ class Call:
         return view
 
     def place(self, intent: Intent, words: str) -> None:
-        """Let this happen. Raises `ToolError` when it cannot."""
+        """Let this happen. Raises `CallError` when it cannot."""
         self._shared.controls.place(self._generation, intent, words)
         if self._placed is not None:
             self._placed(intent, words)

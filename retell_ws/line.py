@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from .actions import Action
 from .call import CallMachine
-from .errors import ToolError
+from .errors import CallError
 from .intent import Intent
 from .peer import Peer
 from .wire import Metadata, ToolCallInvocation, ToolCallResult
@@ -75,11 +75,11 @@ class Line:
         return not self.call.wants(generation)
 
     def place(self, generation: int | None, intent: Intent, words: str) -> None:
-        """Let this happen to the call. Raises `ToolError` when it cannot."""
+        """Let this happen to the call. Raises `CallError` when it cannot."""
         self.look()
         actions = self.call.place(generation, intent, words, self._now())
         if actions is None:
-            raise ToolError("not possible: the agent is leaving already, or the caller has spoken since")
+            raise CallError("not possible: the agent is leaving already, or the caller has spoken since")
         self._perform(actions)
 
     def note(self, message: ToolCallInvocation | ToolCallResult | Metadata) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from .agent import Agent
-from .errors import ToolError
+from .errors import CallError, ToolError
 from .exchange import Exchange, Exchanges, Use
 from .facts import Fact, ToolFinished, ToolStarted
 from .handle import Call
@@ -47,6 +47,7 @@ UNKNOWN: Final = (
 FAILED_EFFECT: Final = (
     "(It broke off, and nobody knows whether it was done. Do not say that it was; offer that somebody will check.)"
 )
+BROKE_OFF: Final = "{problem} (What it had done before that stays done. It is not tried again.)"
 FAILED: Final = "(It failed.)"
 LATE: Final = "(No answer in time.)"
 CUT_OFF: Final = "(Given up: the caller spoke on.)"
@@ -337,6 +338,8 @@ class Tools:
             async with asyncio.timeout(LIMIT_TIMES * tool.timeout_s):
                 return Outcome("done", result_text(await _invoke(tool, call, values)))
         except ToolError as exc:
+            if tool.side_effect and isinstance(exc, CallError):
+                return Outcome("failed", BROKE_OFF.format(problem=exc))
             return Outcome("refused", str(exc))
         except asyncio.CancelledError:
             task = asyncio.current_task()

@@ -23,7 +23,7 @@ from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.testing import FakeRetell
 from retell_ws.testing.caller import Caller, calling
 from retell_ws.testing.script import Step, Use
-from retell_ws.tools import CUT_OFF, FAILED, FAILED_EFFECT, LATE, UNKNOWN, UNVERIFIED
+from retell_ws.tools import BROKE_OFF, CUT_OFF, FAILED, FAILED_EFFECT, LATE, UNKNOWN, UNVERIFIED
 from retell_ws.turn import MAX_ROUNDS
 from retell_ws.wire import CallInfo
 
@@ -726,8 +726,8 @@ async def test_a_premium_number_of_the_models_is_refused() -> None:
         await caller.says("call my line")
         await caller.says("then the other way")
         assert "billing" in told(caller, 1)[-1].content and told(caller, 1)[-1].is_error
-        assert told(caller, 3)[-1].content == (
-            "'+19005550000' is not in the directory and is not dialled; choose one of: billing"
+        assert told(caller, 3)[-1].content == BROKE_OFF.format(
+            problem="'+19005550000' is not in the directory and is not dialled; choose one of: billing"
         )
         assert caller.actions == []
 
