@@ -51,6 +51,7 @@ BROKE_OFF: Final = "{problem} (What it had done before that stays done. It is no
 FAILED: Final = "(It failed.)"
 LATE: Final = "(No answer in time.)"
 CUT_OFF: Final = "(Given up: the caller spoke on.)"
+NOT_NOW: Final = "(Not done: it may not be called at this stage of the call.)"
 STARTED: Final = "(It runs in the background. The result will follow; the call goes on meanwhile.)"
 UNVERIFIED: Final = "(Not done: this call could not be verified. Do not try again; offer a transfer or a call back.)"
 
@@ -208,6 +209,10 @@ class Tools:
         if earlier:
             await asyncio.wait(earlier)
         if not (tool.side_effect or tool.background):
+            if not self._is_offered(tool):
+                outcome = Outcome("refused", NOT_NOW)
+                self._ended(pending, outcome, since)
+                return outcome
             try:
                 outcome = await self._look_up(tool, pending, pending.exchange.generation)
             except asyncio.CancelledError:
@@ -317,10 +322,15 @@ class Tools:
                 await self._store.release(self._call.id, key)
                 return Outcome("refused", UNVERIFIED)
         if not any(wanted() for wanted in self._wanted[key]):
-            # No await between this and the first step of the tool.
+            # No await between this, or the next check, and the first step of the tool.
             if tool.side_effect:
                 await self._store.release(self._call.id, key)
             return Outcome("withdrawn", "")
+        if not self._is_offered(tool):
+            # Another tool has moved the call on meanwhile, or it is known only now who calls.
+            if tool.side_effect:
+                await self._store.release(self._call.id, key)
+            return Outcome("refused", NOT_NOW)
         self._started(tool, pending)
         outcome = await self._attempt(tool, call, pending.values)
         if tool.side_effect:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from retell_ws.handle import Call
+from retell_ws.server import Server
+from retell_ws.settings import Settings
+from retell_ws.stores.memory import MemoryCallStore
+from retell_ws.testing import FakeRetell
 from retell_ws.testing.calling import calling
-from retell_ws.testing.script import Step, Use
+from retell_ws.testing.script import Script, Step, Use
+from retell_ws.wire import CallInfo
 
-from .test_tools import agent, told
+from .test_tools import Gate, agent, told
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -33,3 +39,56 @@ async def test_a_side_effect_whose_transfer_is_refused_is_not_done_again() -> No
         assert "only phone calls can be transferred" in told(caller, 1)[0].content
         await caller.says("did that work?")
     assert charged == [5]
+
+
+# ---------------------------------------------------------------------------- the check and the effect
+
+
+async def test_a_stage_that_is_over_when_the_tool_would_begin_is_over() -> None:
+    class Desk(msgspec.Struct):
+        paid: bool = False
+
+    ana = agent(state=Desk)
+    paid: list[int] = []
+
+    @ana.tool(when=lambda call: not call.state.paid)
+    async def pay(call: Call, dollars: int) -> str:
+        """Pay."""
+        call.state.paid = True
+        paid.append(dollars)
+        return "ok"
+
+    async with calling(ana, [[Use("pay", dollars=1), Use("pay", dollars=2)], "Paid."]) as caller:
+        await caller.says("pay")
+    assert len(paid) == 1
+
+
+async def test_a_stage_is_judged_by_the_caller_that_was_verified() -> None:
+    ana = agent()
+    owner = "+15035550142"
+    opened: list[str | None] = []
+
+    @ana.tool(when=lambda call: call.caller.number == owner)
+    async def open_door(call: Call) -> str:
+        """Open."""
+        opened.append(call.caller.number)
+        return "open"
+
+    gate = Gate()
+
+    async def verify(call_id: str) -> CallInfo:
+        await gate()
+        return CallInfo(call_id=call_id, from_number="+14155550123")
+
+    model = Script([Use("open_door"), "Hm."])
+    async with (
+        Server(ana, model, MemoryCallStore(lambda: 0.0), Settings(port=0), verify=verify) as server,
+        FakeRetell(server.url, details={"call_type": "phone_call", "from_number": owner}) as retell,
+    ):
+        await retell.greeting()
+        asked = await retell.request("open")
+        await gate.within()
+        await retell.quiet(0.05)
+        gate.open.set()
+        await retell.answer(asked)
+    assert opened == []
