@@ -247,7 +247,7 @@ class CallMachine:
         actions: list[Action] = []
         answer = self._answer
         if answer.started and not answer.done:
-            answer.done = True
+            answer.done = answer.failed = True
             actions += [
                 CancelTurn(answer.generation),
                 Record(TurnFailed(answer.response_id, "call_ended", now - answer.asked_at)),
@@ -379,9 +379,17 @@ class CallMachine:
     # ------------------------------------------------------------------------ what the model says
 
     def wants(self, generation: int) -> bool:
-        """Tell whether words of this generation are still wanted, and a tool may start for it."""
+        """Tell whether words of this generation are still wanted."""
         answer = self._answer
         return answer.generation == generation and answer.started and not answer.done
+
+    def stands(self, generation: int) -> bool:
+        """Tell whether a tool may still begin for this generation: nobody has spoken since, and it did not fail.
+
+        Its answer may have come to its end: it then promised what the tool is about to do.
+        """
+        answer = self._answer
+        return answer.generation == generation and answer.started and not answer.failed
 
     def needs_space(self, generation: int) -> bool:
         """Tell whether what comes next would run into the last word: Retell joins pieces raw (§3.3)."""

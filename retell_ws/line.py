@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .actions import Action
-from .call import CallMachine
+from .call import CallMachine, State
 from .errors import CallError
 from .intent import Intent
 from .peer import Peer
@@ -82,9 +82,11 @@ class Line:
             raise CallError("not possible: the agent is leaving already, or the caller has spoken since")
         self._perform(actions)
 
-    def note(self, message: ToolCallInvocation | ToolCallResult | Metadata) -> None:
-        """Tell Retell something beside the talk."""
+    def note(self, message: ToolCallInvocation | ToolCallResult | Metadata) -> bool:
+        """Tell Retell something beside the talk; says whether it is told: nothing is once the agent leaves."""
+        is_told = self.call.state not in (State.ENDING, State.CLOSED)
         self.do(lambda call, _: call.note(message))
+        return is_told
 
     def do(self, what: Callable[[CallMachine, float], tuple[Action, ...]]) -> None:
         """Ask the machine, which is given the time, and do what it says."""

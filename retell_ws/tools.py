@@ -53,6 +53,7 @@ LATE: Final = "(No answer in time.)"
 CUT_OFF: Final = "(Given up: the caller spoke on.)"
 NOT_NOW: Final = "(Not done: it may not be called at this stage of the call.)"
 STARTED: Final = "(It runs in the background. The result will follow; the call goes on meanwhile.)"
+WITHDRAWN: Final = "(Not begun, because the caller spoke first. If they still want it, call it again.)"
 UNVERIFIED: Final = "(Not done: this call could not be verified. Do not try again; offer a transfer or a call back.)"
 
 
@@ -106,7 +107,7 @@ class Tools:
         store: Where side effects are written down.
         spawn: Starts a task that may outlive the turn, and the call.
         record: Takes each fact.
-        note: Tells Retell's records.
+        note: Tells Retell's records; says whether they take it.
         verified: Waits for the call to be verified; None when that is not asked for.
 
     Attributes:
@@ -121,7 +122,7 @@ class Tools:
         store: CallStore,
         spawn: Callable[[Coroutine[Any, Any, Outcome]], asyncio.Task[Outcome]],
         record: Callable[[Fact], None],
-        note: Callable[[ToolCallInvocation | ToolCallResult], None],
+        note: Callable[[ToolCallInvocation | ToolCallResult], bool],
         verified: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self._agent = agent
@@ -288,9 +289,9 @@ class Tools:
 
     def _started(self, tool: Tool, pending: Pending) -> None:
         self._record(ToolStarted(tool.name))
-        pending.is_noted = True
         arguments = bytes(pending.use.input).decode()
-        self._note(ToolCallInvocation(tool_call_id=pending.called.id, name=tool.name, arguments=arguments))
+        invocation = ToolCallInvocation(tool_call_id=pending.called.id, name=tool.name, arguments=arguments)
+        pending.is_noted = self._note(invocation)
 
     # ------------------------------------------------------------------------ side effects
 
@@ -325,7 +326,7 @@ class Tools:
             # No await between this, or the next check, and the first step of the tool.
             if tool.side_effect:
                 await self._store.release(self._call.id, key)
-            return Outcome("withdrawn", "")
+            return Outcome("withdrawn", WITHDRAWN)
         if not self._is_offered(tool):
             # Another tool has moved the call on meanwhile, or it is known only now who calls.
             if tool.side_effect:

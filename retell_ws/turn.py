@@ -222,7 +222,7 @@ class Turn:
             pending,
             committed=committed,
             earlier=tuple(earlier),
-            wanted=lambda: line.call.wants(generation),
+            wanted=lambda: line.call.stands(generation),
             late=self._late,
         )
         task = self._talk.spawn(run)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -12,6 +15,7 @@ from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.testing import FakeRetell
 from retell_ws.testing.calling import calling
 from retell_ws.testing.script import Script, Step, Use
+from retell_ws.tools import WITHDRAWN
 from retell_ws.wire import CallInfo
 
 from .test_tools import Gate, agent, told
@@ -92,3 +96,66 @@ async def test_a_stage_is_judged_by_the_caller_that_was_verified() -> None:
         gate.open.set()
         await retell.answer(asked)
     assert opened == []
+
+
+@pytest.mark.parametrize("options", [{"background": True}, {"timeout_s": 0.05}])
+async def test_a_side_effect_that_waits_for_the_verification_is_done_though_the_answer_has_ended(
+    options: dict[str, Any],
+) -> None:
+    ana = agent()
+    booked: list[str] = []
+    done = asyncio.Event()
+
+    @ana.tool(**options)
+    async def book(day: str) -> str:
+        """Book."""
+        booked.append(day)
+        done.set()
+        return "ok"
+
+    gate = Gate()
+
+    async def verify(call_id: str) -> CallInfo:
+        await gate()
+        return CallInfo(call_id=call_id)
+
+    model = Script([Use("book", day="Tuesday"), "I am booking it.", "And now?"])
+    async with (
+        Server(ana, model, MemoryCallStore(lambda: 0.0), Settings(port=0), verify=verify) as server,
+        FakeRetell(server.url) as retell,
+    ):
+        await retell.ask("book Tuesday")
+        gate.open.set()
+        async with asyncio.timeout(5):
+            await done.wait()
+    assert booked == ["Tuesday"]
+
+
+async def test_a_side_effect_that_waited_too_long_for_the_verification_is_told_as_not_begun() -> None:
+    ana = agent()
+    booked: list[str] = []
+
+    @ana.tool(background=True)
+    async def book(day: str) -> str:
+        """Book."""
+        booked.append(day)
+        return "ok"
+
+    gate = Gate()
+
+    async def verify(call_id: str) -> CallInfo:
+        await gate()
+        return CallInfo(call_id=call_id)
+
+    model = Script([Use("book", day="Tuesday"), "I am booking it.", "Very well.", "No."])
+    async with (
+        Server(ana, model, MemoryCallStore(lambda: 0.0), Settings(port=0), verify=verify) as server,
+        FakeRetell(server.url) as retell,
+    ):
+        await retell.ask("book Tuesday")
+        await retell.ask("no, leave it")
+        gate.open.set()
+        await retell.quiet(0.05)
+        await retell.ask("so it is not booked?")
+    assert booked == []
+    assert WITHDRAWN in model.requests[3].messages[-1].text
