@@ -90,10 +90,10 @@ class Standing:
         """Tell whether the caller took nothing back since the intent, or said nothing at all."""
         if question is None or self.intent is None:
             return False
-        if question.kind == "reminder":
-            return True
         place = self._places.get(self._since)
-        return place is not None and acknowledges(words_since(place, question), self._acknowledgements)
+        heard = "" if place is None else words_since(place, question)
+        # A caller who has objected, and was not answered, falls silent too.
+        return (question.kind == "reminder" and not heard) or acknowledges(heard, self._acknowledgements)
 
     def answered(self) -> None:
         """A generation came to its end. Of what it was told, it has asked for nothing again unless that is wanted."""

@@ -216,7 +216,8 @@ def test_an_intent_the_model_takes_up_again_stands_again() -> None:
 
 def test_a_reminder_after_a_transfer_gives_it_again_because_it_did_not_come_about() -> None:
     call = transferring()
-    assert sent(call.receive(required(2, "x", kind="reminder_required"), 12.0)) == [transfer(2, LINES.transfer)]
+    silence = required(2, "billing, please", kind="reminder_required")
+    assert sent(call.receive(silence, 12.0)) == [transfer(2, LINES.transfer)]
 
 
 def test_an_intent_is_not_given_for_ever() -> None:

@@ -27,6 +27,7 @@ from retell_ws.call import CallMachine, State
 from retell_ws.facts import IntentGiven, TurnFailed, TurnFinished, TurnReasked, TurnSuperseded
 from retell_ws.handle import Call
 from retell_ws.intent import EndCall, Intent, PressDigits, TransferCall
+from retell_ws.transcript import START, Question, Utterance, words_since
 from retell_ws.wire import AgentInterrupt, Config, Metadata, Pong, Response, ToolCallResult, decode_outbound
 
 GREETING = "<greeting>"
@@ -173,6 +174,8 @@ class CallInvariants(RuleBasedStateMachine):
         before = len(self.starts)
         turns = self.call._turns
         stands = self.call._standing.intent is not None and self.times < 5
+        place = self.call._standing._places.get(self.call._standing._since, START)
+        said_since = words_since(place, Question("reminder", msgspec.convert(transcript, tuple[Utterance, ...])))
         if step > 0:
             self.era[response_id] += 1
             self.latest = response_id
@@ -193,7 +196,7 @@ class CallInvariants(RuleBasedStateMachine):
         else:
             self.saw(self.hear(data))
         assert len(self.starts) <= before + 1
-        if stands and reminder and (step > 0 or accepted_low) and self.call._turns > turns:
+        if stands and reminder and not said_since and (step > 0 or accepted_low) and self.call._turns > turns:
             assert len(self.starts) == before, "I7: what stands is done, without a word of the model's"
         self.waiting = self.waiting and not (step > 0 or accepted_low)
 

@@ -7,13 +7,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from retell_ws.testing.calling import calling
 
+from retell_ws.actions import StartTurn
+from retell_ws.call import CallMachine
 from retell_ws.handle import Call
+from retell_ws.intent import TransferCall
 from retell_ws.server import Server
 from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.testing import FakeRetell
-from retell_ws.testing.calling import calling
 from retell_ws.testing.script import Script, Step, Use
 from retell_ws.tools import WITHDRAWN
 from retell_ws.wire import CallInfo
@@ -159,3 +162,47 @@ async def test_a_side_effect_that_waited_too_long_for_the_verification_is_told_a
         await retell.ask("so it is not booked?")
     assert booked == []
     assert WITHDRAWN in model.requests[3].messages[-1].text
+
+
+# ---------------------------------------------------------------------------- intents
+
+
+def asks(machine: CallMachine, response_id: int, *said: str, reminder: bool = False) -> list[Any]:
+    """Ask with a transcript of the caller's and the agent's utterances in turn; gives the actions."""
+    message = {
+        "interaction_type": "reminder_required" if reminder else "response_required",
+        "response_id": response_id,
+        "transcript": [
+            {"role": "user" if number % 2 else "agent", "content": content} for number, content in enumerate(said)
+        ],
+    }
+    return list(machine.receive(msgspec.json.encode(message), 0.0))
+
+
+def generation_of(actions: list[Any]) -> int:
+    (start,) = [action for action in actions if isinstance(action, StartTurn)]
+    return int(start.generation)
+
+
+def transferring() -> CallMachine:
+    """A call in which a transfer was given."""
+    machine = CallMachine("call_1", agent(transfers={"billing": "+14155550100"}))
+    machine.attached(0.0)
+    generation = generation_of(asks(machine, 1, "Hi.", "my bill"))
+    machine.place(generation, TransferCall("+14155550100"), "Connecting you.", 0.0)
+    machine.finish(generation, 0.0)
+    return machine
+
+
+def is_transfer(action: Any) -> bool:
+    return b'"transfer_number":"+1' in getattr(action, "frame", b"")
+
+
+async def test_silence_after_an_objection_the_model_failed_at_transfers_nobody() -> None:
+    machine = transferring()
+    said = ["Hi.", "my bill", "Connecting you.", "no, do not transfer me"]
+    generation = generation_of(asks(machine, 2, *said))
+    machine.fail(generation, 0.0, "no_text", "I'm sorry?")
+    actions = asks(machine, 3, *said, "I'm sorry?", reminder=True)
+    assert not any(map(is_transfer, actions)), "the caller has objected"
+    assert any(isinstance(action, StartTurn) for action in actions)
