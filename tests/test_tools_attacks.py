@@ -48,6 +48,37 @@ async def test_a_side_effect_whose_transfer_is_refused_is_not_done_again() -> No
     assert charged == [5]
 
 
+async def test_a_set_of_arguments_is_the_same_call_in_any_order() -> None:
+    ana = agent()
+    booked: list[set[int]] = []
+
+    @ana.tool
+    async def book(seats: set[int]) -> str:
+        """Book."""
+        booked.append(seats)
+        return "ok"
+
+    steps: list[Step] = [Use("book", seats=[0, 8]), "Ok.", Use("book", seats=[8, 0]), "Ok."]
+    async with calling(ana, steps) as caller:
+        await caller.says("seats 0 and 8")
+        await caller.says("did you?")
+    assert booked == [{0, 8}]
+
+
+async def test_a_number_of_any_length_costs_no_turn() -> None:
+    ana = agent()
+    booked: list[int] = []
+
+    @ana.tool
+    async def book(number: int) -> str:
+        """Book."""
+        booked.append(number)
+        return "ok"
+
+    async with calling(ana, [Use("book", number=10**30), "Well."]) as caller:
+        assert (await caller.says("book")).text == "Well."
+
+
 # ---------------------------------------------------------------------------- the check and the effect
 
 
