@@ -280,7 +280,7 @@ class Tools:
             async with asyncio.timeout(tool.timeout_s) as deadline:
                 return Outcome("done", result_text(await _invoke(tool, call, pending.values)))
         except ToolError as exc:
-            return Outcome("refused", str(exc))
+            return Outcome("refused", result_text(str(exc)))
         except Exception as exc:
             if deadline is not None and deadline.expired():
                 return Outcome("late", LATE)
@@ -350,8 +350,8 @@ class Tools:
                 return Outcome("done", result_text(await _invoke(tool, call, values)))
         except ToolError as exc:
             if tool.side_effect and isinstance(exc, CallError):
-                return Outcome("failed", BROKE_OFF.format(problem=exc))
-            return Outcome("refused", str(exc))
+                return Outcome("failed", BROKE_OFF.format(problem=result_text(str(exc))))
+            return Outcome("refused", result_text(str(exc)))
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling() > 0:
@@ -369,7 +369,7 @@ class Tools:
             try:
                 call.place(*self._placed[key])
             except ToolError as exc:
-                return Outcome("refused", str(exc))
+                return Outcome("refused", result_text(str(exc)))
             return Outcome("repeated", effect.result)
         return Outcome("repeated", AGAIN.format(result=effect.result))
 

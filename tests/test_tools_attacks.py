@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import msgspec
@@ -11,8 +13,12 @@ from retell_ws.testing.calling import calling
 
 from retell_ws.actions import StartTurn
 from retell_ws.call import CallMachine
+from retell_ws.errors import ToolError
 from retell_ws.handle import Call
 from retell_ws.intent import TransferCall
+from retell_ws.models.messages_api import body_of
+from retell_ws.ports import Delta, Rest, no_rest
+from retell_ws.prompt import ModelRequest
 from retell_ws.server import Server
 from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore
@@ -193,6 +199,46 @@ async def test_a_side_effect_that_waited_too_long_for_the_verification_is_told_a
         await retell.ask("so it is not booked?")
     assert booked == []
     assert WITHDRAWN in model.requests[3].messages[-1].text
+
+
+# ---------------------------------------------------------------------------- what breaks a call
+
+
+class Written:
+    """A model whose requests are written for the API, as the real one's are."""
+
+    name = "written"
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    async def stream(self, request: ModelRequest, rest: Rest = no_rest) -> AsyncGenerator[Delta, None]:
+        msgspec.json.encode(body_of(request, "model"))
+        async for delta in self._script.stream(request, rest):
+            yield delta
+
+    async def warm(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("how", ["result", "refusal"])
+async def test_half_an_emoji_in_a_result_does_not_end_the_talk(how: str) -> None:
+    ana = agent()
+    name = json.loads('"Zo\\ud83d"')  # what a JavaScript system makes of a name it cut
+
+    @ana.tool(side_effect=False)
+    async def who() -> str:
+        """Who."""
+        if how == "refusal":
+            raise ToolError(name)
+        return str(name)
+
+    async with calling(ana, Written(Script([Use("who"), "It is Zo.", "Yes."]))) as caller:
+        assert (await caller.says("who?")).text == "It is Zo."
+        assert (await caller.says("sure?")).text == "Yes."
 
 
 # ---------------------------------------------------------------------------- intents
