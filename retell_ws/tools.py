@@ -159,9 +159,10 @@ class Tools:
 
     async def settled(self, timeout_s: float) -> None:
         """Wait for side effects that a turn the caller spoke into has left running: their results belong into the
-        next prompt. What takes longer is told as still running."""
+        next prompt. What takes longer is told as still running, and not waited for again."""
         if self._awaited:
-            await asyncio.wait(tuple(self._awaited), timeout=timeout_s)
+            _, running = await asyncio.wait(tuple(self._awaited), timeout=timeout_s)
+            self._awaited -= running
 
     # ------------------------------------------------------------------------ one call of the model's
 

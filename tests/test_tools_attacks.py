@@ -27,7 +27,8 @@ from retell_ws.testing.script import Script, Step, Use
 from retell_ws.tools import WITHDRAWN
 from retell_ws.wire import CallInfo
 
-from .test_tools import Gate, agent, told
+from .puppet import serving
+from .test_tools import Gate, agent, finish_next, told
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -199,6 +200,34 @@ async def test_a_side_effect_that_waited_too_long_for_the_verification_is_told_a
         await retell.ask("so it is not booked?")
     assert booked == []
     assert WITHDRAWN in model.requests[3].messages[-1].text
+
+
+# ---------------------------------------------------------------------------- silence
+
+
+async def test_a_side_effect_that_hangs_is_waited_for_once() -> None:
+    gate = Gate()
+    ana = agent()
+
+    @ana.tool(timeout_s=0.5)
+    async def book(day: str) -> str:
+        """Book."""
+        await gate()
+        return "ok"
+
+    loop = asyncio.get_running_loop()
+    async with serving(agent=ana) as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        await retell.request("book")
+        stream = await puppet.asked(1)
+        stream.call("book", day="Tuesday")
+        stream.end("tool_use")
+        await gate.within()
+        await finish_next(retell, puppet, 2, "hello?")
+        asked_at = loop.time()
+        await finish_next(retell, puppet, 3, "are you there?")
+        assert loop.time() - asked_at < 1.0
+        gate.open.set()
 
 
 # ---------------------------------------------------------------------------- what breaks a call
