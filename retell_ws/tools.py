@@ -27,7 +27,7 @@ from .ports import CallStore, Effect, ToolCall
 from .tool import Tool, result_text
 from .wire import ToolCallInvocation, ToolCallResult
 
-__all__ = ["Outcome", "Pending", "Tools"]
+__all__ = ["Outcome", "Pending", "Tools", "is_cancelled"]
 
 logger = logging.getLogger(__name__)
 
@@ -287,6 +287,14 @@ class Tools:
                 return Outcome("late", LATE)
             self._log(tool, exc, "failed")
             return Outcome("failed", FAILED)
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            logger.error("the tool %s was cancelled by something it waited for", tool.name, extra=self._extra)
+            return Outcome("failed", FAILED)
+        finally:
+            # The exception of a cancelled task keeps this frame, and through the deadline it would lead back to it.
+            deadline = None
 
     def _started(self, tool: Tool, pending: Pending) -> None:
         self._record(ToolStarted(tool.name))
@@ -354,8 +362,7 @@ class Tools:
                 return Outcome("failed", BROKE_OFF.format(problem=result_text(str(exc))))
             return Outcome("refused", result_text(str(exc)))
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling() > 0:
+            if is_cancelled():
                 raise
             logger.error("the tool %s was cancelled by something it waited for", tool.name, extra=self._extra)
             return Outcome("failed", FAILED_EFFECT)
@@ -392,6 +399,12 @@ class Tools:
         place = f"{frame.filename}:{frame.lineno}"
         logger.error("the tool %s: %s: %s at %s", tool.name, what, type(exc).__name__, place, extra=self._extra)
         logger.debug("the tool %s: %s", tool.name, what, exc_info=exc, extra=self._extra)
+
+
+def is_cancelled() -> bool:
+    """Tell whether a cancellation is meant for the current task: what it waits for may have been cancelled instead."""
+    task = asyncio.current_task()  # no variable of who asks, whose frame a cancelled task keeps
+    return task is None or task.cancelling() > 0
 
 
 async def _invoke(tool: Tool, call: Call, values: dict[str, Any]) -> Any:

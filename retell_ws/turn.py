@@ -26,7 +26,7 @@ from .ports import End, Text, ToolCall, Usage
 from .request import ModelRequest
 from .speech import MAX_PIECE, Pieces, split
 from .talk import Talk
-from .tools import Outcome
+from .tools import Outcome, is_cancelled
 from .transcript import Question
 
 __all__ = ["Turn"]
@@ -114,7 +114,7 @@ class Turn:
         except TimeoutError:
             self._fail("timeout")
         except asyncio.CancelledError:
-            if _is_cancelled():
+            if is_cancelled():
                 raise
             self._fail("error")  # not ours: something that a function of the agent's waited for was cancelled
         except ModelError as exc:
@@ -376,11 +376,6 @@ class Turn:
                 self._fail("slow_greeting" if why == "hold" else why)
                 if self._deadline is not None:
                     self._deadline.reschedule(self._loop.time())
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()  # no variable of `run`, whose frame a cancelled task keeps
-    return task is None or task.cancelling() > 0
 
 
 def _text(piece: object) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -20,6 +22,7 @@ from retell_ws.models.messages_api import body_of
 from retell_ws.ports import Delta, Rest, no_rest
 from retell_ws.prompt import ModelRequest
 from retell_ws.server import Server
+from retell_ws.session import Session
 from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.testing import FakeRetell
@@ -28,7 +31,7 @@ from retell_ws.tools import WITHDRAWN
 from retell_ws.wire import CallInfo
 
 from .puppet import serving
-from .test_tools import Gate, agent, finish_next, told
+from .test_tools import Gate, agent, finish, finish_next, told
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -268,6 +271,61 @@ async def test_half_an_emoji_in_a_result_does_not_end_the_talk(how: str) -> None
     async with calling(ana, Written(Script([Use("who"), "It is Zo.", "Yes."]))) as caller:
         assert (await caller.says("who?")).text == "It is Zo."
         assert (await caller.says("sure?")).text == "Yes."
+
+
+async def test_a_look_up_that_is_cancelled_from_within_is_told() -> None:
+    ana = agent()
+
+    @ana.tool(side_effect=False)
+    async def look_up() -> str:
+        """Look up."""
+        lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        lost.cancel()
+        return await lost
+
+    async with calling(ana, [Use("look_up"), "That did not work."]) as caller:
+        assert (await caller.says("look")).text == "That did not work."
+        assert told(caller, 1)[0].is_error
+
+
+@pytest.mark.parametrize("how", ["spoken into", "refused", "late", "done"])
+async def test_a_call_with_tools_is_freed_without_the_cycle_collector(how: str) -> None:
+    ana, gate = agent(), Gate()
+
+    @ana.tool(side_effect=False, timeout_s=0.1 if how == "late" else 10.0)
+    async def look_up() -> str:
+        """Look up."""
+        if how == "refused":
+            raise ToolError("no")
+        if how != "done":
+            await gate()
+        return "ok"
+
+    async with serving(agent=ana) as (server, puppet):
+        async with FakeRetell(server.url) as retell:
+            await retell.greeting()
+            gc.collect()
+            gc.disable()
+            asked = await retell.request("look")
+            stream = await puppet.asked(1)
+            stream.call("look_up")
+            stream.end("tool_use")
+            if how == "spoken into":
+                await gate.within()
+                await finish_next(retell, puppet, 2)
+            else:
+                await finish(puppet, 2, "Well.")
+                await retell.answer(asked)
+            puppet.streams.clear()
+            del stream
+            (session,) = [weakref.ref(o) for o in gc.get_objects() if isinstance(o, Session)]
+            (call,) = [weakref.ref(o) for o in gc.get_objects() if isinstance(o, CallMachine)]
+        try:
+            server._sessions[retell.call_id].close()
+            await asyncio.sleep(0.05)
+            assert session() is None and call() is None
+        finally:
+            gc.enable()
 
 
 # ---------------------------------------------------------------------------- intents
