@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from inspect import isawaitable
@@ -120,9 +121,13 @@ class Turn:
         except ModelError as exc:
             logger.warning("the model failed: %s", exc, extra={"call_id": self._line.call.call_id})
             self._fail(exc.kind or type(exc).__name__)
-        except Exception:
-            # The one place where anything may arrive: the agent's own functions run in here.
-            logger.exception("a turn failed", extra={"call_id": self._line.call.call_id})
+        except Exception as exc:
+            # The one place where anything may arrive: the agent's own functions run in here. Not the exception's
+            # text: it may quote what the caller said.
+            frame = traceback.extract_tb(exc.__traceback__)[-1]
+            place, extra = f"{frame.filename}:{frame.lineno}", {"call_id": self._line.call.call_id}
+            logger.error("a turn failed: %s at %s", type(exc).__name__, place, extra=extra)
+            logger.debug("a turn failed", exc_info=exc, extra=extra)
             self._fail("error")
         finally:
             for timer in (self._look, self._gathering):

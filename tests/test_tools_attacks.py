@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import weakref
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -286,6 +287,19 @@ async def test_a_look_up_that_is_cancelled_from_within_is_told() -> None:
     async with calling(ana, [Use("look_up"), "That did not work."]) as caller:
         assert (await caller.says("look")).text == "That did not work."
         assert told(caller, 1)[0].is_error
+
+
+async def test_what_a_function_before_the_model_raises_is_not_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    ana = agent()
+
+    @ana.before_model
+    def check(call: Call, request: ModelRequest) -> None:
+        raise ValueError(f"cannot place {request.messages[-1].text!r}")
+
+    with caplog.at_level(logging.INFO):
+        async with calling(ana, []) as caller:
+            assert (await caller.says("my name is Canary")).text == ana.lines.apology
+    assert "ValueError" in caplog.text and "Canary" not in caplog.text
 
 
 @pytest.mark.parametrize("how", ["spoken into", "refused", "late", "done"])
