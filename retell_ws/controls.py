@@ -57,7 +57,8 @@ class CallControls:
             self._line.do(lambda call, now: call.speak(text, now))
             return
         # A turn the caller has spoken into is mute: its tools' words would cut off the answer to what they said.
-        for piece in split(text if text[-1:].isspace() else f"{text} "):
+        space = " " if not text[0].isspace() and self._line.call.needs_space(generation) else ""
+        for piece in split(f"{space}{text}" if text[-1:].isspace() else f"{space}{text} "):
             self._line.say(generation, piece)
 
     def _in_loop(self, do: Callable[[], _Result]) -> _Result:

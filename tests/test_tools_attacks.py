@@ -289,6 +289,19 @@ async def test_a_look_up_that_is_cancelled_from_within_is_told() -> None:
         assert told(caller, 1)[0].is_error
 
 
+async def test_what_a_tool_says_stands_apart_from_what_the_model_said() -> None:
+    ana = agent()
+
+    @ana.tool
+    async def book(call: Call) -> str:
+        """Book."""
+        call.say("One moment.")
+        return "ok"
+
+    async with calling(ana, [["Let me see.", Use("book")], "Done."]) as caller:
+        assert (await caller.says("book")).text == "Let me see. One moment. Done."
+
+
 async def test_what_a_function_before_the_model_raises_is_not_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     ana = agent()
 
