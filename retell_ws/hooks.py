@@ -16,6 +16,7 @@ from .agent import Agent, HookName
 from .facts import Fact, HookFailed
 from .handle import Call
 from .talk import Spawn
+from .tools import is_cancelled
 
 __all__ = ["Hooks"]
 
@@ -70,7 +71,9 @@ class Hooks:
                 result = hook(self._call)
                 if isawaitable(result):
                     await result
-        except Exception as exc:
+        except (Exception, asyncio.CancelledError) as exc:
+            if isinstance(exc, asyncio.CancelledError) and is_cancelled():
+                raise
             # Not the exception's text: it may quote what the caller said.
             frame = traceback.extract_tb(exc.__traceback__)[-1]
             place = f"{frame.filename}:{frame.lineno}"

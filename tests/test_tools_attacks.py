@@ -397,3 +397,21 @@ async def test_silence_after_an_objection_the_model_failed_at_transfers_nobody()
     actions = asks(machine, 3, *said, "I'm sorry?", reminder=True)
     assert not any(map(is_transfer, actions)), "the caller has objected"
     assert any(isinstance(action, StartTurn) for action in actions)
+
+
+# ---------------------------------------------------------------------------- long calls and hooks
+
+
+async def test_a_hook_that_is_cancelled_from_within_is_a_fact() -> None:
+    ana = agent()
+
+    @ana.on_start
+    async def started(call: Call) -> None:
+        lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        lost.cancel()
+        await lost
+
+    async with serving(agent=ana) as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        await retell.ping()
+        assert puppet.facts.seen["hook_failed"] == 1
