@@ -19,6 +19,8 @@ MAX_DIGITS = 64
 
 _DIGITS = re.compile(r"[0-9*#]+")
 
+_NUMBER = re.compile(r"\+[1-9][0-9]{3,14}")
+
 _NOWHERE = Directory({})
 
 
@@ -26,7 +28,8 @@ class Caller(msgspec.Struct, frozen=True):
     """Who is at the other end, as the telephone network and Retell know it; nothing they said, nothing a model said.
 
     Attributes:
-        number: In E.164; None on web calls, and while nothing is known.
+        number: In E.164; None on web calls, when it is withheld, and while nothing is known. What stands there of a
+            caller who withholds it ("anonymous") would be the same of all of them.
         verified: Retell's REST API confirmed this call. Otherwise it is what came over the socket, which is as
             trustworthy as the secret in its URL.
     """
@@ -37,7 +40,8 @@ class Caller(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, details: CallInfo, *, verified: bool) -> Caller:
         """Read it from a call's details: on an outbound call the other end is the number that was dialled."""
-        return cls(details.to_number if details.direction == "outbound" else details.from_number, verified)
+        number = details.to_number if details.direction == "outbound" else details.from_number
+        return cls(number if number is not None and _NUMBER.fullmatch(number) else None, verified)
 
 
 class Controls(Protocol):

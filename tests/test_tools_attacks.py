@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from retell_ws.testing.calling import calling
 
 from retell_ws.actions import StartTurn
 from retell_ws.call import CallMachine
@@ -21,12 +20,13 @@ from retell_ws.handle import Call
 from retell_ws.intent import TransferCall
 from retell_ws.models.messages_api import body_of
 from retell_ws.ports import Delta, Rest, no_rest
-from retell_ws.prompt import ModelRequest
+from retell_ws.request import ModelRequest
 from retell_ws.server import Server
 from retell_ws.session import Session
 from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.testing import FakeRetell
+from retell_ws.testing.caller import calling
 from retell_ws.testing.script import Script, Step, Use
 from retell_ws.tools import WITHDRAWN
 from retell_ws.wire import CallInfo
@@ -397,6 +397,23 @@ async def test_silence_after_an_objection_the_model_failed_at_transfers_nobody()
     actions = asks(machine, 3, *said, "I'm sorry?", reminder=True)
     assert not any(map(is_transfer, actions)), "the caller has objected"
     assert any(isinstance(action, StartTurn) for action in actions)
+
+
+# ---------------------------------------------------------------------------- who calls, and what it costs
+
+
+@pytest.mark.parametrize("number", ["anonymous", "Restricted", "", "+", "sip:bo@example.org", "+1 415"])
+async def test_a_withheld_number_is_no_number(number: str) -> None:
+    ana = agent()
+    seen: list[str | None] = []
+
+    @ana.on_details
+    def known(call: Call) -> None:
+        seen.append(call.caller.number)
+
+    async with calling(ana, ["Hello."], details={"from_number": number}) as caller:
+        await caller.says("hello")
+    assert seen == [None]
 
 
 # ---------------------------------------------------------------------------- long calls and hooks
