@@ -55,7 +55,8 @@ def test_a_pipe_shows_each_tool_below_the_answer_it_belongs_to(
         "agent: Hello! How can I help you today?",
         "you: Can I talk to the nurse?",
         "agent: One moment, I will connect you.",
-        '(tool transfer_call: {"to":"the nurse"} → The transfer begins once this was said.)',
+        '(tool transfer_call: {"to":"the nurse","message":"One moment, I will connect you."} '
+        "→ The transfer begins once this was said.)",
         "(call_transfer to +14155550142)",
     ]
 
