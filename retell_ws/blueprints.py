@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from .agent import Agent
+from .budget import PRICES
 from .errors import SettingsError
 from .ports import Model
 from .server import Server
@@ -37,8 +38,9 @@ async def running(agent: Agent, settings: Settings, *, model: Model | None = Non
         The server, listening.
 
     Raises:
-        UsageError: The settings cannot be met: a key is missing, the address is taken.
+        UsageError: The settings cannot be met: a key is missing, the address is taken, a budget has no price.
     """
+    _check_price(agent, settings)
     model = model or build_model(settings)
     try:
         store = MemoryCallStore(asyncio.get_running_loop().time)
@@ -46,6 +48,12 @@ async def running(agent: Agent, settings: Settings, *, model: Model | None = Non
             yield server
     finally:
         await model.aclose()
+
+
+def _check_price(agent: Agent, settings: Settings) -> None:
+    budget, model = agent.budget, agent.model or settings.model_name
+    if budget is not None and budget.usd is not None and budget.prices is None and model not in PRICES:
+        raise SettingsError(f"the agent's budget is in dollars, and there is no price for {model}: Budget(prices=...)")
 
 
 @asynccontextmanager

@@ -14,8 +14,10 @@ import msgspec
 import pytest
 
 from retell_ws.actions import StartTurn
+from retell_ws.blueprints import running
+from retell_ws.budget import Budget
 from retell_ws.call import CallMachine
-from retell_ws.errors import ToolError
+from retell_ws.errors import SettingsError, ToolError
 from retell_ws.handle import Call
 from retell_ws.intent import TransferCall
 from retell_ws.models.messages_api import body_of
@@ -414,6 +416,13 @@ async def test_a_withheld_number_is_no_number(number: str) -> None:
     async with calling(ana, ["Hello."], details={"from_number": number}) as caller:
         await caller.says("hello")
     assert seen == [None]
+
+
+async def test_a_budget_in_dollars_without_a_price_is_refused_at_the_start() -> None:
+    ana = agent(budget=Budget(usd=0.01))
+    with pytest.raises(SettingsError, match="price"):
+        async with running(ana, Settings(port=0, model_name="house-model"), model=Script([])):
+            pass
 
 
 # ---------------------------------------------------------------------------- long calls and hooks
