@@ -63,7 +63,7 @@ class Talk:
         store: Where the agent's state is kept.
         record: Takes each fact.
         spawn: Starts the tasks of turns.
-        spawn_lasting: Starts what the end of the server waits for.
+        spawn_lasting: Starts tasks that the server's end waits for.
     """
 
     def __init__(
@@ -94,7 +94,8 @@ class Talk:
         self._is_plain = isinstance(agent.instructions, str) and not agent.tools and not agent.call_data
         self._store = store
         self._restoring: asyncio.Task[None] | None = None
-        self._saved = b""
+        self._saved = b""  # or about to be
+        self._saving: asyncio.Task[None] | None = None
         self._spent = Spent()
         self._prices = PRICES.get(agent.model or settings.model_name)
         if agent.budget is not None:
@@ -182,8 +183,11 @@ class Talk:
 
     async def restored(self) -> None:
         """Wait for it, but not for long."""
-        if self._restoring is not None:
-            await asyncio.wait((self._restoring,), timeout=RESTORE_S)
+        if (restoring := self._restoring) is not None:
+            await asyncio.wait((restoring,), timeout=RESTORE_S)
+            if not restoring.done():  # what it read would undo what is done from now on
+                restoring.cancel()
+                logger.warning("the state of before is not there in time: left out", extra={"call_id": self.call.id})
             self._restoring = None
 
     async def _restore(self) -> None:
@@ -206,7 +210,15 @@ class Talk:
             return
         if state != self._saved:
             self._saved = state
-            self._spawn_lasting(self._store.save(self.call.id, state))
+            if self._saving is None or self._saving.done():
+                self._saving = self._spawn_lasting(self._save())
+
+    async def _save(self) -> None:
+        """Write the newest state until there is no newer one: one at a time, so that none overtakes another."""
+        written = None
+        while written != self._saved:
+            written = self._saved
+            await self._store.save(self.call.id, written)
 
     # ------------------------------------------------------------------------ long calls
 

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from retell_ws.actions import StartTurn
+from retell_ws.agent import Agent
 from retell_ws.blueprints import running
 from retell_ws.budget import Budget
 from retell_ws.call import CallMachine
@@ -399,6 +400,78 @@ async def test_silence_after_an_objection_the_model_failed_at_transfers_nobody()
     actions = asks(machine, 3, *said, "I'm sorry?", reminder=True)
     assert not any(map(is_transfer, actions)), "the caller has objected"
     assert any(isinstance(action, StartTurn) for action in actions)
+
+
+# ---------------------------------------------------------------------------- state
+
+
+class Count(msgspec.Struct):
+    number: int = 0
+
+
+class SlowStore(MemoryCallStore):
+    """A store that takes its time, as one behind a network does."""
+
+    def __init__(self, *, load_s: float = 0.0, save_s: tuple[float, ...] = ()) -> None:
+        super().__init__(lambda: 0.0)
+        self._load_s = load_s
+        self._save_s = list(save_s)
+
+    async def load(self, call_id: str) -> bytes | None:
+        state = await super().load(call_id)
+        await asyncio.sleep(self._load_s)
+        return state
+
+    async def save(self, call_id: str, state: bytes) -> None:
+        await asyncio.sleep(self._save_s.pop(0) if self._save_s else 0)
+        await super().save(call_id, state)
+
+
+def counting() -> Agent:
+    ana = agent(state=Count)
+
+    @ana.tool(side_effect=False)
+    async def count(call: Call) -> str:
+        """Count."""
+        call.state.number += 1
+        return str(call.state.number)
+
+    return ana
+
+
+async def test_an_older_state_never_overwrites_a_newer_one() -> None:
+    store = SlowStore(save_s=(0.2, 0.0))
+    async with (
+        Server(counting(), Script([Use("count"), "One.", Use("count"), "Two."]), store, Settings(port=0)) as server,
+        FakeRetell(server.url, call_id="call_1") as retell,
+    ):
+        await retell.ask("count")
+        await retell.ask("again")
+        await retell.quiet(0.4)
+        assert await store.load("call_1") == b'{"number":2}'
+
+
+async def test_the_state_is_saved_when_the_server_stops() -> None:
+    store = SlowStore(save_s=(0.1,))
+    async with Server(counting(), Script([Use("count"), "One."]), store, Settings(port=0)) as server:
+        retell = FakeRetell(server.url, call_id="call_1", redials=False)
+        async with retell:
+            await retell.ask("count")
+            await retell.drop()
+    assert await store.load("call_1") == b'{"number":1}'
+
+
+async def test_a_state_that_is_read_late_does_not_undo_what_was_done() -> None:
+    store = SlowStore(load_s=0.6)
+    await store.save("call_1", b'{"number":0}')
+    async with (
+        Server(counting(), Script([Use("count"), "One.", Use("count"), "Two."]), store, Settings(port=0)) as server,
+        FakeRetell(server.url, call_id="call_1") as retell,
+    ):
+        await retell.ask("count")
+        await retell.quiet(0.7)
+        await retell.ask("again")
+        assert [tool.result for tool in retell.report.tools] == ["1", "2"]
 
 
 # ---------------------------------------------------------------------------- who calls, and what it costs
