@@ -212,7 +212,7 @@ class Session:
         if peer is not None:
             peer.release()
         self._perform(self._machine.closed(self._loop.time()))
-        self._talk.save()
+        self._talk.close()
         self._hooks.end()
         self._call.let_go()
         self._line.close()

@@ -231,6 +231,12 @@ class Talk:
         if upto is not None and len(question.transcript) >= self._sum_up_from:
             self._summing = self.spawn(self._sum_up(question, upto))
 
+    def close(self) -> None:
+        """The call is over: write the state, sum up nothing more."""
+        self.save()
+        if self._summing is not None:
+            self._summing.cancel()
+
     async def _sum_up(self, question: Question, upto: int) -> None:
         request = request_for(
             question, self._summary, upto, self.tools.exchanges.done(question), model=self.agent.model

@@ -28,6 +28,7 @@ from retell_ws.server import Server
 from retell_ws.session import Session
 from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore
+from retell_ws.summary import INSTRUCTIONS
 from retell_ws.testing import FakeRetell
 from retell_ws.testing.caller import calling
 from retell_ws.testing.script import Script, Step, Use
@@ -514,3 +515,28 @@ async def test_a_hook_that_is_cancelled_from_within_is_a_fact() -> None:
         await retell.greeting()
         await retell.ping()
         assert puppet.facts.seen["hook_failed"] == 1
+
+
+async def test_a_summary_ends_with_its_call() -> None:
+    ana = agent(window=10)
+    asked, ended = asyncio.Event(), asyncio.Event()
+
+    class Summing(Script):
+        async def stream(self, request: ModelRequest, rest: Rest = no_rest) -> AsyncGenerator[Delta, None]:
+            if request.system == INSTRUCTIONS:
+                asked.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    ended.set()
+            async for delta in super().stream(request, rest):
+                yield delta
+
+    model = Summing(["Yes."] * 20)
+    async with Server(ana, model, MemoryCallStore(lambda: 0.0), Settings(port=0, grace_s=0.1)) as server:
+        async with FakeRetell(server.url) as retell:
+            for number in range(12):
+                await retell.ask(f"line {number}")
+        async with asyncio.timeout(5):
+            await asked.wait()
+            await ended.wait()
