@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from .directory import Directory
 from .errors import CallError, ToolError
 from .handle import Call
@@ -27,7 +29,7 @@ def end_call() -> Tool:
             raise ToolError(str(exc)) from None  # it did nothing else
         return "The call ends once this was said."
 
-    return declare(end_call)
+    return msgspec.structs.replace(declare(end_call), needs_verification=False)
 
 
 def transfer_call(directory: Directory) -> Tool:

@@ -68,6 +68,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         parallel: It may run beside other tools of the same message.
         when: Tells whether it may be called at this stage of a call; None for always.
         is_async: `function` is an `async def`. A plain one may still return an awaitable.
+        needs_verification: It waits for the call to be verified. Hanging up takes no authority.
     """
 
     spec: ToolSpec
@@ -79,6 +80,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     parallel: bool
     when: Callable[[Call], bool] | None
     is_async: bool
+    needs_verification: bool
     _parameters: tuple[Parameter, ...]
     _arguments: Arguments
 
@@ -178,6 +180,7 @@ def declare(
         parallel=parallel,
         when=when,
         is_async=inspect.iscoroutinefunction(plain),
+        needs_verification=side_effect,
         _parameters=parameters,
         _arguments=Arguments.of(parameters, described),
     )

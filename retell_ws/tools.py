@@ -54,7 +54,7 @@ CUT_OFF: Final = "(Given up: the caller spoke on.)"
 NOT_NOW: Final = "(Not done: it may not be called at this stage of the call.)"
 STARTED: Final = "(It runs in the background. The result will follow; the call goes on meanwhile.)"
 WITHDRAWN: Final = "(Not begun, because the caller spoke first. If they still want it, call it again.)"
-UNVERIFIED: Final = "(Not done: this call could not be verified. Do not try again; offer a transfer or a call back.)"
+UNVERIFIED: Final = "(Not done: this call could not be verified. Do not try again; offer a call back.)"
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -328,7 +328,7 @@ class Tools:
             known = await self._store.claim(self._call.id, key)
             if known is not None:
                 return self._known(known, key, call)
-            if self._verified is not None and not await self._verified():
+            if tool.needs_verification and self._verified is not None and not await self._verified():
                 await self._store.release(self._call.id, key)
                 return Outcome("refused", UNVERIFIED)
         if not any(wanted() for wanted in self._wanted[key]):

@@ -403,6 +403,22 @@ async def test_silence_after_an_objection_the_model_failed_at_transfers_nobody()
     assert any(isinstance(action, StartTurn) for action in actions)
 
 
+async def test_an_unverified_call_can_be_ended() -> None:
+    ana = agent(end_call=True)
+
+    async def verify(call_id: str) -> CallInfo | None:
+        return None
+
+    model = Script([Use("end_call", message="Goodbye.")])
+    async with (
+        Server(ana, model, MemoryCallStore(lambda: 0.0), Settings(port=0), verify=verify) as server,
+        FakeRetell(server.url, reminder_max_count=0) as retell,
+    ):
+        await retell.greeting()
+        answer = await retell.ask("bye")
+        assert answer.action is not None and answer.action.kind == "end_call"
+
+
 # ---------------------------------------------------------------------------- state
 
 
