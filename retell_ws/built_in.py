@@ -29,7 +29,7 @@ def end_call() -> Tool:
             raise ToolError(str(exc)) from None  # it did nothing else
         return "The call ends once this was said."
 
-    return msgspec.structs.replace(declare(end_call), needs_verification=False)
+    return msgspec.structs.replace(declare(end_call), is_once=False, needs_verification=False)
 
 
 def transfer_call(directory: Directory) -> Tool:
@@ -53,4 +53,6 @@ def transfer_call(directory: Directory) -> Tool:
         to: Whom to.{f" {about}." if about else ""}
         message: One short sentence. Give it here instead of saying it before; empty when you have just said it.
     """
-    return declare(transfer_call)
+    tool = declare(transfer_call)
+    tool.is_once = False
+    return tool

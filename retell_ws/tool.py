@@ -68,6 +68,8 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         parallel: It may run beside other tools of the same message.
         when: Tells whether it may be called at this stage of a call; None for always.
         is_async: `function` is an `async def`. A plain one may still return an awaitable.
+        is_once: The ledger sees to it that it is done once. What only moves the call may be done again, because the
+            caller spoke into it or the line was lost.
         needs_verification: It waits for the call to be verified. Hanging up takes no authority.
     """
 
@@ -80,6 +82,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     parallel: bool
     when: Callable[[Call], bool] | None
     is_async: bool
+    is_once: bool
     needs_verification: bool
     _parameters: tuple[Parameter, ...]
     _arguments: Arguments
@@ -180,6 +183,7 @@ def declare(
         parallel=parallel,
         when=when,
         is_async=inspect.iscoroutinefunction(plain),
+        is_once=side_effect,
         needs_verification=side_effect,
         _parameters=parameters,
         _arguments=Arguments.of(parameters, described),

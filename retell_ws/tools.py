@@ -324,26 +324,27 @@ class Tools:
 
     async def _run_effect(self, tool: Tool, pending: Pending, key: str, generation: int) -> Outcome:
         call = self._call if tool.background else self._call.within(generation, self._places(key))
-        if tool.side_effect:
+        if tool.is_once:
             known = await self._store.claim(self._call.id, key)
             if known is not None:
                 return self._known(known, key, call)
-            if tool.needs_verification and self._verified is not None and not await self._verified():
+        if tool.needs_verification and self._verified is not None and not await self._verified():
+            if tool.is_once:
                 await self._store.release(self._call.id, key)
-                return Outcome("refused", UNVERIFIED)
+            return Outcome("refused", UNVERIFIED)
         if not any(wanted() for wanted in self._wanted[key]):
             # No await between this, or the next check, and the first step of the tool.
-            if tool.side_effect:
+            if tool.is_once:
                 await self._store.release(self._call.id, key)
             return Outcome("withdrawn", WITHDRAWN)
         if not self._is_offered(tool):
             # Another tool has moved the call on meanwhile, or it is known only now who calls.
-            if tool.side_effect:
+            if tool.is_once:
                 await self._store.release(self._call.id, key)
             return Outcome("refused", NOT_NOW)
         self._started(tool, pending)
         outcome = await self._attempt(tool, call, pending.values)
-        if tool.side_effect:
+        if tool.is_once:
             match outcome.kind:
                 case "done":
                     await self._store.settle(self._call.id, key, Effect("done", outcome.text))

@@ -419,6 +419,19 @@ async def test_an_unverified_call_can_be_ended() -> None:
         assert answer.action is not None and answer.action.kind == "end_call"
 
 
+async def test_a_transfer_is_possible_again_when_the_session_is_a_new_one() -> None:
+    ana = agent(transfers={"billing": "+14155550100"})
+    store = MemoryCallStore(lambda: 0.0)
+    for _ in range(2):  # the caller spoke into the first one, and the line was lost for longer than `grace_s`
+        async with (
+            Server(ana, Script([Use("transfer_call", to="billing")]), store, Settings(port=0)) as server,
+            FakeRetell(server.url, call_id="call_1", details={"call_type": "phone_call"}) as retell,
+        ):
+            await retell.greeting()
+            answer = await retell.ask("my bill")
+            assert answer.action is not None and answer.action.value == "+14155550100"
+
+
 # ---------------------------------------------------------------------------- state
 
 
