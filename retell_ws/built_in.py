@@ -53,6 +53,4 @@ def transfer_call(directory: Directory) -> Tool:
         to: Whom to.{f" {about}." if about else ""}
         message: One short sentence. Give it here instead of saying it before; empty when you have just said it.
     """
-    tool = declare(transfer_call)
-    tool.is_once = False
-    return tool
+    return msgspec.structs.replace(declare(transfer_call), is_once=False)

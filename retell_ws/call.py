@@ -383,6 +383,15 @@ class CallMachine:
         answer = self._answer
         return answer.generation == generation and answer.started and not answer.done
 
+    def spoken_into(self, generation: int) -> Intent | None:
+        """Give what was about to happen when the caller spoke, for this generation's model to be told of it.
+
+        A tool that runs on may have placed it after the generation began.
+        """
+        if self.wants(generation):
+            self._told = self._intent
+        return self._told
+
     def stands(self, generation: int) -> bool:
         """Tell whether a tool may still begin for this generation: nobody has spoken since, and it did not fail.
 

@@ -126,7 +126,7 @@ class Talk:
             exchanges=exchanges.before(start.question, start.generation),
             generation=start.generation,
             summary=self._summary,
-            interrupted=start.interrupted,
+            interrupted=self.line.call.spoken_into(start.generation),
         )
         return build(agent, start.question, context)
 

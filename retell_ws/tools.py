@@ -12,6 +12,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from inspect import isawaitable
 from typing import Any, Final, Literal, TypeAlias
 
@@ -84,6 +85,7 @@ class Pending(msgspec.Struct):
         tool: The tool; None when there is none, or its arguments are wrong.
         values: Its arguments.
         problem: What is wrong otherwise.
+        key: What the ledger knows it by, once it may begin.
         is_ours: A side effect was begun for it.
         is_noted: It runs, or ran: Retell's records were told.
     """
@@ -94,6 +96,7 @@ class Pending(msgspec.Struct):
     tool: Tool | None
     values: dict[str, Any]
     problem: str
+    key: str = ""
     is_ours: bool = False
     is_noted: bool = False
 
@@ -258,6 +261,10 @@ class Tools:
             return Outcome("late", LATE)
         outcome = _outcome(task)
         if not pending.is_ours:
+            if outcome.kind == "done" and pending.key in self._placed:
+                # It was placed by a turn that the caller spoke into, and this one wants it too.
+                with suppress(CallError):
+                    self._call.within(pending.exchange.generation).place(*self._placed[pending.key])
             self._ended(pending, outcome, since)
         return outcome
 
@@ -309,6 +316,7 @@ class Tools:
     ) -> tuple[asyncio.Task[Outcome], bool]:
         """Give the task that does this, and whether it was begun now: the same call may be running already."""
         key = f"{tool.name}:{tool.canonical(pending.values).decode()}" if tool.side_effect else pending.called.id
+        pending.key = key
         task = self._effects.get(key)
         if task is not None:
             self._wanted[key].append(wanted)

@@ -23,6 +23,7 @@ from retell_ws.handle import Call
 from retell_ws.intent import TransferCall
 from retell_ws.models.messages_api import body_of
 from retell_ws.ports import Delta, Rest, no_rest
+from retell_ws.prompt import SPOKEN_INTO
 from retell_ws.request import ModelRequest
 from retell_ws.server import Server
 from retell_ws.session import Session
@@ -36,7 +37,7 @@ from retell_ws.tools import WITHDRAWN
 from retell_ws.wire import CallInfo
 
 from .puppet import serving
-from .test_tools import Gate, agent, finish, finish_next, told
+from .test_tools import Gate, agent, calling_at_a_pace, finish, finish_next, told
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -401,6 +402,54 @@ async def test_silence_after_an_objection_the_model_failed_at_transfers_nobody()
     actions = asks(machine, 3, *said, "I'm sorry?", reminder=True)
     assert not any(map(is_transfer, actions)), "the caller has objected"
     assert any(isinstance(action, StartTurn) for action in actions)
+
+
+def escalating(gate: Gate) -> Agent:
+    ana = agent(transfers={"billing": "+14155550100"})
+
+    @ana.tool
+    async def escalate(call: Call) -> str:
+        """Write a ticket, and hand on."""
+        await gate()
+        call.transfer("billing", "Connecting you.")
+        return "ticket written"
+
+    return ana
+
+
+async def test_the_model_is_told_of_a_transfer_that_comes_while_it_is_waited_for() -> None:
+    gate = Gate()
+    async with calling_at_a_pace(escalating(gate)) as (retell, puppet):
+        await retell.request("my bill is wrong")
+        stream = await puppet.asked(1)
+        stream.call("escalate")
+        stream.end("tool_use")
+        await gate.within()
+        asked = await retell.request("it is the one of May")
+        await retell.ping()
+        gate.open.set()
+        stream = await finish(puppet, 2, "Well.")
+        assert SPOKEN_INTO.format(act="transfer the call") in stream.request.messages[-1].text
+        await retell.answer(asked)
+
+
+async def test_a_transfer_is_given_by_the_turn_that_asked_for_it_again() -> None:
+    gate = Gate()
+    async with calling_at_a_pace(escalating(gate)) as (retell, puppet):
+        await retell.request("my bill is wrong")
+        stream = await puppet.asked(1)
+        stream.call("escalate")
+        stream.end("tool_use")
+        await gate.within()
+        asked = await retell.request("it is the one of May")
+        stream = await puppet.asked(2)
+        stream.call("escalate")
+        stream.end("tool_use")
+        await retell.ping()
+        gate.open.set()
+        answer = await retell.answer(asked)
+        assert answer.action is not None and answer.action.value == "+14155550100"
+        assert gate.passed == 1
 
 
 async def test_an_unverified_call_can_be_ended() -> None:
