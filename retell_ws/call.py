@@ -369,7 +369,8 @@ class CallMachine:
 
     def _start(self, answer: Answer) -> tuple[Action, ...]:
         answer.started = True
-        interrupted = self._standing.started()
+        self._standing.wanted = None
+        interrupted = self._standing.tell()
         kind = "greeting" if answer.question is None else answer.question.kind
         return (
             Record(TurnStarted(answer.response_id, kind)),
@@ -388,9 +389,7 @@ class CallMachine:
 
         A tool that runs on may have placed it after the generation began.
         """
-        if self.wants(generation):
-            self._told = self._intent
-        return self._told
+        return self._standing.tell() if self.wants(generation) else None
 
     def stands(self, generation: int) -> bool:
         """Tell whether a tool may still begin for this generation: nobody has spoken since, and it did not fail.

@@ -59,9 +59,8 @@ class Standing:
         self._places[generation] = place_of(question)
         self._places.pop(generation - MAX_PLACES, None)
 
-    def started(self) -> Intent | None:
-        """A generation starts; gives what it is to be told the caller spoke into."""
-        self.wanted = None
+    def tell(self) -> Intent | None:
+        """Give what the present generation is to be told that the caller spoke into."""
         self._told = self.intent
         return self._told
 

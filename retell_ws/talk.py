@@ -116,7 +116,8 @@ class Talk:
         if start.question is None:
             raise AssertionError("the greeting is no question")
         agent, exchanges = self.agent, self.tools.exchanges
-        if self._is_plain and start.interrupted is None and self._summary is None:
+        interrupted = self.line.call.spoken_into(start.generation)
+        if self._is_plain and interrupted is None and self._summary is None:
             return build(agent, start.question)
         context = Context(
             instructions="" if isinstance(agent.instructions, str) else agent.instructions(self.call),
@@ -126,7 +127,7 @@ class Talk:
             exchanges=exchanges.before(start.question, start.generation),
             generation=start.generation,
             summary=self._summary,
-            interrupted=self.line.call.spoken_into(start.generation),
+            interrupted=interrupted,
         )
         return build(agent, start.question, context)
 
