@@ -148,6 +148,7 @@ class Agent:
         background: bool = False,
         parallel: bool = True,
         when: Callable[[Call], bool] | None = None,
+        resets: Collection[str] = (),
     ) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]: ...
 
     def tool(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
@@ -159,7 +160,7 @@ class Agent:
         Args:
             function: The function; none when options are given.
             options: Those of `tool.declare`: `timeout_s`, `side_effect`, `say`, `background`, `parallel`, `when`,
-                `name`, `description`.
+                `resets`, `name`, `description`.
 
         Raises:
             AgentError: It cannot be a tool, or there is one of that name.

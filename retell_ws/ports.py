@@ -147,6 +147,10 @@ class CallStore(Protocol):
         """Forget a claim: nothing was done, and it may be tried again."""
         ...
 
+    async def forget(self, call_id: str, prefix: str) -> None:
+        """Forget every side effect of a call that was done and whose key begins so: it may be done anew."""
+        ...
+
     async def load(self, call_id: str) -> bytes | None:
         """Read the agent's state of a call; None when there is none."""
         ...

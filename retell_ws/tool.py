@@ -20,7 +20,7 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import docstring_parser
@@ -70,6 +70,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         is_async: `function` is an `async def`. A plain one may still return an awaitable.
         is_once: The ledger sees to it that it is done once. What only moves the call may be done again, because the
             caller spoke into it or the line was lost.
+        resets: Names of tools that may be called anew, with the same arguments, once this one was done.
         needs_verification: It waits for the call to be verified. Hanging up takes no authority.
     """
 
@@ -83,6 +84,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     when: Callable[[Call], bool] | None
     is_async: bool
     is_once: bool
+    resets: tuple[str, ...]
     needs_verification: bool
     _parameters: tuple[Parameter, ...]
     _arguments: Arguments
@@ -133,6 +135,7 @@ def declare(
     background: bool = False,
     parallel: bool = True,
     when: Callable[[Call], bool] | None = None,
+    resets: Collection[str] = (),
 ) -> Tool:
     """Make a tool of a function.
 
@@ -150,6 +153,8 @@ def declare(
             before that it may use `call.say`.
         parallel: It may run beside other tools that the model called in the same message.
         when: Tells whether it may be called at this stage of a call. It must not wait.
+        resets: Names of tools whose work this one undoes, or makes sensible again: after a cancellation the same
+            booking is a new one, and after that booking so is the cancellation.
 
     Raises:
         AgentError: It cannot be told to a model, or an option is wrong; the text says what to change.
@@ -167,6 +172,8 @@ def declare(
         raise AgentError(f"tool `{title}`: timeout_s must be a number of seconds above 0, not {timeout_s}")
     if when is not None and (not callable(when) or inspect.iscoroutinefunction(when)):
         raise AgentError(f"tool `{title}`: `when` must be a plain function of the call, not {when!r:.80}")
+    if isinstance(resets, str):
+        raise AgentError(f"tool `{title}`: resets is a list of names, not {resets!r:.80}")
     summary, told = _docstring(inspect.getdoc(plain) or "")
     text = summary if description is None else inspect.cleandoc(description).strip()
     if not text:
@@ -184,6 +191,7 @@ def declare(
         when=when,
         is_async=inspect.iscoroutinefunction(plain),
         is_once=side_effect,
+        resets=tuple(resets),
         needs_verification=side_effect,
         _parameters=parameters,
         _arguments=Arguments.of(parameters, described),

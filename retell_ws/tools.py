@@ -356,6 +356,8 @@ class Tools:
             match outcome.kind:
                 case "done":
                     await self._store.settle(self._call.id, key, Effect("done", outcome.text))
+                    for name in tool.resets:
+                        await self._store.forget(self._call.id, f"{name}:")
                 case "refused":
                     await self._store.release(self._call.id, key)
                 case _:

@@ -10,7 +10,7 @@ import pytest
 from retell_ws.agent import Agent
 from retell_ws.budget import Budget
 from retell_ws.directory import Transfer
-from retell_ws.errors import AgentError
+from retell_ws.errors import AgentError, CallError, ToolError
 from retell_ws.handle import Call
 from retell_ws.intent import EndCall, Intent, TransferCall
 from retell_ws.lines import Lines
@@ -175,3 +175,13 @@ def test_the_built_in_tools_do_what_they_say() -> None:
         tool = agent.tools[name]
         assert "once this was said" in tool.bind(call, tool.decode(arguments))()
     assert asked == [(EndCall(), "Bye."), (TransferCall("+14155550100"), "")]
+
+
+def test_a_built_in_tool_that_cannot_do_it_did_nothing() -> None:
+    agent = Agent("You are Ana.", end_call=True, transfers={"billing": "+14155550100"})
+    over = Call("c", directory=agent.directory)
+    for name, arguments in (("end_call", "{}"), ("transfer_call", '{"to":"billing"}')):
+        tool = agent.tools[name]
+        with pytest.raises(ToolError, match="the call is over") as refused:
+            tool.bind(over, tool.decode(arguments))()
+        assert not isinstance(refused.value, CallError), "which would leave open whether it had done something before"

@@ -327,6 +327,29 @@ def test_words_that_would_run_into_the_last_one_want_a_space() -> None:
     assert call.will_happen(2) is True
 
 
+def test_the_model_is_told_of_an_intent_that_came_after_its_generation_began() -> None:
+    call = opened()
+    call.receive(required(1, "billing, please"), 1.0)
+    call.receive(required(2, "how long does it take?"), 1.5)
+    assert call.spoken_into(3) is None and call.spoken_into(2) is None
+    call.place(2, BILLING, "Connecting you.", 1.7)
+    assert call.spoken_into(3) == BILLING
+    call.finish(3, 2.0, "Not long.")
+    assert StartTurn in kinds(call.receive(required(3, "how long does it take? fine"), 3.0)), "told, and not asked for"
+
+
+def test_a_tool_may_begin_after_its_answer_but_not_after_the_callers_next_word_or_a_failure() -> None:
+    call = opened()
+    call.receive(required(1, "hi"), 1.0)
+    assert call.stands(2)
+    call.finish(2, 1.1, "Hello.")
+    assert call.stands(2) and not call.wants(2)
+    call.receive(required(2, "hi there"), 1.2)
+    assert call.stands(3) and not call.stands(2)
+    call.fail(3, 1.3, "ModelBroken", "Sorry.")
+    assert not call.stands(3)
+
+
 # ---------------------------------------------------------------------------- interruptions
 
 

@@ -1111,6 +1111,12 @@ async def test_an_agents_tools_stay_functions_and_stand_in_their_order() -> None
     assert Agent("You are Bo.").tools == {}, "each agent has its own"
 
 
+def test_what_a_tool_resets_is_a_list_of_names() -> None:
+    assert declare(book, resets=["cancel"]).resets == ("cancel",)
+    with pytest.raises(AgentError, match="resets is a list of names"):
+        declare(book, resets="cancel")
+
+
 def test_two_tools_of_one_name_are_refused() -> None:
     agent = Agent("You are Ana.")
     agent.tool(book)

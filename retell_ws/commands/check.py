@@ -35,7 +35,7 @@ def check(
 ) -> int:
     """Check the protocol conformance of any custom-LLM server.
 
-    It makes some 120 calls, up to 50 at once, and has some 140 questions answered: with a real model that costs a
+    It makes some 160 calls, up to 50 at once, and has some 200 questions answered: with a real model that costs a
     little, and a server must let so many calls in. Exits with 1 when a check fails, and with 2 when nobody answers at
     the URL.
 

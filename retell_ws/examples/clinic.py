@@ -67,14 +67,14 @@ async def free_times(day: Day) -> str:
     return f"On {day} you could come at {' or at '.join(times)}." if times else f"We are full on {day}."
 
 
-@agent.tool(say="One moment, I will book that.")
+@agent.tool(say="One moment, I will book that.", resets=["cancel"])
 async def book(call: Call, day: Day, name: str) -> str:
     """Book the first free time of a day; each caller may have one appointment."""
     kept = await diary.book(caller_of(call), day, name)
     return f"You are booked for {kept.day} at {kept.time}, {kept.name}."
 
 
-@agent.tool
+@agent.tool(resets=["book"])  # the same booking once more is a new one after this
 async def cancel(call: Call) -> str:
     """Cancel the caller's appointment."""
     kept = await diary.cancel(caller_of(call))

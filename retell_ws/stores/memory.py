@@ -61,6 +61,12 @@ class MemoryCallStore:
         """Forget a claim; see `ports.CallStore.release`."""
         self._written(call_id).effects.pop(key, None)
 
+    async def forget(self, call_id: str, prefix: str) -> None:
+        """Forget what was done under such keys; see `ports.CallStore.forget`."""
+        effects = self._written(call_id).effects
+        for key in [key for key, effect in effects.items() if key.startswith(prefix) and effect.outcome == "done"]:
+            del effects[key]
+
     async def load(self, call_id: str) -> bytes | None:
         """Read the agent's state; see `ports.CallStore.load`."""
         self._forget_old()

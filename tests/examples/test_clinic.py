@@ -146,3 +146,12 @@ async def test_of_two_callers_one_gets_the_last_time(calling: Calling, diary: Di
         await bo.says("Book Tuesday, my name is Bo.")
         assert "We are full on Tuesday." in (await ann.says("Book Tuesday, my name is Ann.")).text
     assert [kept.name for kept in diary.booked.values()] == ["Bo"]
+
+
+async def test_booked_cancelled_and_booked_again_is_booked(calling: Calling, diary: Diary) -> None:
+    steps: list[Any] = [Use("book", day="Tuesday", name="Bo"), "Booked.", Use("cancel"), "Cancelled."]
+    async with calling(agent, [*steps, *steps, *steps[:2]], details={"from_number": BO}) as caller:
+        for said in ("Book Tuesday.", "Cancel it.", "No, I want it after all.", "Or rather not.", "Yes, I do."):
+            await caller.says(said)
+        assert [name for name, _ in caller.tools] == ["book", "cancel", "book", "cancel", "book"]
+    assert diary.booked == {BO: Appointment("Tuesday", "ten", "Bo")}

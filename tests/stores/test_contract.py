@@ -39,6 +39,20 @@ async def test_a_released_claim_may_be_taken_anew(store: CallStore) -> None:
     await store.release("call_1", "never claimed")
 
 
+async def test_what_was_done_may_be_forgotten_by_tool(store: CallStore) -> None:
+    for key in ("book:1", "book:2", "book:3", "booking:1"):
+        await store.claim("call_1", key)
+        await store.settle("call_1", key, Effect("unknown" if key == "book:3" else "done"))
+    await store.claim("call_1", "book:4")
+    await store.claim("call_2", "book:1")
+    await store.forget("call_1", "book:")
+    assert [await store.claim("call_1", key) for key in ("book:1", "book:2")] == [None, None]
+    assert await store.claim("call_1", "book:3") == Effect("unknown"), "nobody knows of it, so it is not done anew"
+    assert await store.claim("call_1", "book:4") == Effect("begun")
+    assert await store.claim("call_1", "booking:1") == Effect("done")
+    assert await store.claim("call_2", "book:1") == Effect("begun")
+
+
 async def test_calls_and_side_effects_do_not_mix(store: CallStore) -> None:
     assert await store.claim("call_1", "book") is None
     assert await store.claim("call_2", "book") is None
