@@ -119,12 +119,16 @@ class Talk:
         interrupted = self.line.call.spoken_into(start.generation)
         if self._is_plain and interrupted is None and self._summary is None:
             return build(agent, start.question)
+        told, tools = exchanges.before(start.question, start.generation), self.tools.offered()
+        if told and not tools:
+            # The API refuses calls in a conversation that knows no tools.
+            tools, may_call = tuple(agent.tools.values()), False
         context = Context(
             instructions="" if isinstance(agent.instructions, str) else agent.instructions(self.call),
-            tools=tuple([tool.spec for tool in self.tools.offered()]),
+            tools=tuple([tool.spec for tool in tools]),
             may_call=may_call,
             data=call_data(agent, self.call) if agent.call_data else "",
-            exchanges=exchanges.before(start.question, start.generation),
+            exchanges=told,
             generation=start.generation,
             summary=self._summary,
             interrupted=interrupted,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -56,6 +57,9 @@ NOT_NOW: Final = "(Not done: it may not be called at this stage of the call.)"
 STARTED: Final = "(It runs in the background. The result will follow; the call goes on meanwhile.)"
 WITHDRAWN: Final = "(Not begun, because the caller spoke first. If they still want it, call it again.)"
 UNVERIFIED: Final = "(Not done: this call could not be verified. Do not try again; offer a call back.)"
+
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -179,7 +183,9 @@ class Tools:
             values = tool.decode(called.arguments)
         except ToolError as exc:
             problem, tool = str(exc), None
-        use = Use(called.id, called.name, _object(called.arguments))
+        # A name the API would not take would make it refuse every later request.
+        name = called.name if _NAME.fullmatch(called.name) else "unknown"
+        use = Use(called.id, name, _object(called.arguments))
         exchange.uses.append(use)
         return Pending(called, exchange, use, tool, values, problem)
 

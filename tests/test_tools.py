@@ -16,7 +16,7 @@ from retell_ws.errors import ToolError
 from retell_ws.handle import Call
 from retell_ws.ports import Delta, Effect, End, Model, Rest, Text, ToolCall, no_rest
 from retell_ws.prompt import STILL_RUNNING
-from retell_ws.request import Message, ModelRequest, ToolResult
+from retell_ws.request import Message, ModelRequest, ToolResult, ToolUse
 from retell_ws.server import Server
 from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore
@@ -396,7 +396,9 @@ async def test_a_tool_may_be_offered_at_some_stages_only() -> None:
         assert told(caller, 3)[-1].content == "paid"
         assert caller.model is not None
         offered = [[tool.name for tool in request.tools] for request in caller.model.requests]
-        assert offered == [[], [], ["pay"], ["pay"]]
+        # The second knows of a call, and the API wants to know the tools then; none may be called.
+        assert offered == [[], ["pay", "broken"], ["pay"], ["pay"]]
+        assert caller.requests[1].tool_choice == "none"
 
 
 # ---------------------------------------------------------------------------- once
@@ -848,6 +850,28 @@ async def test_a_look_up_needs_no_verification() -> None:
     async with verifying(ana, model, None, gate) as (server, _), FakeRetell(server.url) as retell:
         assert (await retell.ask("when?")).text == "Nine."
         gate.open.set()
+
+
+async def test_what_the_model_made_up_does_not_spoil_later_requests() -> None:
+    ana = agent()
+    stage = {"open": True}
+
+    @ana.tool(when=lambda call: stage["open"])
+    async def book() -> str:
+        """Book."""
+        stage["open"] = False
+        return "ok"
+
+    steps: list[Step] = [[Use("no such tool!"), Use("book")], "Done.", "And more."]
+    async with calling(ana, steps) as caller:
+        await caller.says("book")
+        await caller.says("and?")
+        last = caller.requests[-1]
+        used = [block.name for message in last.messages for block in message.content if isinstance(block, ToolUse)]
+        assert used == ["unknown", "book"]
+        assert [tool.name for tool in last.tools] == ["book"] and last.tool_choice == "none", (
+            "though none may be called"
+        )
 
 
 async def test_the_messages_of_a_tool_round_are_what_the_api_takes() -> None:

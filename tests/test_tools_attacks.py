@@ -618,3 +618,52 @@ async def test_a_summary_ends_with_its_call() -> None:
         async with asyncio.timeout(5):
             await asked.wait()
             await ended.wait()
+
+
+async def test_a_question_is_answered_though_a_tool_in_the_background_speaks_meanwhile() -> None:
+    ana, gate = agent(), Gate()
+
+    @ana.tool(background=True)
+    async def fetch(call: Call) -> None:
+        """Fetch."""
+        await gate()
+        call.say("Your parcel is here.")
+
+    async with serving(agent=ana) as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        asked = await retell.request("my parcel?")
+        stream = await puppet.asked(1)
+        stream.call("fetch")
+        stream.end("tool_use")
+        await finish(puppet, 2, "I will look.")
+        await retell.answer(asked)
+        asked = await retell.request("and what does it cost?")
+        stream = await puppet.asked(3)
+        gate.open.set()
+        await puppet.facts.wait("tool_finished")
+        stream.say("Five dollars.")
+        stream.end()
+        assert (await retell.answer(asked)).text == "Five dollars."
+
+
+async def test_what_tools_did_outlives_the_beginning_of_a_long_call() -> None:
+    ana = agent(window=10)
+
+    @ana.tool
+    async def book() -> str:
+        """Book."""
+        return "Reservation QX7."
+
+    def step(request: ModelRequest) -> Any:
+        if request.system == INSTRUCTIONS:
+            # An honest summary: it tells of what it was told of.
+            return f"They talked. {'Reservation QX7.' if 'QX7' in str(request) else ''}"
+        return Use("book") if request.messages[-1].text == "line 0" else "Yes."
+
+    model = Script([step] * 40)
+    async with Server(ana, model, MemoryCallStore(lambda: 0.0), Settings(port=0)) as server:
+        async with FakeRetell(server.url) as retell:
+            for number in range(16):
+                await retell.ask(f"line {number}")
+    assert any(request.system == INSTRUCTIONS for request in model.requests), "the call was summed up"
+    assert "QX7" in str(model.requests[-1])
