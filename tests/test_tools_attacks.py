@@ -643,7 +643,7 @@ async def test_a_question_is_answered_though_a_tool_in_the_background_speaks_mea
         await puppet.facts.wait("tool_finished")
         stream.say("Five dollars.")
         stream.end()
-        assert (await retell.answer(asked)).text == "Five dollars."
+        assert (await retell.answer(asked)).text == "Five dollars. Your parcel is here."
 
 
 async def test_what_tools_did_outlives_the_beginning_of_a_long_call() -> None:
