@@ -455,9 +455,8 @@ class CallMachine:
         answer.failed = True
         self._add_after()
         intent, words = self._standing.wanted or (None, "")
-        if answer.text and not answer.text[-1].isspace():
-            line = f" {line}"
-        answer.add("" if intent is not None else line)  # who is about to leave need not ask for another try
+        if intent is None and line:  # who is about to leave need not ask for another try
+            answer.add(after(answer.text, line))
         answer.close(words or self._default(intent), intent)
         fact = TurnFailed(answer.response_id, why, now - answer.asked_at)
         return (*self._give(intent, self._catch_up), Record(fact))

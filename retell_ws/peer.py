@@ -10,6 +10,7 @@ just these verbs here, and the third, *refuse*, in `server.py`:
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Final
 
 from websockets.asyncio.server import broadcast
 from websockets.protocol import State
@@ -17,6 +18,9 @@ from websockets.protocol import State
 from .connection import Connection
 
 __all__ = ["Peer"]
+
+MAX_UNREAD: Final = 1 << 20
+"""Bytes that may wait for a peer: an hour of speech, and more than any that reads leaves."""
 
 
 class Peer:
@@ -57,7 +61,11 @@ class Peer:
         `broadcast` is the library's one way to write that is a plain function; here it has one receiver.
         """
         broadcast(self._receivers, frame, text=True)
-        return self._connection.is_full
+        if not self._connection.is_full:
+            return False
+        if self._transport.get_write_buffer_size() > MAX_UNREAD:
+            self._transport.abort()  # it asks and does not read: it would fill the memory before its time is up
+        return True
 
     async def room(self) -> None:
         """Wait until the peer has read on, or is gone."""

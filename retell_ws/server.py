@@ -128,6 +128,7 @@ class Server:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._draining = True  # whoever dials from here on finds another server
         for session in list(self._sessions.values()):
             session.close()
         for task in self._tasks:

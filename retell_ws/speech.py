@@ -25,7 +25,8 @@ MAX_PIECE = 1300
 """Longest piece in characters: at most six bytes each in JSON, it keeps a frame within 8 KB (protocol §9.9)."""
 
 # An end mark, perhaps a closing quote, then space. The marks of scripts without spaces end a sentence alone.
-_END = re.compile(r"""[.!?…]+["'”’)\]]*\s|[。！？]["'”’）」]*""")
+# A run of marks is tried from its beginning only, and never given back: a model that says nothing but dots is no stall.
+_END = re.compile(r"""(?<![.!?…])[.!?…]++["'”’)\]]*+\s|[。！？]["'”’）」]*""")
 
 # A full stop after these ends no sentence: titles, and the single letters of initials and "a.m.".
 _ABBREVIATION = re.compile(r"(?:^|[\s(])(?:(?:Mr|Mrs|Ms|Dr|St|Prof|Sr|Jr|vs|approx)|(?:[A-Za-z]\.)*[A-Za-z])$")

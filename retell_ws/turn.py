@@ -273,7 +273,8 @@ class Turn:
             if self._gathering is None:
                 self._gathering = self._loop.call_later(pieces.gather_s, self._say_gathered)
             return
-        self._patience.progressed(self._loop.time())
+        if not text.isspace():  # nobody hears it
+            self._patience.progressed(self._loop.time())
         if piece := pieces.feed(text):
             if self._is_fresh:
                 self._is_fresh = False
@@ -351,7 +352,7 @@ class Turn:
     def _fail(self, why: str) -> None:
         lines = self._talk.agent.lines
         if self._question is None:
-            words = lines.greeting
+            words = "" if self._spoke else lines.greeting
         elif why == "refusal":
             words = lines.refusal
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from http import HTTPStatus
 
 import pytest
 
@@ -12,6 +13,7 @@ from retell_ws.blueprints import running
 from retell_ws.errors import UsageError
 from retell_ws.handle import Call
 from retell_ws.settings import Settings
+from retell_ws.testing.dial import DialError, DialPolicy
 from retell_ws.testing.retell import FakeRetell
 
 from .puppet import GREETING, Puppet, serving
@@ -247,3 +249,27 @@ async def test_the_statistics_count_calls_and_facts() -> None:
             await retell.greeting()
             counted = server.statistics()
             assert (counted["calls"], counted["sessions"], counted["call_started"]) == (1, 1, 1)
+
+
+async def test_a_server_that_ends_takes_no_new_call() -> None:
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def greet(call: Call) -> str:
+        entered.set()
+        while not go_on.is_set():
+            with contextlib.suppress(asyncio.CancelledError):  # as an agent's function may
+                await go_on.wait()
+        return "Hello."
+
+    async with serving(greeting=greet, details_wait_ms=0) as (server, _):
+        url = server.url
+        async with FakeRetell(url, redials=False):
+            await entered.wait()
+            ending = asyncio.create_task(server.__aexit__(None, None, None))
+            await asyncio.sleep(0)
+            with pytest.raises(DialError) as refused:
+                async with FakeRetell(url, dial_policy=DialPolicy(attempts=1)):
+                    pass
+            assert refused.value.status == HTTPStatus.SERVICE_UNAVAILABLE
+            go_on.set()
+            await ending

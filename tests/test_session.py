@@ -278,3 +278,23 @@ async def test_a_peer_that_stops_reading_is_dropped() -> None:
             (await puppet.asked(number)).say(*(["word " * 300] * 40))  # 60 KB of each: more than the sockets hold
         await puppet.facts.wait("detached")
         writer.close()
+
+
+async def test_a_peer_that_asks_and_does_not_read_cannot_fill_the_memory() -> None:
+    async with serving(send_ms=60_000) as (server, puppet):
+        _, writer = await deaf(f"{server.address}/call_1")
+
+        def request(number: int) -> bytes:
+            words = [{"role": "user", "content": "hello"}]
+            kind = "response_required"
+            return masked(msgspec.json.encode({"interaction_type": kind, "response_id": number, "transcript": words}))
+
+        writer.write(request(1))
+        stream = await puppet.asked(1)
+        stream.say(*["word " * 250] * 40)  # 50 KB
+        stream.end()
+        await puppet.facts.wait("turn_finished")
+        for number in range(2, 400):  # the same words: the whole answer once more for each
+            writer.write(request(number))
+        await puppet.facts.wait("detached")
+        writer.close()

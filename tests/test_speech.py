@@ -246,3 +246,13 @@ def test_what_the_ear_holds_back_begins_no_gathering() -> None:
     pieces = Pieces(Ear())
     assert pieces.feed("[") == "" and not pieces.is_spoken
     assert pieces.close() == ""
+
+
+@pytest.mark.timeout(20)  # linear in a second; were it quadratic, one answer of dots would stop every call
+def test_a_model_that_says_nothing_but_dots_holds_up_nobody() -> None:
+    pieces = Pieces(Plain())
+    for _ in range(1500):
+        pieces.feed("." * 16)
+    assert not pieces.is_spoken
+    pieces.feed(" ")
+    assert not pieces.is_spoken, "dots alone are no sentence"

@@ -320,7 +320,7 @@ async def test_a_greeting_that_gives_no_text_is_replaced() -> None:
         yield 5
 
     tape = await greeted(numbers)
-    assert (tape.text(0), tape.completions(0)) == (f"Hello there. {LINES.greeting}", 1)
+    assert (tape.text(0), tape.completions(0)) == ("Hello there. ", 1), "nobody is greeted twice"
     tape = await greeted(lambda call: None)
     assert (tape.text(0), tape.completions(0)) == (LINES.greeting, 1)
 
@@ -385,3 +385,18 @@ async def test_a_cancelled_turn_leaves_nothing_for_the_cycle_collector() -> None
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
+
+
+async def test_white_space_is_no_progress() -> None:
+    async with asked(holding_ms=100, first_text_ms=300, stall_ms=200) as (tape, stream, task):
+        blank = asyncio.create_task(blanks(stream))
+        await task
+        blank.cancel()
+        assert tape.text().split() == f"{LINES.holding} {LINES.apology}".split() or LINES.closing in tape.text()
+        assert tape.completions() == 1
+
+
+async def blanks(stream: Stream) -> None:
+    while True:
+        stream.say(" ")
+        await asyncio.sleep(0.02)
