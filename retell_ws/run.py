@@ -150,7 +150,7 @@ async def _check(model: Model, agent: Agent, settings: Settings) -> None:
             raise SettingsError(f"{settings.model_url} does not know the model {name!r}") from None
         logger.warning("the model refuses a first request: %s", exc)
     except (ModelError, TimeoutError) as exc:
-        logger.warning("the model does not answer yet: %s", exc or f"nothing within {CHECK_S:g} s")
+        logger.warning("the model does not answer yet: %s", str(exc) or f"nothing within {CHECK_S:g} s")
 
 
 def _is_loopback(host: str) -> bool:

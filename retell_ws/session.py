@@ -84,6 +84,7 @@ class Session:
         self._newest: Peer | None = None
         self._older: Peer | None = None
         self._turn: asyncio.Task[None] | None = None
+        self._warming: asyncio.Task[None] | None = None
         self._grace: asyncio.TimerHandle | None = None
         self._details: asyncio.TimerHandle | None = None
         self._silence: asyncio.TimerHandle | None = None
@@ -266,7 +267,9 @@ class Session:
 
     def _warm(self) -> None:
         # A call will soon ask, and a cancelled stream has just cost its connection (HTTP/1.1 can stop no other way).
-        self._spawn(self._model.warm())
+        # One at a time: a burst of requests needs one connection, not one for each of them.
+        if self._warming is None or self._warming.done():
+            self._warming = self._spawn(self._model.warm())
 
     def _details_due(self) -> None:
         self._perform(self._machine.details_due(self._loop.time()))

@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing
 from inspect import isawaitable
 from typing import Final
 
@@ -46,6 +46,9 @@ MAX_ROUNDS: Final = 6
 MAX_CALLS: Final = 16
 """Tool calls in one round; a model that wants more has lost its way."""
 
+LATE_S: Final = 0.05
+"""Seconds by which a look at the patience may be late before it is taken for a loop that stood still."""
+
 SETTLE_S: Final = 2.0
 """How long a turn waits for a side effect that the one before left running, before it asks the model without it."""
 
@@ -70,6 +73,7 @@ class Turn:
         "_line",
         "_loop",
         "_look",
+        "_looks_again",
         "_patience",
         "_pieces",
         "_question",
@@ -94,6 +98,7 @@ class Turn:
         self._is_fresh = True  # this round has said nothing yet
         self._spoke = False  # the model's or the greeting's own words, not one of our lines
         self._holds = 0
+        self._looks_again = False
         self._was_late = False  # a tool of this round
         self._is_full = False  # the peer is slow to read
         self._calls: list[asyncio.Task[Outcome]] = []
@@ -254,11 +259,14 @@ class Turn:
         if isawaitable(words):
             words = await words
         if isinstance(words, AsyncIterator):
-            async for piece in words:
-                self._take(_text(piece))
-                self._rest()
-                if self._is_full:
-                    await self._room()
+            async with AsyncExitStack() as stack:
+                if isinstance(words, AsyncGenerator):
+                    stack.push_async_callback(words.aclose)  # its clean-up belongs to the turn
+                async for piece in words:
+                    self._take(_text(piece))
+                    self._rest()
+                    if self._is_full:
+                        await self._room()
         else:
             self._take(_text(words))
         self._end(self._everything())
@@ -368,6 +376,12 @@ class Turn:
         self._look = self._loop.call_at(self._patience.next_look, self._judge)
 
     def _judge(self) -> None:
+        if not self._looks_again and self._loop.time() > self._patience.next_look + LATE_S:
+            # The loop stood still, and a timer comes before what lies in the sockets: let the words come first.
+            self._looks_again = True
+            self._look = self._loop.call_later(LATE_S, self._judge)
+            return
+        self._looks_again = False
         match self._patience.verdict(self._loop.time()):
             case "wait":
                 self._watch()

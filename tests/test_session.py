@@ -298,3 +298,23 @@ async def test_a_peer_that_asks_and_does_not_read_cannot_fill_the_memory() -> No
             writer.write(request(number))
         await puppet.facts.wait("detached")
         writer.close()
+
+
+async def test_a_burst_of_requests_warms_one_connection() -> None:
+    async with serving() as (server, puppet):
+        warming, most = 0, 0
+
+        async def warm() -> None:
+            nonlocal warming, most
+            warming += 1
+            most = max(most, warming)
+            await asyncio.sleep(0.05)
+            warming -= 1
+
+        puppet.warm = warm  # type: ignore[method-assign]
+        async with FakeRetell(server.url, call_id=CALL) as retell:
+            await retell.greeting()
+            for number in range(50):
+                await retell.request(f"and {number}?")
+            await retell.ping()
+        assert most == 1

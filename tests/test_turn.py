@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -24,11 +25,12 @@ from retell_ws.settings import Settings
 from retell_ws.speech import MAX_PIECE
 from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.talk import Talk
+from retell_ws.testing import FakeRetell
 from retell_ws.tools import Tools
 from retell_ws.turn import Turn
 from retell_ws.wire import Response, decode_outbound
 
-from .puppet import Puppet, Stream
+from .puppet import Puppet, Stream, serving
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -400,3 +402,31 @@ async def blanks(stream: Stream) -> None:
     while True:
         stream.say(" ")
         await asyncio.sleep(0.02)
+
+
+async def test_a_loop_that_stood_still_does_not_cost_an_answer_whose_words_lie_ready() -> None:
+    async with serving(stall_ms=300, holding_ms=5000, first_text_ms=6000) as (server, puppet):
+        async with FakeRetell(server.url) as retell:
+            await retell.greeting()
+            number = await retell.request("hello")
+            stream = await puppet.asked(1)
+            stream.say("Yes, ")
+            await retell.piece(number)
+            time.sleep(0.5)  # noqa: ASYNC251  # what a blocking function of the agent's does
+            stream.say("until six.")
+            stream.end()
+            assert (await retell.answer(number)).text == "Yes, until six."
+
+
+async def test_a_greeting_that_ends_early_is_closed_by_its_turn() -> None:
+    closed = asyncio.Event()
+
+    async def greet(call: Call) -> AsyncIterator[Any]:
+        try:
+            yield 5
+        finally:
+            await asyncio.sleep(0)  # a connection goes back to its pool
+            closed.set()
+
+    await greeted(greet)
+    assert closed.is_set()
