@@ -61,6 +61,9 @@ class Agent:
         budget: What one call may cost.
         acknowledgements: The words with which a caller agrees, in the agent's language, when they speak into a
             transfer or a hang-up: then it happens all the same.
+        speculate: Ask the model before Retell does, once the caller's words look finished; None leaves it to the
+            server. An agent with `before_model` functions does so only when this says True: they then run for answers
+            that nobody will hear, too.
 
     Raises:
         AgentError: The instructions are empty, a number is out of range, a target or the state cannot be used.
@@ -79,6 +82,7 @@ class Agent:
         "max_tokens",
         "model",
         "reminders",
+        "speculate",
         "state",
         "tools",
         "window",
@@ -102,6 +106,7 @@ class Agent:
         window: int = 60,
         budget: Budget | None = None,
         acknowledgements: Collection[str] = ACKNOWLEDGEMENTS,
+        speculate: bool | None = None,
     ) -> None:
         if isinstance(instructions, str) and not instructions.strip():
             raise AgentError("an agent needs instructions: Agent('You are ...')")
@@ -125,6 +130,7 @@ class Agent:
         self.window = window
         self.budget = budget
         self.acknowledgements = frozenset(normalised(word) for word in acknowledgements)
+        self.speculate = speculate
         self.hooks: dict[HookName, list[Callable[..., Any]]] = {}
         self.tools: dict[str, Tool] = {}
         if end_call:

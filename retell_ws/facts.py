@@ -21,11 +21,15 @@ __all__ = [
     "Interrupted",
     "OverBudget",
     "Reattached",
+    "SpeculationAdopted",
+    "SpeculationDropped",
+    "SpeculationStarted",
     "SpeechGuarded",
     "ToolFinished",
     "ToolStarted",
     "TurnFailed",
     "TurnFinished",
+    "TurnMeasured",
     "TurnReasked",
     "TurnStarted",
     "TurnSuperseded",
@@ -104,6 +108,84 @@ class TurnFailed(_Fact, frozen=True, tag="turn_failed"):
     response_id: int
     why: str
     duration_s: float
+
+
+class SpeculationStarted(_Fact, frozen=True, tag="speculation_started"):
+    """The model was asked before Retell asked.
+
+    Attributes:
+        why: What made the caller's words look finished: the mark at their `sentence_end`, or that they stayed the same
+            for a while (`quiet`).
+    """
+
+    why: Literal["sentence_end", "quiet"]
+
+
+class SpeculationAdopted(_Fact, frozen=True, tag="speculation_adopted"):
+    """Retell asked in the words that were speculated on.
+
+    Attributes:
+        head_start_s: Seconds by which the model was asked sooner.
+    """
+
+    response_id: int
+    head_start_s: float
+
+
+class SpeculationDropped(_Fact, frozen=True, tag="speculation_dropped"):
+    """Retell did not ask in these words, or not before something changed.
+
+    Attributes:
+        tokens: What it cost; an estimate, because a stream that is cut off is not counted by the provider.
+    """
+
+    tokens: int
+
+
+class TurnMeasured(_Fact, frozen=True, tag="turn_measured"):
+    """Where the time of a turn went. Times are seconds after Retell's request was read; None when it never came to
+    that, or nobody knows. What a speculation had done before the request counts as done at 0.
+
+    Attributes:
+        outcome: As the turn ended.
+        adopted: A speculation answered.
+        head_start_s: Seconds by which it was ahead of the request.
+        cached: The answer came from the cache.
+        hedged: The model was asked once more because it was slow.
+        attempts: Requests to a model, over all rounds.
+        rounds: How often the model was asked: once more than tools made it necessary.
+        held: Holding phrases were said.
+        queued_s: From the message's arrival in the process to its reading: before the request was read.
+        decoded_s: The message was understood.
+        prompt_s: The model's request was built.
+        connect_s: From there to its being written: the wait for a connection.
+        first_token_s: The first text of the model came.
+        first_sentence_s: The first sentence was written to Retell's socket.
+        done_s: The last frame was.
+        cache_miss: Why the provider's prompt cache missed; empty when it did not, or nobody knows.
+        cache_read_tokens: Tokens of the request that the provider had in its prompt cache.
+        input_tokens: The others.
+    """
+
+    response_id: int
+    outcome: Literal["finished", "failed", "superseded"]
+    adopted: bool = False
+    head_start_s: float = 0.0
+    cached: bool = False
+    hedged: bool = False
+    attempts: int = 0
+    rounds: int = 0
+    held: int = 0
+    queued_s: float | None = None
+    decoded_s: float | None = None
+    prompt_s: float | None = None
+    connect_s: float | None = None
+    first_token_s: float | None = None
+    first_sentence_s: float | None = None
+    done_s: float | None = None
+    cache_miss: str = ""
+    cache_read_tokens: int = 0
+    input_tokens: int = 0
 
 
 class TurnSuperseded(_Fact, frozen=True, tag="turn_superseded"):
@@ -204,6 +286,10 @@ Fact: TypeAlias = (
     | TurnFinished
     | TurnFailed
     | TurnSuperseded
+    | TurnMeasured
+    | SpeculationStarted
+    | SpeculationAdopted
+    | SpeculationDropped
     | Interrupted
     | IntentGiven
     | ToolStarted

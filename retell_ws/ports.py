@@ -50,12 +50,25 @@ class End(msgspec.Struct, frozen=True, gc=False):
         usage: Tokens counted.
         model: The model that answered.
         request_id: The provider's id of the request, for its support; empty when it gave none.
+        message_id: The provider's id of the answer; `ModelRequest.previous_id` of the call's next request.
+        cache_miss: Why the provider's prompt cache did not hold the beginning of the request, in its own word; empty
+            when it did, or nobody knows.
+        connect_s: Seconds from the call of `stream` until the request was written; None when nobody knows.
+        attempts: Requests that were made for this answer.
+        hedged: One of them because another was slow.
+        source: `cache` when no model was asked.
     """
 
     stop_reason: str = "end_turn"
     usage: Usage = Usage()
     model: str = ""
     request_id: str = ""
+    message_id: str = ""
+    cache_miss: str = ""
+    connect_s: float | None = None
+    attempts: int = 1
+    hedged: bool = False
+    source: Literal["model", "cache"] = "model"
 
 
 Delta: TypeAlias = Text | ToolCall | End
@@ -98,8 +111,12 @@ class Model(Protocol):
         """
         ...
 
-    async def warm(self) -> None:
-        """Have a connection ready, so that the next `stream` need not open one. Never raises `ModelError`."""
+    async def warm(self, request: ModelRequest | None = None) -> None:
+        """Have a connection ready, so that the next `stream` need not open one. Never raises `ModelError`.
+
+        Args:
+            request: Have its beginning (tools and instructions) in the provider's prompt cache as well.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -67,6 +67,10 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
         model: The model's name; empty for the adapter's own default.
         tools: What the model may call, in an order that never changes during a call.
         tool_choice: `none` when it may call nothing this time, though its tools are still told.
+        previous_id: `End.message_id` of the call's answer before; empty for none. It changes no answer: the provider
+            says by it why its prompt cache missed.
+        cache_scope: Whose answers these are, when the answer may be kept and given to another caller who asks the same
+            in a conversation that is the same from its beginning; empty when it may not (`answers.py`).
     """
 
     system: str
@@ -75,3 +79,5 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     tools: tuple[ToolSpec, ...] = ()
     tool_choice: Literal["auto", "none"] = "auto"
+    previous_id: str = ""
+    cache_scope: str = ""

@@ -19,11 +19,14 @@ from msgspec import Meta
 
 from .errors import SettingsError
 
-__all__ = ["Settings", "load"]
+__all__ = ["BUDGETS_MS", "Settings", "load"]
 
 PREFIX = "RETELL_WS_"
 
 DAY_S = 86_400.0
+
+BUDGETS_MS = {"single": 800, "distributed": 500, "events": 300}
+"""Request → first complete sentence, in milliseconds, by blueprint."""
 
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
 
@@ -48,6 +51,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "https://api.anthropic.com"
     )
     model_connect_ms: Annotated[int, _about("longest wait for a connection to the model", ge=1)] = 1000
+    fallback_model: Annotated[str, _about("the model asked when the first one fails; empty: none")] = (
+        "claude-sonnet-5-5"
+    )
     scripted_ttft_ms: Annotated[int, _about("`scripted`: time to the first token", ge=0)] = 200
     scripted_spacing_ms: Annotated[int, _about("`scripted`: time between tokens", ge=0)] = 15
 
@@ -64,6 +70,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     max_calls: Annotated[int, _about("calls at once; more are refused with 503 before the handshake", ge=1)] = 1000
 
+    budget_ms: Annotated[
+        int, _about("from the request to the first sentence, what is measured against; 0: by blueprint", ge=0)
+    ] = 0
+    speculate: Annotated[
+        bool | None, _about("ask the model before Retell does; by default in all blueprints but `single`")
+    ] = None
+    speculation_tokens: Annotated[int, _about("`speculate`: tokens of one call that may be spent in vain", ge=0)] = (
+        20_000
+    )
+    hedge: Annotated[bool, _about("ask a slow model once more, at most for one request in twenty")] = True
+    warm_cache: Annotated[bool, _about("fill the provider's prompt cache while the greeting plays")] = True
+    answer_cache: Annotated[bool, _about("answer from the cache, for agents that allow it")] = True
+
     details_wait_ms: Annotated[
         int, _about("longest wait for `call_details` before a greeting that is a function", ge=0, le=1000)
     ] = 1000
@@ -78,6 +97,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_s: Annotated[float, _about("how long live calls may go on after SIGTERM", ge=0, le=DAY_S)] = 60.0
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _about("what goes to stderr")] = "info"
+
+    def budget_s(self) -> float:
+        """Give the budget of the first sentence, in seconds."""
+        return (self.budget_ms or BUDGETS_MS[self.blueprint]) / 1000
+
+    def speculates(self) -> bool:
+        """Tell whether agents that leave it to the server ask the model before Retell does."""
+        return self.blueprint != "single" if self.speculate is None else self.speculate
 
     def path_secrets(self) -> tuple[bytes, ...]:
         """Give the secrets that are valid now; none means that no secret is asked for."""

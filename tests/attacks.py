@@ -268,7 +268,7 @@ class Obedient:
             yield ToolCall(f"toolu_{self._calls}", wish.tool, wish.arguments)
         yield End("tool_use")
 
-    async def warm(self) -> None:
+    async def warm(self, request: object = None) -> None:
         pass
 
     async def aclose(self) -> None:

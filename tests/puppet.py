@@ -127,7 +127,7 @@ class Puppet:
             await self._asked.wait_for(lambda: len(self.streams) >= number)
         return self.streams[number - 1]
 
-    async def warm(self) -> None:
+    async def warm(self, request: object = None) -> None:
         pass
 
     async def aclose(self) -> None:

@@ -66,7 +66,7 @@ class Stubborn:
         yield ToolCall(f"toolu_{self._asked}", "book", arguments)
         yield End("tool_use")
 
-    async def warm(self) -> None:
+    async def warm(self, request: object = None) -> None:
         pass
 
     async def aclose(self) -> None:

@@ -304,7 +304,7 @@ async def test_a_burst_of_requests_warms_one_connection() -> None:
     async with serving() as (server, puppet):
         warming, most = 0, 0
 
-        async def warm() -> None:
+        async def warm(request: object = None) -> None:
             nonlocal warming, most
             warming += 1
             most = max(most, warming)

@@ -566,7 +566,7 @@ class Scripted:
         for delta in self.answers[len(self.requests) - 1]:
             yield delta
 
-    async def warm(self) -> None:
+    async def warm(self, request: object = None) -> None:
         pass
 
     async def aclose(self) -> None:

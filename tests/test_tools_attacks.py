@@ -255,7 +255,7 @@ class Written:
         async for delta in self._script.stream(request, rest):
             yield delta
 
-    async def warm(self) -> None:
+    async def warm(self, request: object = None) -> None:
         pass
 
     async def aclose(self) -> None:

@@ -16,15 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ..errors import UsageError
+from ..settings import BUDGETS_MS
 from ..testing.dial import call_url
 from .callers import Plan, Tally, run_calls
 
-__all__ = ["BUDGETS_MS", "Figures", "Verdict", "bench", "judge"]
+__all__ = ["Figures", "Verdict", "bench", "judge"]
 
 DEFAULT_URL = "ws://127.0.0.1:8080/llm-websocket"
-
-BUDGETS_MS = {"single": 800, "distributed": 500, "events": 300}
-"""Request → first complete sentence, in milliseconds, by blueprint."""
 
 
 class Figures(msgspec.Struct, frozen=True):

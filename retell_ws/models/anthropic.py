@@ -90,7 +90,7 @@ class AnthropicModel:
             else:
                 response.close()
 
-    async def warm(self) -> None:
+    async def warm(self, request: ModelRequest | None = None) -> None:
         """Have a connection ready; see `ports.Model.warm`."""
         try:
             await self._pool.warm()

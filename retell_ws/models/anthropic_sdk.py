@@ -123,7 +123,7 @@ class AnthropicSdkModel:
         except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError) as exc:
             raise _classified(exc, answer) from exc
 
-    async def warm(self) -> None:
+    async def warm(self, request: ModelRequest | None = None) -> None:
         """Have a connection ready; see `ports.Model.warm`. The client can open one only by asking for something."""
         try:
             await self._http.get(self._base_url, follow_redirects=False)

@@ -72,7 +72,7 @@ class ScriptedModel:
             model=self.name,
         )
 
-    async def warm(self) -> None:
+    async def warm(self, request: ModelRequest | None = None) -> None:
         """Have nothing to do: there is no connection."""
 
     async def aclose(self) -> None:

@@ -122,7 +122,7 @@ class Script:
             self.failure = self.failure or exc
             raise ModelUnavailable("a step of the script raised") from exc
 
-    async def warm(self) -> None:
+    async def warm(self, request: object = None) -> None:
         """Have nothing to do: there is no connection."""
 
     async def aclose(self) -> None:

@@ -231,7 +231,7 @@ class Unclosable:
         raise ModelUnavailable("down")
         yield Text("Never said.")
 
-    async def warm(self) -> None:
+    async def warm(self, request: object = None) -> None:
         pass
 
     async def aclose(self) -> None:
