@@ -12,7 +12,9 @@ from .transcript import Question
 
 __all__ = [
     "Action",
+    "AdoptTurn",
     "AwaitDetails",
+    "AwaitQuiet",
     "CancelTurn",
     "DropSocket",
     "Record",
@@ -38,15 +40,22 @@ class StartTurn(msgspec.Struct, frozen=True):
 
     Attributes:
         generation: Its number, to be given back with `say`, `finish` and `fail`.
-        response_id: The id it is bound to at first.
+        response_id: The id it is bound to at first; None for a speculation.
         question: What is asked; None for the greeting.
         interrupted: What was about to happen to the call when the caller spoke into it.
     """
 
     generation: int
-    response_id: int
+    response_id: int | None
     question: Question | None
     interrupted: Intent | None = None
+
+
+class AdoptTurn(_Action, frozen=True):
+    """A speculation answers this id from now on."""
+
+    generation: int
+    response_id: int
 
 
 class CancelTurn(_Action, frozen=True):
@@ -57,6 +66,12 @@ class CancelTurn(_Action, frozen=True):
 
 class AwaitDetails(_Action, frozen=True):
     """Call `details_due` after a short time, whatever else happens."""
+
+
+class AwaitQuiet(_Action, frozen=True):
+    """Call `quiet` after so many seconds, unless this action comes again before."""
+
+    seconds: float
 
 
 class DropSocket(_Action, frozen=True):
@@ -77,4 +92,6 @@ class Record(msgspec.Struct, frozen=True):
     fact: Fact
 
 
-Action: TypeAlias = Send | StartTurn | CancelTurn | AwaitDetails | DropSocket | StartGrace | StopGrace | Record
+Action: TypeAlias = (
+    Send | StartTurn | AdoptTurn | CancelTurn | AwaitDetails | AwaitQuiet | DropSocket | StartGrace | StopGrace | Record
+)

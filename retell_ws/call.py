@@ -5,7 +5,7 @@ a frame or None comes out: the frame must be written to the socket with no `awai
 is the check "is this still the newest request?" true of the moment the bytes leave.
 
 **Theory.** A call is known by its id and outlives its sockets: Retell redials the same URL after a drop
-(protocol §1.7), and all it remembers is the transcript. So four things are kept apart:
+(protocol §1.7), and all it remembers is the transcript. So five things are kept apart:
 
 - the *socket*, present (OPEN, ENDING) or not (AWAY);
 - the *id* that Retell waits for. Only the newest counts, and only until it was completed (§4.1). Ids only grow,
@@ -13,6 +13,9 @@ is the check "is this still the newest request?" true of the moment the bytes le
 - the *generation*, one stream of the model with all its text so far, bound to at most one id (`answer.py`). When
   Retell asks again in the same words, the generation goes over to the new id and what exists of it leaves at once;
   any other request cuts it loose, and text of a generation that is bound to nothing gives no frame;
+- the *speculation* (`speculation.py`), a generation begun before Retell asked. Its text is kept and goes nowhere. When
+  Retell asks in the same words it becomes the answer, and what exists of it leaves at once; otherwise it is dropped.
+  It is never begun, nor adopted, while an intent stands;
 - the *intent* to leave the call, by a hang-up or a transfer (`standing.py`). Retell forgets it when the caller speaks
   into it (§3.3), so it is kept until the call ends by it, or until it lapses.
 
@@ -45,7 +48,11 @@ again, for which it has cleared what it had (§4.1). Then they are said anew: si
 | OPEN        | `interrupt`, `speak`       | OPEN*   | `CancelTurn` if one runs, its completion, `agent_interrupt`   |
 | AWAY        | `interrupt`, `speak`       | same    | as in OPEN; what it would send is held                        |
 | OPEN/ENDING | ping                       | same    | the pong                                                      |
-| any         | update, details, bad bytes | same    | a fact at most: an open request stays open                    |
+| any         | details, bad bytes         | same    | a fact at most: an open request stays open                    |
+| OPEN        | update, words look done    | same    | `StartTurn` without an id, or `AwaitQuiet`                    |
+| OPEN        | `quiet`, the words stayed  | same    | `StartTurn` without an id                                     |
+| any         | update, otherwise          | same    | `CancelTurn` of a speculation that is in other words          |
+| OPEN        | request, speculated on     | same    | `AdoptTurn`, the text so far, the completion if it is done    |
 | OPEN/ENDING | `detached`                 | AWAY    | `StartGrace`                                                  |
 | any         | `closed`                   | CLOSED  | `CancelTurn` if one runs, `CallEnded`                         |
 
@@ -56,21 +63,24 @@ I1 no piece of an id below the latest leaves (the empty, complete id 0 after a r
 I2 each request is completed once on a socket, and at least once over all unless it was superseded;
 I3 after an intent to leave only pongs leave, until Retell asks again or redials;
 I4 every ping is answered, in any state of the turn;
-I5 every `StartTurn` ends in exactly one of finished, failed, superseded;
+I5 every `StartTurn` ends in exactly one of finished, failed, superseded, or, of a speculation, dropped;
 I6 no piece of the answer to one request leaves twice, over any number of sockets; the greeting leaves once, unless
    the socket it was written to never gave a sign of life;
-I7 an intent to leave that was given and not taken back is given again when the caller only agrees, or says nothing.
+I7 an intent to leave that was given and not taken back is given again when the caller only agrees, or says nothing;
+I8 no piece of a speculation leaves before it is adopted, and at most two are begun between two requests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Final
+from typing import Final, Literal
 
 from .actions import (
     Action,
+    AdoptTurn,
     AwaitDetails,
+    AwaitQuiet,
     CancelTurn,
     DropSocket,
     Record,
@@ -92,6 +102,8 @@ from .facts import (
     IntentGiven,
     Interrupted,
     Reattached,
+    SpeculationAdopted,
+    SpeculationStarted,
     TurnFailed,
     TurnFinished,
     TurnReasked,
@@ -100,6 +112,7 @@ from .facts import (
     UnknownMessage,
 )
 from .intent import EndCall, Intent, leaves
+from .speculation import QUIET_S, Allowance, Speculation, Why
 from .standing import GREETING, Standing
 from .transcript import (
     Question,
@@ -148,6 +161,7 @@ class CallMachine:
     Args:
         call_id: The id in the URL Retell dialled.
         agent: Who answers.
+        speculating: Allows speculations; None when there are none.
 
     Attributes:
         state: Where the call stands.
@@ -155,7 +169,7 @@ class CallMachine:
         has_pinged: Retell's keepalive runs on the present socket, so its silence would mean something (§1.5).
     """
 
-    def __init__(self, call_id: str, agent: Agent) -> None:
+    def __init__(self, call_id: str, agent: Agent, speculating: Allowance | None = None) -> None:
         self.call_id = call_id
         self.state = State.AWAY
         self.details: CallInfo | None = None
@@ -179,6 +193,9 @@ class CallMachine:
         self._left_at = 0.0
         self._turns = 0
         self._answer = Answer(GREETING, BEGIN, None, 0.0)
+        self._generations = GREETING
+        self._allowance = speculating
+        self._speculation = Speculation()
         self._asides = Asides()
         self._standing = Standing(agent.acknowledgements)
         self._leaving = False  # an intent to leave was written, and Retell did not ask since
@@ -203,9 +220,9 @@ class CallMachine:
         if first:
             self._started_at = self._answer.asked_at = now
             return (Send(self._config), Record(CallStarted()), *self._resume(unheard=False), *self._greet(now))
-        hello: Action = DropSocket() if replaced else StopGrace()
+        hello = (*self._drop(), DropSocket() if replaced else StopGrace(), Send(self._config))
         continued = self._continue(now)
-        return (hello, Send(self._config), Record(Reattached(replaced)), *continued, *self._resume(unheard=unheard))
+        return (*hello, Record(Reattached(replaced)), *continued, *self._resume(unheard=unheard))
 
     def _greet(self, now: float) -> tuple[Action, ...]:
         greeting = self._agent.greeting
@@ -239,12 +256,12 @@ class CallMachine:
         What the socket had brought before it went may still be given to `receive`.
         """
         self.state, self._left_at = State.AWAY, now
-        return (StartGrace(), Record(Detached()))
+        return (*self._drop(), StartGrace(), Record(Detached()))
 
     def closed(self, now: float) -> tuple[Action, ...]:
         """The call is over: the grace time has passed or the server lets go. No method may be called after."""
         was_away, self.state = self.state is State.AWAY, State.CLOSED
-        actions: list[Action] = []
+        actions: list[Action] = [*self._drop()]
         answer = self._answer
         if answer.started and not answer.done:
             answer.done = answer.failed = True
@@ -252,6 +269,7 @@ class CallMachine:
                 CancelTurn(answer.generation),
                 Record(TurnFailed(answer.response_id, "call_ended", now - answer.asked_at)),
             ]
+        self._allowance = None  # it leads back here
         ended_at = self._left_at if was_away else now  # the grace time is ours, not the caller's
         actions.append(Record(CallEnded(self._turns, ended_at - self._started_at)))
         return tuple(actions)
@@ -293,7 +311,7 @@ class CallMachine:
             self._awaiting_details = False
             self._answer.done = True
             return self._catch_up()
-        return ()
+        return () if self._allowance is None else self._speculate(message, self._allowance, now)
 
     def _told_details(self, details: CallInfo, now: float) -> tuple[Action, ...]:
         if details.call_id != self.call_id:
@@ -317,8 +335,9 @@ class CallMachine:
             return (Record(DuplicateRequest(response_id)),)
 
         # §9.4: nobody knows whether ids continue over a redial, so there an older one may start them anew.
-        question, whole = self._question(message)
+        question, whole = self._question(message, "response" if isinstance(message, ResponseRequired) else "reminder")
         actions: list[Action] = [Record(DuplicateRequest(response_id))] if duplicate else []
+        self._speculation.asked()
         if not whole:
             actions.append(Record(BadMessage(f"{question.kind}_required: part of the transcript is unreadable")))
         self._turns += 1
@@ -331,23 +350,32 @@ class CallMachine:
             actions.append(Record(TurnReasked(response_id, answer.response_id)))
             answer.response_id, answer.asked_at = response_id, now
             answer.sent = answer.completed_on = 0
-            actions += self._catch_up()
+            actions += (*self._drop(), *self._catch_up())
             return tuple(actions)
         if not answer.done:
             actions += self._supersede(by=response_id)
-        self._answer = Answer(answer.generation + 1, response_id, question, now)
-        self._standing.asked(answer.generation + 1, question)
+        if whole and self._may_adopt(question):
+            actions += self._adopt(response_id, question, now)
+            return tuple(actions)
+        actions += self._drop()
+        self._answer = Answer(self._number(), response_id, question, now)
+        self._standing.asked(self._answer.generation, question)
         actions += self._insist() or self._give_up() or self._start(self._answer)
         return tuple(actions)
 
-    def _question(self, message: ResponseRequired | ReminderRequired) -> tuple[Question, bool]:
-        kind = "response" if isinstance(message, ResponseRequired) else "reminder"
+    def _number(self) -> int:
+        self._generations += 1
+        return self._generations
+
+    def _question(
+        self, message: ResponseRequired | ReminderRequired | UpdateOnly, kind: Literal["response", "reminder"]
+    ) -> tuple[Question, bool]:
         transcript, whole = decode_transcript(message.transcript)
         if self._agent.keypad:
             woven, woven_whole = decode_woven(message.transcript_with_tool_calls)
             if woven:
                 transcript, whole = woven, woven_whole
-        return Question(kind, transcript), whole  # type: ignore[arg-type]
+        return Question(kind, transcript), whole
 
     def _answers(self, question: Question) -> bool:
         """Tell whether the present generation answers `question` too."""
@@ -377,12 +405,81 @@ class CallMachine:
             StartTurn(answer.generation, answer.response_id, answer.question, interrupted),
         )
 
+    # ------------------------------------------------------------------------ before Retell asks
+
+    def _speculate(self, message: UpdateOnly, allowance: Allowance, now: float) -> tuple[Action, ...]:
+        question, whole = self._question(message, "response")
+        answering = None if self._answer.failed else self._answer.question
+        if not whole or self.state is not State.OPEN or self._means_something:
+            return self._drop()
+        match self._speculation.heard(question, message.turntaking, answering):
+            case "keep":
+                return ()
+            case "drop":
+                return self._drop()
+            case "wait":
+                return (*self._drop(), AwaitQuiet(QUIET_S))
+            case "begin":
+                return (*self._drop(), *self._begin(question, "sentence_end", allowance, now))
+
+    def quiet(self, now: float) -> tuple[Action, ...]:
+        """Nothing more was said since `AwaitQuiet`."""
+        question = self._speculation.stayed()
+        if question is None or self._allowance is None or self.state is not State.OPEN or self._means_something:
+            return ()
+        return self._begin(question, "quiet", self._allowance, now)
+
+    def _begin(self, question: Question, why: Why, allowance: Allowance, now: float) -> tuple[Action, ...]:
+        if not allowance.may_begin():
+            return ()
+        answer = Answer(self._number(), self._answer.response_id, question, now)
+        self._speculation.begin(answer, now)
+        return (Record(SpeculationStarted(why)), StartTurn(answer.generation, None, question))
+
+    @property
+    def _means_something(self) -> bool:
+        """The agent means to do something to the call; the next request decides about it."""
+        return self._standing.intent is not None or self._standing.wanted is not None
+
+    def _drop(self) -> tuple[Action, ...]:
+        answer = self._speculation.take()
+        return () if answer is None else (CancelTurn(answer.generation),)
+
+    def _may_adopt(self, question: Question) -> bool:
+        answer = self._speculation.answer
+        return (
+            answer is not None
+            and self._allowance is not None
+            and self._speculation.answers(question)
+            and not self._means_something
+            and self._allowance.still_holds(answer.generation)
+        )
+
+    def _adopt(self, response_id: int, question: Question, now: float) -> tuple[Action, ...]:
+        speculation, answer = self._speculation, self._speculation.take()
+        if answer is None:
+            raise AssertionError("it was looked at before")
+        answer.response_id, answer.question, answer.asked_at, answer.started = response_id, question, now, True
+        self._answer = answer
+        self._standing.asked(answer.generation, question)
+        self._standing.tell()
+        facts = (
+            Record(TurnStarted(response_id, question.kind)),
+            Record(SpeculationAdopted(response_id, now - speculation.begun_at)),
+        )
+        said = self.finish(answer.generation, now) if speculation.is_finished else self._catch_up()
+        return (*facts, AdoptTurn(answer.generation, response_id), *said)
+
     # ------------------------------------------------------------------------ what the model says
 
     def wants(self, generation: int) -> bool:
         """Tell whether words of this generation are still wanted."""
         answer = self._answer
         return answer.generation == generation and answer.started and not answer.done
+
+    def asked_at(self, generation: int) -> float | None:
+        """Give when Retell asked for what this generation answers; None when it answers nothing."""
+        return self._answer.asked_at if self._answer.generation == generation else None
 
     def spoken_into(self, generation: int) -> Intent | None:
         """Give what was about to happen when the caller spoke, for this generation's model to be told of it.
@@ -415,6 +512,7 @@ class CallMachine:
         """
         answer = self._answer
         if answer.generation != generation or answer.done or not answer.started:  # as in `wants`, said for each token
+            self._speculation.say(generation, text)
             return None
         if self.state is State.AWAY:
             answer.add(text)
@@ -431,6 +529,7 @@ class CallMachine:
         """
         answer = self._answer
         if not self.wants(generation):
+            self._speculation.finish(generation, text)
             return ()
         answer.add(text)
         self._add_after()
@@ -451,6 +550,7 @@ class CallMachine:
         """
         answer = self._answer
         if not self.wants(generation):
+            self._speculation.fail(generation)
             return ()
         answer.failed = True
         self._add_after()
@@ -569,7 +669,7 @@ class CallMachine:
         """
         if self.state in (State.ENDING, State.CLOSED):
             return ()
-        actions: list[Action] = []
+        actions: list[Action] = [*self._drop()]
         answer = self._answer
         self._awaiting_details = False
         if not answer.done:

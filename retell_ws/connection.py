@@ -37,12 +37,16 @@ class Connection(ServerConnection):
     Args:
         send_s: Seconds the other side may leave more than `write_limit` bytes unread.
         close_s: Seconds it may leave the TCP connection open once there is nothing more to say on it.
+
+    Attributes:
+        received_at: When bytes came last, in the loop's time.
     """
 
     def __init__(self, *args: Any, send_s: float, close_s: float, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._send_s = send_s
         self._close_s = close_s
+        self.received_at = 0.0
         self._unread: asyncio.TimerHandle | None = None
         self._closing: asyncio.TimerHandle | None = None
 
@@ -74,6 +78,7 @@ class Connection(ServerConnection):
         self._forget_unread()
 
     def data_received(self, data: bytes) -> None:
+        self.received_at = self.loop.time()
         super().data_received(data)
         if self._closing is None and self.protocol.close_expected():
             self._closing = self.loop.call_later(self._close_s, self.transport.abort)

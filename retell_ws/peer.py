@@ -42,6 +42,11 @@ class Peer:
         """A frame written now has a chance to arrive."""
         return self._connection.state is State.OPEN and not self._transport.is_closing()
 
+    @property
+    def received_at(self) -> float:
+        """When bytes came last, in the loop's time: those of the message that `recv` gives, unless it fell behind."""
+        return self._connection.received_at
+
     async def recv(self) -> bytes:
         """Wait for the next message.
 

@@ -92,7 +92,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 PLAIN: Final = Context()
 
 
-def build(agent: Agent, question: Question, context: Context = PLAIN) -> ModelRequest:
+def build(agent: Agent, question: Question, context: Context = PLAIN, *, previous_id: str = "") -> ModelRequest:
     """Put the question of one `response_id` to the model.
 
     The transcript is the truth about what was said and heard; what tools did stands between its utterances. The API
@@ -135,6 +135,7 @@ def build(agent: Agent, question: Question, context: Context = PLAIN) -> ModelRe
         model=agent.model,
         tools=context.tools,
         tool_choice="auto" if context.may_call else "none",
+        previous_id=previous_id,
     )
 
 

@@ -81,3 +81,14 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     tool_choice: Literal["auto", "none"] = "auto"
     previous_id: str = ""
     cache_scope: str = ""
+
+    def asks_the_same(self, other: ModelRequest) -> bool:
+        """Tell whether a model would be asked the same by another request."""
+        return (
+            self.messages == other.messages
+            and self.system == other.system
+            and self.tools == other.tools
+            and self.tool_choice == other.tool_choice
+            and self.model == other.model
+            and self.max_tokens == other.max_tokens
+        )

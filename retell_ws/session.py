@@ -7,12 +7,15 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import NamedTuple
 
 from websockets.exceptions import ConnectionClosed
 
 from .actions import (
     Action,
+    AdoptTurn,
     AwaitDetails,
+    AwaitQuiet,
     CancelTurn,
     DropSocket,
     Record,
@@ -31,6 +34,7 @@ from .line import Line
 from .peer import Peer
 from .ports import CallStore, Model
 from .settings import Settings
+from .stages import Stages
 from .talk import Spawn, Talk
 from .tools import Tools
 from .transcript import DTMF
@@ -41,6 +45,12 @@ from .wire import CallInfo
 __all__ = ["Session"]
 
 logger = logging.getLogger(__name__)
+
+
+class _Running(NamedTuple):
+    generation: int
+    turn: Turn
+    task: asyncio.Task[None]
 
 
 class Session:
@@ -80,14 +90,19 @@ class Session:
         self._record = record
         self._ended = ended
         self._loop = asyncio.get_running_loop()
-        self._machine = CallMachine(call_id, agent)
+        speculates = settings.speculates() and "before_model" not in agent.hooks
+        if agent.speculate is not None:
+            speculates = agent.speculate
+        self._machine = CallMachine(call_id, agent, self if speculates else None)
         self._newest: Peer | None = None
         self._older: Peer | None = None
-        self._turn: asyncio.Task[None] | None = None
+        self._turn: _Running | None = None
+        self._speculation: _Running | None = None
         self._warming: asyncio.Task[None] | None = None
         self._grace: asyncio.TimerHandle | None = None
         self._details: asyncio.TimerHandle | None = None
         self._silence: asyncio.TimerHandle | None = None
+        self._quiet: asyncio.TimerHandle | None = None
         self._heard_at = 0.0
         self._was_dropped = False
         self._known: CallInfo | None = None  # as much as the agent's functions were told
@@ -198,15 +213,15 @@ class Session:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(turn_s):
-                while self._turn is not None and not self._turn.done():  # a barge-in may have started another
-                    await asyncio.wait((self._turn,))
+                while self._turn is not None and not self._turn.task.done():  # a barge-in may have started another
+                    await asyncio.wait((self._turn.task,))
         self.close()
 
     def close(self) -> None:
         """The call is over: stop everything that runs for it, but side effects."""
         if self._machine.state is State.CLOSED:
             return
-        for timer in (self._grace, self._details, self._silence):
+        for timer in (self._grace, self._details, self._silence, self._quiet):
             if timer is not None:
                 timer.cancel()
         peer, self._line.peer, self._newest = self._line.peer, None, None
@@ -217,7 +232,7 @@ class Session:
         self._hooks.end()
         self._call.let_go()
         self._line.close()
-        self._turn = None
+        self._turn = self._speculation = None
         self._ended(self)
 
     # ------------------------------------------------------------------------ what the machine says
@@ -231,10 +246,14 @@ class Session:
                     self._record(self.call_id, fact)
                 case StartTurn():
                     self._start(action)
-                case CancelTurn():
-                    if self._turn is not None:
-                        self._turn.cancel()
-                        self._warm()
+                case AdoptTurn(generation=generation, response_id=response_id):
+                    self._adopt(generation, response_id)
+                case CancelTurn(generation=generation):
+                    self._cancel(generation)
+                case AwaitQuiet(seconds=seconds):
+                    if self._quiet is not None:
+                        self._quiet.cancel()
+                    self._quiet = self._loop.call_later(seconds, self._stayed_quiet)
                 case AwaitDetails():
                     if self._details is not None:
                         self._details.cancel()
@@ -257,7 +276,50 @@ class Session:
         if start.question is not None and self._talk.agent.keypad:
             pressed = [item.content or "" for item in start.question.transcript if item.role == DTMF]
             self._call.press_heard("".join(pressed))
-        self._turn = self._spawn(Turn(start, self._talk).run())
+        turn = Turn(start, self._talk, self._stages(start.response_id is not None))
+        running = _Running(start.generation, turn, self._spawn(turn.run()))
+        if start.response_id is None:
+            self._speculation = running
+        else:
+            self._turn = running
+
+    def _adopt(self, generation: int, response_id: int) -> None:
+        running, self._speculation = self._speculation, None
+        if running is None or running.generation != generation:
+            raise AssertionError("the machine adopts what it began")
+        self._turn = running
+        running.turn.adopt(response_id, self._stages(asked=True))
+
+    def _stages(self, asked: bool) -> Stages:
+        now = self._loop.time()
+        if not asked:
+            return Stages(begun_at=now)
+        received_at = now if self._newest is None else self._newest.received_at
+        return Stages(asked_at=self._heard_at, queued_s=max(0.0, self._heard_at - received_at), decoded_at=now)
+
+    def _cancel(self, generation: int) -> None:
+        speculation = self._speculation
+        if speculation is not None and speculation.generation == generation:
+            self._speculation = None
+            speculation.turn.drop()
+            speculation.task.cancel()
+            self._warm()
+        elif self._turn is not None:
+            self._turn.task.cancel()
+            self._warm()
+
+    def _stayed_quiet(self) -> None:
+        self._quiet = None
+        self._perform(self._machine.quiet(self._loop.time()))
+
+    def may_begin(self) -> bool:
+        """Tell whether a speculation may be begun."""
+        return self._talk.may_speculate
+
+    def still_holds(self, generation: int) -> bool:
+        """Tell whether the model would be asked the same now as when this generation was begun."""
+        speculation = self._speculation
+        return speculation is not None and speculation.generation == generation and speculation.turn.still_holds()
 
     def _know(self) -> None:
         self._known = self._machine.details

@@ -57,7 +57,8 @@ class Standing:
         """A request came that gets a generation of its own."""
         self.silences = self.silences + 1 if question.kind == "reminder" else 0
         self._places[generation] = place_of(question)
-        self._places.pop(generation - MAX_PLACES, None)
+        if len(self._places) > MAX_PLACES:
+            del self._places[min(self._places)]
 
     def tell(self) -> Intent | None:
         """Give what the present generation is to be told that the caller spoke into."""

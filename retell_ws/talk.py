@@ -14,7 +14,7 @@ from .actions import StartTurn
 from .agent import Agent
 from .budget import PRICES, Spent
 from .errors import ModelError
-from .facts import Fact, OverBudget
+from .facts import Fact, OverBudget, SpeculationDropped
 from .handle import Call
 from .intent import EndCall
 from .line import Line
@@ -26,7 +26,7 @@ from .summary import due, request_for, shortened
 from .tools import Tools
 from .transcript import Question
 
-__all__ = ["Spawn", "Talk"]
+__all__ = ["Spawn", "Talk", "estimated"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,12 @@ class Spawn(Protocol):
     def __call__(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         """Start it."""
         ...
+
+
+def estimated(request: ModelRequest, said: Sequence[str]) -> Usage:
+    """Guess the tokens of a request whose count never came."""
+    asked = len(msgspec.json.encode(request))
+    return Usage(input_tokens=asked // CHARACTERS_A_TOKEN, output_tokens=sum(map(len, said)) // CHARACTERS_A_TOKEN)
 
 
 class Talk:
@@ -97,6 +103,8 @@ class Talk:
         self._saved = b""  # or about to be
         self._saving: asyncio.Task[None] | None = None
         self._spent = Spent()
+        self._wasted = 0  # tokens of speculations in vain
+        self._previous_id = ""
         self._prices = PRICES.get(agent.model or settings.model_name)
         if agent.budget is not None:
             self._prices = agent.budget.prices or self._prices
@@ -118,7 +126,7 @@ class Talk:
         agent, exchanges = self.agent, self.tools.exchanges
         interrupted = self.line.call.spoken_into(start.generation)
         if self._is_plain and interrupted is None and self._summary is None:
-            return build(agent, start.question)
+            return build(agent, start.question, previous_id=self._previous_id)
         told, tools = exchanges.before(start.question, start.generation), self.tools.offered()
         if told and not tools:
             # The API refuses calls in a conversation that knows no tools.
@@ -133,7 +141,7 @@ class Talk:
             summary=self._summary,
             interrupted=interrupted,
         )
-        return build(agent, start.question, context)
+        return build(agent, start.question, context, previous_id=self._previous_id)
 
     async def changed(self, request: ModelRequest) -> ModelRequest:
         """Let the agent's `before_model` functions change a request. Raises what they raise."""
@@ -159,20 +167,30 @@ class Talk:
         self.record(OverBudget(self._spent.tokens, round(self._spent.usd, 6)))
         self.line.place(generation, EndCall(), self.agent.lines.budget)
 
-    def spend(self, request: ModelRequest, usage: Usage | None, said: Sequence[str]) -> None:
-        """Count what a request cost; without a count of the provider's it is estimated."""
-        if self.agent.budget is None:
-            return
-        if usage is None:
-            asked = len(msgspec.json.encode(request)) // CHARACTERS_A_TOKEN
-            usage = Usage(input_tokens=asked, output_tokens=sum(map(len, said)) // CHARACTERS_A_TOKEN)
-        self._spent.add(
-            self._prices,
-            input=usage.input_tokens,
-            output=usage.output_tokens,
-            cache_read=usage.cache_read_input_tokens,
-            cache_write=usage.cache_creation_input_tokens,
-        )
+    def spend(self, usage: Usage) -> None:
+        """Count what a request cost."""
+        if self.agent.budget is not None:
+            self._spent.add(
+                self._prices,
+                input=usage.input_tokens,
+                output=usage.output_tokens,
+                cache_read=usage.cache_read_input_tokens,
+                cache_write=usage.cache_creation_input_tokens,
+            )
+
+    @property
+    def may_speculate(self) -> bool:
+        """Nothing runs that the prompt should wait for, and what may be wasted in this call is not used up."""
+        return self._wasted < self.settings.speculation_tokens and not self.tools.is_busy and not self.is_over_budget
+
+    def waste(self, tokens: int) -> None:
+        """A speculation was in vain."""
+        self._wasted += tokens
+        self.record(SpeculationDropped(tokens))
+
+    def heard(self, message_id: str) -> None:
+        """An answer came: the next request is compared with its request, when the provider's prompt cache misses."""
+        self._previous_id = message_id
 
     # ------------------------------------------------------------------------ state
 
@@ -261,5 +279,5 @@ class Talk:
             self._sum_up_from = len(question.transcript) + self.agent.window
             logger.warning("no summary: %s", exc or "it took too long", extra={"call_id": self.call.id})
         finally:
-            self.spend(request, usage, said)
+            self.spend(usage or estimated(request, said))
             self._summing = None

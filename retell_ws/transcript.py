@@ -31,6 +31,7 @@ __all__ = [
     "normalised",
     "place_of",
     "same_question",
+    "without_fillers",
     "words_since",
 ]
 
@@ -42,6 +43,11 @@ SMS = "sms"
 # Marks an ASR adds or moves between two versions of one sentence. Marks inside a word or number stay ("1.5", ".5",
 # "don't"), and so do signs that carry meaning ("-5", "$50").
 _MARKS = re.compile(r"""(?<!\w)(?:(?!\.\d)[.,!?;:…"'“”‘’()¿¡])+|[.,!?;:…"'“”‘’()]+(?!\w)|[。，！？、]""")
+
+
+# Sounds of thinking, which speech recognition writes down or leaves out as it likes. "Hmm" is not among them: it may be
+# all that somebody answers.
+_FILLERS = frozenset({"um", "umm", "uhm", "uh", "uhh", "er", "erm", "äh", "ähm", "euh"})
 
 
 class Utterance(msgspec.Struct, frozen=True, gc=False):
@@ -177,10 +183,19 @@ def normalised(text: str) -> str:
     return " ".join(_MARKS.sub(" ", text.casefold()).split())
 
 
+def without_fillers(text: str) -> str:
+    """Normalise a text, and leave out sounds of thinking, unless it is nothing else."""
+    words = normalised(text)
+    if _FILLERS.isdisjoint(parts := words.split()):
+        return words
+    return " ".join(part for part in parts if part not in _FILLERS) or words
+
+
 def same_question(one: Question, other: Question) -> bool:
     """Tell whether an answer to `one` is also an answer to `other`.
 
-    The last utterance is compared normalised, because recognition polishes it between two requests; all earlier
+    The last utterance is compared normalised and without fillers, because recognition polishes it between two
+    requests; all earlier
     ones must be the same but for the spaces at their ends. The rule is strict on purpose: a needless "no" costs
     one generation, a wrong "yes" would answer something that was not asked.
     """
@@ -191,7 +206,7 @@ def same_question(one: Question, other: Question) -> bool:
     *heads, last = zip(one.transcript, other.transcript, strict=True)
     return (
         last[0].role == last[1].role
-        and normalised(_words(last[0])) == normalised(_words(last[1]))
+        and without_fillers(_words(last[0])) == without_fillers(_words(last[1]))
         and all(a.role == b.role and _words(a).strip() == _words(b).strip() for a, b in heads)
     )
 

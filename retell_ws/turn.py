@@ -15,7 +15,7 @@ import traceback
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from inspect import isawaitable
-from typing import Final
+from typing import Final, Literal
 
 from .actions import StartTurn
 from .ear import Ear
@@ -26,7 +26,8 @@ from .patience import Patience
 from .ports import End, Text, ToolCall, Usage
 from .request import ModelRequest
 from .speech import MAX_PIECE, Pieces, split
-from .talk import Talk
+from .stages import Stages
+from .talk import Talk, estimated
 from .tools import Outcome, is_cancelled
 from .transcript import Question
 
@@ -56,36 +57,57 @@ SETTLE_S: Final = 2.0
 class Turn:
     """One generation.
 
+    A speculation is a turn without an id. It does all that a turn does but for what would be noticed: it says nothing
+    (the machine keeps its words), runs no tool and has no patience to lose, until it is `adopt`ed.
+
     Args:
         start: What the machine asked for.
         talk: The call it is a part of.
+        stages: What is known of its time already.
     """
 
     __slots__ = (
+        "_bound",
         "_calls",
+        "_cost",
         "_deadline",
         "_gathering",
         "_generation",
+        "_guarded",
         "_holds",
         "_is_closed",
+        "_is_dropped",
         "_is_fresh",
         "_is_full",
+        "_is_over",
         "_line",
         "_loop",
         "_look",
         "_looks_again",
+        "_outcome",
         "_patience",
         "_pieces",
         "_question",
+        "_request",
+        "_response_id",
         "_said",
         "_spoke",
+        "_stages",
         "_start",
         "_talk",
         "_was_late",
     )
 
-    def __init__(self, start: StartTurn, talk: Talk) -> None:
+    def __init__(self, start: StartTurn, talk: Talk, stages: Stages | None = None) -> None:
         self._start = start
+        self._response_id = start.response_id
+        self._bound = None if start.response_id is not None else asyncio.Event()  # set when it is adopted
+        self._stages = stages or Stages()
+        self._outcome: Literal["finished", "failed", "superseded"] = "superseded"
+        self._request: ModelRequest | None = None  # the first one
+        self._cost = 0  # tokens
+        self._is_over = self._is_dropped = False
+        self._guarded: tuple[str, ...] = ()  # what was not fit for the voice, to be told when it is adopted
         self._generation = start.generation
         self._question = start.question
         self._talk = talk
@@ -135,6 +157,7 @@ class Turn:
             logger.debug("a turn failed", exc_info=exc, extra=extra)
             self._fail("error")
         finally:
+            self._is_over = True
             for timer in (self._look, self._gathering):
                 if timer is not None:
                     timer.cancel()
@@ -144,15 +167,70 @@ class Turn:
             # the task, and every barge-in would leave a cycle for the collector.
             self._deadline = None
             self._calls = []
+            self._talk.turn_ended(self._question if self._is_bound else None)
+            if self._is_dropped:
+                self._talk.waste(self._cost)
+            else:
+                self._tell()
+
+    def _tell(self) -> None:
+        """Make known where the time went."""
+        if self._question is not None and self._response_id is not None:
+            now = self._loop.time()
+            asked_at = self._line.call.asked_at(self._generation) or self._stages.asked_at or now
+            self._talk.record(self._stages.measured(self._response_id, self._outcome, now, asked_at))
+
+    # ------------------------------------------------------------------------ speculations
+
+    @property
+    def _is_bound(self) -> bool:
+        return self._response_id is not None
+
+    def still_holds(self) -> bool:
+        """Tell whether the model would be asked the same, if it were asked now: tools, state and summaries go on."""
+        if self._talk.tools.is_busy or self._talk.is_over_budget:
+            return False
+        then = self._request
+        return then is None or self._talk.request(self._start, may_call=True).asks_the_same(then)
+
+    def adopt(self, response_id: int, stages: Stages) -> None:
+        """Answer this id from now on. The caller has begun to wait."""
+        now = self._loop.time()
+        self._response_id = response_id
+        self._stages.asked_at, self._stages.queued_s = stages.asked_at, stages.queued_s
+        self._stages.decoded_at = stages.decoded_at
+        if self._guarded:
+            self._talk.record(SpeechGuarded(response_id, self._guarded))
+        if self._is_over:
             self._talk.turn_ended(self._question)
+            self._tell()
+            return
+        self._patience = Patience(self._talk.settings, now)
+        if self._spoke:
+            self._patience.progressed(now)
+        self._watch()
+        if self._bound is not None:
+            self._bound.set()
+
+    def drop(self) -> None:
+        """It is not wanted. Its task is cancelled by whoever started it."""
+        self._is_dropped = True
+        if self._is_over:
+            self._talk.waste(self._cost)
+
+    # ------------------------------------------------------------------------ the answer
 
     async def _answer(self, question: Question) -> None:
         talk = self._talk
+        if talk.tools.is_busy and not self._is_bound:
+            self._fail("too_soon")
+            return
         if talk.tools.is_busy:
             self._patience.works(self._loop.time())
             self._watch()
             await talk.tools.settled(SETTLE_S)
             if self._line.insist(self._generation):
+                self._outcome = "finished"
                 return
             self._patience.asked(self._loop.time())
             self._watch()
@@ -162,6 +240,10 @@ class Turn:
             return
         for number in range(1, MAX_ROUNDS + 1):
             request = talk.request(self._start, may_call=number < MAX_ROUNDS)
+            self._stages.rounds = number
+            if self._request is None:
+                self._request = request
+                self._stages.prompt_at = self._loop.time()
             if talk.changes_requests:
                 request = await talk.changed(request)
             if not await self._round(question, request):
@@ -191,11 +273,15 @@ class Turn:
                         if self._is_full:
                             await self._room()
                     elif isinstance(delta, ToolCall):
+                        if self._bound is not None:
+                            # Not even a look-up: Retell's records would tell of it, and the caller hear of it.
+                            await self._bound.wait()
                         if exchange is None:
                             exchange = self._talk.tools.exchanges.begin(question, self._generation)
                         self._call(delta, exchange, committed)
                     elif isinstance(delta, End):
                         reason, usage = delta.stop_reason, delta.usage
+                        self._note(delta)
                         if exchange is None or reason != "tool_use":
                             # The stream is still read to its own end: then its connection can serve again.
                             self._finish(reason)
@@ -204,7 +290,11 @@ class Turn:
                             exchange.said = "".join(self._said).strip()
                             committed.set()
         finally:
-            self._talk.spend(request, usage, [*self._said, *self._pieces.raw])
+            if usage is None and (self._talk.agent.budget is not None or self._bound is not None):
+                usage = estimated(request, [*self._said, *self._pieces.raw])
+            if usage is not None:
+                self._talk.spend(usage)
+                self._cost += usage.input_tokens + usage.output_tokens
         if reason is None:
             self._fail("no_end")
         if exchange is None or not committed.is_set():
@@ -214,6 +304,20 @@ class Turn:
         await asyncio.wait(self._calls)
         self._calls = []
         return True
+
+    def _note(self, end: End) -> None:
+        """Take down what the model tells at the end of a round."""
+        stages = self._stages
+        stages.attempts += end.attempts if end.source == "model" else 0
+        stages.hedged |= end.hedged
+        stages.cached |= end.source == "cache"
+        stages.cache_miss = stages.cache_miss or end.cache_miss
+        stages.cache_read_tokens += end.usage.cache_read_input_tokens
+        stages.input_tokens += end.usage.input_tokens + end.usage.cache_creation_input_tokens
+        if stages.connect_s is None:
+            stages.connect_s = end.connect_s
+        if end.message_id and self._is_bound:
+            self._talk.heard(end.message_id)
 
     def _call(self, called: ToolCall, exchange: Exchange, committed: asyncio.Event) -> None:
         """Let a tool run as soon as it may."""
@@ -282,7 +386,10 @@ class Turn:
                 self._gathering = self._loop.call_later(pieces.gather_s, self._say_gathered)
             return
         if not text.isspace():  # nobody hears it
-            self._patience.progressed(self._loop.time())
+            now = self._loop.time()
+            self._patience.progressed(now)
+            if self._stages.first_token_at is None:
+                self._stages.first_token_at = now
         if piece := pieces.feed(text):
             if self._is_fresh:
                 self._is_fresh = False
@@ -290,6 +397,8 @@ class Turn:
                     piece = f" {piece}"
             self._spoke = True
             self._say(piece)
+            if pieces.is_spoken and self._stages.sentence_at is None:
+                self._stages.sentence_at = self._loop.time()
 
     async def _room(self) -> None:
         """Slow down with a peer that is slow to read."""
@@ -325,8 +434,10 @@ class Turn:
         self._is_closed = True
         rest, pieces = self._gathered() + self._pieces.close(), self._pieces
         self._said += pieces.raw
-        if pieces.removed:
-            self._talk.record(SpeechGuarded(self._start.response_id, tuple(sorted(pieces.removed))))
+        if pieces.removed and self._response_id is not None:
+            self._talk.record(SpeechGuarded(self._response_id, tuple(sorted(pieces.removed))))
+        elif pieces.removed:
+            self._guarded = tuple(sorted(pieces.removed))
         self._spoke = self._spoke or bool(rest)
         return rest
 
@@ -355,6 +466,10 @@ class Turn:
             self._end(f"{rest} {self._talk.agent.lines.cut}" if reason == "max_tokens" else rest)
 
     def _end(self, rest: str) -> None:
+        if self._line.call.wants(self._generation) or not self._is_bound:
+            self._outcome = "finished"
+            if self._stages.sentence_at is None:
+                self._stages.sentence_at = self._loop.time()
         self._line.finish(self._generation, rest)
 
     def _fail(self, why: str) -> None:
@@ -366,11 +481,15 @@ class Turn:
         else:
             words = lines.closing if self._spoke else lines.apology
         self._say(self._everything())
+        if self._line.call.wants(self._generation):
+            self._outcome = "failed"
         self._line.fail(self._generation, why, words)
 
     # ------------------------------------------------------------------------ patience
 
     def _watch(self) -> None:
+        if not self._is_bound:  # nobody waits
+            return
         if self._look is not None:
             self._look.cancel()
         self._look = self._loop.call_at(self._patience.next_look, self._judge)
@@ -388,6 +507,7 @@ class Turn:
             case "hold" if self._question is not None:
                 lines = self._talk.agent.lines
                 self._holds += 1
+                self._stages.held += 1
                 self._line_of_ours(lines.holding if self._holds % 2 else lines.working)
                 self._watch()
             case why:

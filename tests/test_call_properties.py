@@ -82,7 +82,7 @@ class CallInvariants(RuleBasedStateMachine):
             match action:
                 case Send(frame=frame):
                     self.left(frame, attaching=attaching)
-                case StartTurn(generation=generation, response_id=response_id):
+                case StartTurn(generation=generation, response_id=int(response_id)):
                     assert not self.running, "at most one live generation"
                     self.running.append(generation)
                     self.bound[generation] = response_id

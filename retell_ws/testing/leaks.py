@@ -72,7 +72,8 @@ def _address(address: Any) -> str:
 
 def _calls() -> int:
     """The calls in memory."""
-    return sum(type(thing).__module__ == "retell_ws.session" for thing in gc.get_objects())
+    kinds = [type(thing) for thing in gc.get_objects()]
+    return sum(kind.__module__ == "retell_ws.session" and kind.__name__ == "Session" for kind in kinds)
 
 
 def _sockets() -> set[str]:
