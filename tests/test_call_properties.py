@@ -1,4 +1,4 @@
-"""The invariants I1–I7 of `call.py`, for any order of requests, words, failures, drops and redials.
+"""The invariants I1–I8 of `call.py`, for any order of requests, words, failures, drops and redials.
 
 The machine is driven as `session.py` drives it, by a peer that may do anything Retell may do: ask in the same or in
 other words, skip ids, repeat ids, send rubbish, vanish, come back, or come back twice.
@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from retell_ws.actions import (
     Action,
+    AdoptTurn,
     AwaitDetails,
     CancelTurn,
     Record,
@@ -39,12 +40,35 @@ def made_later(call: Call) -> AsyncIterator[str]:
     raise AssertionError("the machine runs no function of the agent's")
 
 
+TURNS = st.sampled_from(["user_turn", "agent_turn", None])
+
+
+class Allowing:
+    """What a driver knows: the test decides."""
+
+    def __init__(self) -> None:
+        self.begins = self.holds = True
+
+    def may_begin(self) -> bool:
+        return self.begins
+
+    def still_holds(self, generation: int) -> bool:
+        return self.holds
+
+
 class CallInvariants(RuleBasedStateMachine):
     """Plays Retell, the model and the network at once."""
 
-    @initialize(made=st.booleans())
-    def dial(self, made: bool) -> None:
-        self.call = CallMachine("call_1", Agent("You are Ana.", greeting=made_later if made else GREETING))
+    @initialize(made=st.booleans(), speculating=st.booleans())
+    def dial(self, made: bool, speculating: bool) -> None:
+        self.allowing = Allowing()
+        agent = Agent("You are Ana.", greeting=made_later if made else GREETING)
+        self.call = CallMachine("call_1", agent, self.allowing if speculating else None)
+        self.speculating = speculating
+        self.guess: int | None = None  # the generation speculated with
+        self.guessed = 0  # since the last request
+        self.guess_ended = False
+        self.overheard: list[str] = []
         self.now = 0.0
         self.sockets = self.lived = 0
         self.latest = 0  # as Retell asked on the present socket
@@ -82,6 +106,21 @@ class CallInvariants(RuleBasedStateMachine):
             match action:
                 case Send(frame=frame):
                     self.left(frame, attaching=attaching)
+                case StartTurn(generation=generation, response_id=None):
+                    assert self.speculating and self.guess is None and self.allowing.begins
+                    self.guess, self.guess_ended = generation, False
+                    self.guessed += 1
+                    assert self.guessed <= 2, "I8: two between two requests"
+                case AdoptTurn(generation=generation, response_id=response_id):
+                    assert generation == self.guess and self.allowing.holds and not self.running
+                    assert not self.call._standing.intent
+                    self.guess = None
+                    if not self.guess_ended:
+                        self.running.append(generation)
+                    self.bound[generation] = response_id
+                    self.starts[generation] += 1
+                case CancelTurn(generation=self.guess):
+                    self.guess = None
                 case StartTurn(generation=generation, response_id=int(response_id)):
                     assert not self.running, "at most one live generation"
                     self.running.append(generation)
@@ -145,6 +184,8 @@ class CallInvariants(RuleBasedStateMachine):
         """Let a message of Retell's come: it proves that the socket lives, and all that was written to it."""
         self.lived = self.sockets
         self.unproven.clear()
+        if b"_required" in data:
+            self.guessed = 0
         self.greeted_unproven = False
         return self.call.receive(data, self.tick())
 
@@ -196,9 +237,18 @@ class CallInvariants(RuleBasedStateMachine):
         else:
             self.saw(self.hear(data))
         assert len(self.starts) <= before + 1
+        assert self.guess is None or self.call._turns == turns, "a request takes it or drops it"
         if stands and reminder and not said_since and (step > 0 or accepted_low) and self.call._turns > turns:
             assert len(self.starts) == before, "I7: what stands is done, without a word of the model's"
         self.waiting = self.waiting and not (step > 0 or accepted_low)
+
+    @precondition(lambda self: self.call.state is not State.CLOSED)
+    @rule(polished=st.booleans())
+    def ask_what_was_overheard(self, *, polished: bool) -> None:
+        words = list(self.overheard)
+        if polished and words:
+            words[-1] = f"Um, {words[-1].removesuffix('.')}!"
+        self.ask(1, words, False)
 
     @precondition(lambda self: self.attached)
     @rule(timestamp=st.integers(0, 2**53))
@@ -216,6 +266,40 @@ class CallInvariants(RuleBasedStateMachine):
             self.waiting = False
         data = msgspec.json.encode({"interaction_type": "update_only", "transcript": transcript})
         self.saw(self.hear(data))
+
+    @precondition(lambda self: self.call.state is not State.CLOSED)
+    @rule(words=st.lists(WORDS, min_size=1, max_size=3), turn=TURNS)
+    def overhear(self, words: list[str], turn: str | None) -> None:
+        transcript = [{"role": "user" if n % 2 == 0 else "agent", "content": word} for n, word in enumerate(words)]
+        self.overheard = words
+        if len(words) > 1:
+            self.waiting = False
+        update = {"interaction_type": "update_only", "transcript": transcript}
+        self.saw(self.hear(msgspec.json.encode({**update, "turntaking": turn} if turn else update)))
+
+    @precondition(lambda self: self.speculating and self.call.state is not State.CLOSED)
+    @rule()
+    def quiet(self) -> None:
+        self.saw(self.call.quiet(self.tick()))
+
+    @precondition(lambda self: self.speculating)
+    @rule(begins=st.booleans(), holds=st.booleans())
+    def allow(self, begins: bool, holds: bool) -> None:
+        self.allowing.begins, self.allowing.holds = begins, holds
+
+    @precondition(lambda self: self.guess is not None and not self.guess_ended)
+    @rule(how=st.sampled_from(["say", "finish", "fail"]))
+    def guess_goes_on(self, how: str) -> None:
+        assert self.guess is not None
+        match how:
+            case "say":
+                assert self.call.say(self.guess, self.word()) is None, "I8: nobody hears it"
+            case "finish":
+                assert self.call.finish(self.guess, self.tick(), self.word()) == ()
+                self.guess_ended = True
+            case "fail":
+                assert self.call.fail(self.guess, self.tick(), "ModelBroken", self.word()) == ()
+                self.guess_ended = True
 
     @precondition(lambda self: self.attached)
     @rule(data=st.sampled_from([b"", b"{", b'{"interaction_type":"new"}', b'{"interaction_type":"ping_pong"}']))
@@ -238,6 +322,7 @@ class CallInvariants(RuleBasedStateMachine):
     @rule()
     def drop(self) -> None:
         self.saw(self.call.detached(self.tick()))
+        assert self.guess is None
 
     @precondition(lambda self: self.call.state is not State.CLOSED)
     @rule()
@@ -283,7 +368,9 @@ class CallInvariants(RuleBasedStateMachine):
     @precondition(lambda self: self.call.state is not State.CLOSED)
     @rule()
     def interrupt(self) -> None:
+        left = self.call.state is State.ENDING
         self.saw(self.call.interrupt(self.word(), self.tick()))
+        assert self.guess is None or left
 
     @precondition(lambda self: self.call.state is not State.CLOSED)
     @rule(metadata=st.booleans())
@@ -327,8 +414,50 @@ class CallInvariants(RuleBasedStateMachine):
         if not hasattr(self, "call"):
             return
         self.saw(self.call.closed(self.tick()))
-        assert not self.running, "I5: nothing runs after the end"
+        assert not self.running and self.guess is None, "I5: nothing runs after the end"
         assert all(count == 1 for count in self.starts.values())
+
+
+class SpeculatingCallInvariants(CallInvariants):
+    """The same, in calls where the caller is heard before Retell asks, most of the time."""
+
+    @rule(
+        before=st.sampled_from([[], ["hi", "Hello."]]),
+        last=st.sampled_from(["hi.", "I need help.", "Um, yes.", "right, thanks.", "bye"]),
+        goes=st.lists(st.sampled_from(["say", "say", "finish", "fail", "quiet", "place", "drop", "other"]), max_size=4),
+        then=st.sampled_from(["ask", "ask", "ask polished", "ask again", "speak on", "nothing"]),
+    )
+    def speak(self, before: list[str], last: str, goes: list[str], then: str) -> None:
+        if self.call.state is State.CLOSED:
+            return
+        if not self.attached:
+            self.redial()
+        self.allowing.begins = True
+        words = [*before, last]
+        self.overhear(words, "user_turn")
+        for what in goes:
+            if what in ("say", "finish", "fail"):
+                if self.guess is not None and not self.guess_ended:
+                    self.guess_goes_on(what)
+            elif what == "quiet":
+                self.quiet()
+            elif what == "place":
+                self.place(EndCall(), "an older turn", True)
+            elif what == "drop" and self.attached:
+                self.drop()
+            elif what == "other" and self.running:
+                self.finish(True)
+        if then == "speak on":
+            self.overhear([*words[:-1], f"{words[-1]} and so on."], None)
+        elif then != "nothing":
+            self.ask_what_was_overheard(polished=then == "ask polished")
+            if then == "ask again":
+                self.overhear(self.overheard, None)
+                self.ask_what_was_overheard(polished=False)
+
+    @initialize(made=st.just(False), speculating=st.just(True))
+    def dial(self, made: bool, speculating: bool) -> None:
+        super().dial(made, speculating)
 
 
 def piece_of(frame: bytes) -> Response:
@@ -338,3 +467,4 @@ def piece_of(frame: bytes) -> Response:
 
 
 TestCallInvariants = CallInvariants.TestCase
+TestSpeculatingCallInvariants = SpeculatingCallInvariants.TestCase
