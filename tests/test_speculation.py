@@ -219,6 +219,14 @@ def test_other_words_drop_it(words: str) -> None:
     assert started(actions).generation == 3
 
 
+def test_asking_again_for_what_is_being_answered_drops_it() -> None:
+    retell = Retell()
+    retell.asks(1, HELLO, "Are you")
+    generation = started(retell.hears(HELLO, "Are you open?")).generation
+    assert CancelTurn(generation) in retell.asks(2, HELLO, "Are you")
+    assert retell.call.say(generation, "Yes.") is None
+
+
 def test_a_reminder_drops_it() -> None:
     retell = Retell()
     retell.hears(HELLO, "Are you open?")

@@ -260,6 +260,20 @@ class FakeRetell:
         await self._lines.send(message)
         return response_id
 
+    async def say(self, text: str, *, grow: bool = False) -> None:
+        """Let the caller say something, of which Retell only tells: it has not asked for an answer yet (§2.3).
+
+        `request()` asks for one, in these words.
+
+        Args:
+            text: The words so far.
+            grow: They replace what the caller said last, as speech recognition does.
+
+        Raises:
+            CallEnded: There is no call.
+        """
+        await self._voice.caller_says(text, grow=grow)
+
     async def press(self, digits: str) -> None:
         """Press keys of the telephone (§2.8): they stand in the next messages, if the server asked for such items."""
         for digit in digits:
