@@ -477,9 +477,10 @@ class CallMachine:
         answer = self._answer
         return answer.generation == generation and answer.started and not answer.done
 
-    def asked_at(self, generation: int) -> float | None:
-        """Give when Retell asked for what this generation answers; None when it answers nothing."""
-        return self._answer.asked_at if self._answer.generation == generation else None
+    def bound_to(self, generation: int) -> tuple[int, float] | None:
+        """Give the id this generation answers or has answered, and when it was asked; None when a newer one does."""
+        answer = self._answer
+        return (answer.response_id, answer.asked_at) if answer.generation == generation else None
 
     def spoken_into(self, generation: int) -> Intent | None:
         """Give what was about to happen when the caller spoke, for this generation's model to be told of it.

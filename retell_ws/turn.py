@@ -177,8 +177,8 @@ class Turn:
         """Make known where the time went."""
         if self._question is not None and self._response_id is not None:
             now = self._loop.time()
-            asked_at = self._line.call.asked_at(self._generation) or self._stages.asked_at or now
-            self._talk.record(self._stages.measured(self._response_id, self._outcome, now, asked_at))
+            bound_to = self._line.call.bound_to(self._generation) or (self._response_id, self._stages.asked_at or now)
+            self._talk.record(self._stages.measured(bound_to[0], self._outcome, now, bound_to[1]))
 
     # ------------------------------------------------------------------------ speculations
 
