@@ -10,6 +10,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 from typing import Any, Final, cast
 
 from websockets.asyncio.server import ServerConnection
@@ -39,7 +40,7 @@ class Connection(ServerConnection):
         close_s: Seconds it may leave the TCP connection open once there is nothing more to say on it.
 
     Attributes:
-        received_at: When bytes came last, in the loop's time.
+        received_at: When bytes came last, in seconds of `time.monotonic`.
     """
 
     def __init__(self, *args: Any, send_s: float, close_s: float, **kwargs: Any) -> None:
@@ -78,7 +79,7 @@ class Connection(ServerConnection):
         self._forget_unread()
 
     def data_received(self, data: bytes) -> None:
-        self.received_at = self.loop.time()
+        self.received_at = monotonic()
         super().data_received(data)
         if self._closing is None and self.protocol.close_expected():
             self._closing = self.loop.call_later(self._close_s, self.transport.abort)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import NamedTuple
 
 from websockets.exceptions import ConnectionClosed
@@ -45,6 +46,10 @@ from .wire import CallInfo
 __all__ = ["Session"]
 
 logger = logging.getLogger(__name__)
+
+
+# What is measured, and what the machine is told, is `monotonic`: uvloop's own clock knows no less than a millisecond.
+# Timers are set by the loop's.
 
 
 class _Running(NamedTuple):
@@ -103,10 +108,10 @@ class Session:
         self._details: asyncio.TimerHandle | None = None
         self._silence: asyncio.TimerHandle | None = None
         self._quiet: asyncio.TimerHandle | None = None
-        self._heard_at = 0.0
+        self._heard_at = self._read_at = 0.0
         self._was_dropped = False
         self._known: CallInfo | None = None  # as much as the agent's functions were told
-        self._line = Line(call=self._machine, perform=self._perform, lost=self._lost, now=self._loop.time)
+        self._line = Line(call=self._machine, perform=self._perform, lost=self._lost, now=monotonic)
         self._call = Call(
             call_id,
             state=None if agent.state is None else agent.state(),
@@ -160,7 +165,7 @@ class Session:
         self._older, self._line.peer = self._line.peer, peer
         self._newest = peer
         self._stop_silence()
-        self._perform(self._machine.attached(self._loop.time()))
+        self._perform(self._machine.attached(monotonic()))
         self._warm()
         if first:
             self._talk.restore()
@@ -174,8 +179,9 @@ class Session:
                     break
                 # Retell's last messages may lie here when the line is known to be gone: what they ask is still open.
                 self._line.look()
+                self._read_at = monotonic()
+                self._perform(self._machine.receive(data, self._read_at))
                 now = self._heard_at = self._loop.time()
-                self._perform(self._machine.receive(data, now))
                 if self._machine.details is not self._known:
                     self._know()
                 if self._silence is None and self._machine.has_pinged and self._line.peer is peer:
@@ -191,7 +197,7 @@ class Session:
         """The socket is gone, or as good as gone: from here on words are held."""
         self._line.peer = None
         self._stop_silence()
-        self._perform(self._machine.detached(self._loop.time()))
+        self._perform(self._machine.detached(monotonic()))
 
     def _still_silent(self) -> None:
         self._silence = None
@@ -227,7 +233,7 @@ class Session:
         peer, self._line.peer, self._newest = self._line.peer, None, None
         if peer is not None:
             peer.release()
-        self._perform(self._machine.closed(self._loop.time()))
+        self._perform(self._machine.closed(monotonic()))
         self._talk.close()
         self._hooks.end()
         self._call.let_go()
@@ -291,11 +297,11 @@ class Session:
         running.turn.adopt(response_id, self._stages(asked=True))
 
     def _stages(self, asked: bool) -> Stages:
-        now = self._loop.time()
+        now = monotonic()
         if not asked:
             return Stages(begun_at=now)
         received_at = now if self._newest is None else self._newest.received_at
-        return Stages(asked_at=self._heard_at, queued_s=max(0.0, self._heard_at - received_at), decoded_at=now)
+        return Stages(asked_at=self._read_at, queued_s=max(0.0, self._read_at - received_at), decoded_at=now)
 
     def _cancel(self, generation: int) -> None:
         speculation = self._speculation
@@ -310,7 +316,7 @@ class Session:
 
     def _stayed_quiet(self) -> None:
         self._quiet = None
-        self._perform(self._machine.quiet(self._loop.time()))
+        self._perform(self._machine.quiet(monotonic()))
 
     def may_begin(self) -> bool:
         """Tell whether a speculation may be begun."""
@@ -334,7 +340,7 @@ class Session:
             self._warming = self._spawn(self._model.warm())
 
     def _details_due(self) -> None:
-        self._perform(self._machine.details_due(self._loop.time()))
+        self._perform(self._machine.details_due(monotonic()))
 
     def _stop_silence(self) -> None:
         if self._silence is not None:

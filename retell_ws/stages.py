@@ -12,7 +12,7 @@ __all__ = ["Stages"]
 
 
 class Stages(msgspec.Struct):
-    """The stages of one turn, in seconds of the loop's clock; None for what has not come.
+    """The stages of one turn, in seconds of one steady clock; None for what has not come.
 
     Attributes:
         asked_at: Retell's request was read; of a speculation nobody knows it before it is adopted.

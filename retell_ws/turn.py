@@ -15,6 +15,7 @@ import traceback
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from inspect import isawaitable
+from time import monotonic
 from typing import Final, Literal
 
 from .actions import StartTurn
@@ -176,7 +177,7 @@ class Turn:
     def _tell(self) -> None:
         """Make known where the time went."""
         if self._question is not None and self._response_id is not None:
-            now = self._loop.time()
+            now = monotonic()
             bound_to = self._line.call.bound_to(self._generation) or (self._response_id, self._stages.asked_at or now)
             self._talk.record(self._stages.measured(bound_to[0], self._outcome, now, bound_to[1]))
 
@@ -243,7 +244,7 @@ class Turn:
             self._stages.rounds = number
             if self._request is None:
                 self._request = request
-                self._stages.prompt_at = self._loop.time()
+                self._stages.prompt_at = monotonic()
             if talk.changes_requests:
                 request = await talk.changed(request)
             if not await self._round(question, request):
@@ -386,10 +387,9 @@ class Turn:
                 self._gathering = self._loop.call_later(pieces.gather_s, self._say_gathered)
             return
         if not text.isspace():  # nobody hears it
-            now = self._loop.time()
-            self._patience.progressed(now)
+            self._patience.progressed(self._loop.time())
             if self._stages.first_token_at is None:
-                self._stages.first_token_at = now
+                self._stages.first_token_at = monotonic()
         if piece := pieces.feed(text):
             if self._is_fresh:
                 self._is_fresh = False
@@ -398,7 +398,7 @@ class Turn:
             self._spoke = True
             self._say(piece)
             if pieces.is_spoken and self._stages.sentence_at is None:
-                self._stages.sentence_at = self._loop.time()
+                self._stages.sentence_at = monotonic()
 
     async def _room(self) -> None:
         """Slow down with a peer that is slow to read."""
@@ -469,7 +469,7 @@ class Turn:
         if self._line.call.wants(self._generation) or not self._is_bound:
             self._outcome = "finished"
             if self._stages.sentence_at is None:
-                self._stages.sentence_at = self._loop.time()
+                self._stages.sentence_at = monotonic()
         self._line.finish(self._generation, rest)
 
     def _fail(self, why: str) -> None:
