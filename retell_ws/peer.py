@@ -44,7 +44,7 @@ class Peer:
 
     @property
     def received_at(self) -> float:
-        """When bytes came last, in seconds of `time.monotonic`: those of the message that `recv` gives, unless it fell behind."""
+        """When bytes came last, by `time.monotonic`: those of the message that `recv` gives, unless it fell behind."""
         return self._connection.received_at
 
     async def recv(self) -> bytes:
