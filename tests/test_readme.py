@@ -31,7 +31,7 @@ def settings_table() -> str:
     for name, hint in get_type_hints(Settings, include_extras=True).items():
         about = next(meta.description for meta in get_args(hint) if isinstance(meta, Meta) and meta.description)
         default = getattr(defaults, name)
-        rows.append(f"| `{name}` | {f'`{default}`' if default != '' else ''} | {about} |")
+        rows.append(f"| `{name}` | {'' if default in ('', None) else f'`{default}`'} | {about} |")
     return "\n".join(rows) + "\n"
 
 
