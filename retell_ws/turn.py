@@ -22,6 +22,7 @@ from .ear import Ear
 from .errors import ModelError
 from .exchange import Exchange
 from .facts import SpeechGuarded
+from .holding import moment_of
 from .patience import Patience
 from .ports import End, Text, ToolCall, Usage
 from .request import ModelRequest
@@ -386,9 +387,9 @@ class Turn:
             case "wait":
                 self._watch()
             case "hold" if self._question is not None:
-                lines = self._talk.agent.lines
                 self._holds += 1
-                self._line_of_ours(lines.holding if self._holds % 2 else lines.working)
+                moment = moment_of(self._question, holds=self._holds, works=bool(self._calls))
+                self._line_of_ours(self._talk.holding.pick(moment))
                 self._watch()
             case why:
                 # The words first: what is waited for may not let itself be cancelled. A greeting is not waited for

@@ -22,6 +22,7 @@ NOT_DEFAULTS: dict[str, Any] = {
     "path_secret": "abcdefgh-IJKLMNOP_0123",
     "details_wait_ms": 7,
     "speculate": True,
+    "http_port": 9,
 }
 
 

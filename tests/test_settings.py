@@ -13,7 +13,7 @@ from retell_ws.settings import Settings, load
 
 SECRET = "abcdefgh-IJKLMNOP_0123"
 OTHER = "zyxwvuts-9876543210"
-ODD = {"details_wait_ms": 7, "speculate": True}
+ODD = {"details_wait_ms": 7, "speculate": True, "http_port": 9}
 """Values of settings whose default has no neighbour."""
 
 
@@ -152,6 +152,8 @@ def test_variables_of_other_programs_are_left_alone() -> None:
         ({"port": 1.5}, "--port: expected `int`, got `float`"),
         ({"port": -1}, "--port: expected `int` >= 0"),
         ({"port": 65536}, "--port: expected `int` <= 65535"),
+        ({"http_port": 65536}, "--http-port: expected `int` <= 65535"),
+        ({"http_port": "x"}, "--http-port: expected `int | null`, got `str`"),
         ({"max_calls": 0}, "--max-calls: expected `int` >= 1"),
         ({"details_wait_ms": 1001}, "--details-wait-ms: expected `int` <= 1000"),
         ({"turn_s": 0}, "--turn-s: expected `float` > 0.0"),
