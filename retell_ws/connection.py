@@ -7,6 +7,7 @@ a look at whether anybody reads them, and after a close it waits for the other s
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +16,12 @@ from typing import Any, Final, cast
 
 from websockets.asyncio.server import ServerConnection
 
-__all__ = ["Connection", "making"]
+__all__ = ["MUTE", "Connection", "making"]
+
+MUTE: Final = logging.getLogger("retell_ws.websockets")
+"""The library logs frames at DEBUG and requests at ERROR: speech, and the secret in the path. It stays mute."""
+MUTE.setLevel(logging.CRITICAL + 1)
+MUTE.propagate = False
 
 KERNEL_BUFFER: Final = 128 * 1024
 """Bytes the kernel may hold for a peer; its default grows to megabytes, which only hides that nobody reads."""

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
-__all__ = ["Lines"]
+from .errors import AgentError
+
+__all__ = ["HOLDING", "HOLDING_QUESTION", "Lines", "phrases"]
+
+# Short and neutral, and nothing that has to be kept: "I'll check" is a promise, and nobody may check anything.
+HOLDING: Final = ("One moment, please.", "Okay, one second.", "Alright, just a moment.")
+HOLDING_QUESTION: Final = ("Good question, one moment.", "Let me see.", "Let me think for a second.")
+WORKING: Final = ("I'm still working on it.", "This takes a little longer, one moment.", "Thank you for waiting.")
 
 
 class Lines(msgspec.Struct, frozen=True, kw_only=True):
@@ -12,8 +21,9 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         greeting: Instead of a greeting whose function failed.
-        holding: While the model, or a tool, takes too long for its first word.
-        working: While a tool takes longer still.
+        holding: While the model, or a tool, takes too long for its first word: a text, or several to choose from.
+        holding_question: Instead of those when the caller asked something; without any of its own, `holding` serves.
+        working: While it takes longer still: a text or several.
         late: When a tool's time is up.
         apology: Instead of an answer that never began.
         closing: After an answer that broke off in the middle.
@@ -27,8 +37,9 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     greeting: str = "Hello, how can I help you?"
-    holding: str = "One moment, please."
-    working: str = "I'm still working on it."
+    holding: str | tuple[str, ...] = HOLDING
+    holding_question: tuple[str, ...] = HOLDING_QUESTION
+    working: str | tuple[str, ...] = WORKING
     late: str = "This is taking longer than usual."
     apology: str = "I'm sorry, something went wrong on my side. Could you say that again?"
     closing: str = "Sorry, I lost my thread. Could you say that again?"
@@ -39,3 +50,14 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
     farewell: str = "I can't hear you, so I will hang up now. Goodbye."
     budget: str = "I'm afraid I have to end our call here. Goodbye."
     link: str = "our website"
+
+    def __post_init__(self) -> None:
+        for name in ("holding", "holding_question", "working"):
+            lines = phrases(getattr(self, name))
+            if not lines or not all(isinstance(line, str) and line.strip() for line in lines):
+                raise AgentError(f"lines.{name}: a text or several, none of them empty")
+
+
+def phrases(line: str | tuple[str, ...]) -> tuple[str, ...]:
+    """Give what may be said for a line: one text is the only one."""
+    return (line,) if isinstance(line, str) else line

@@ -98,6 +98,7 @@ async def _serve(agent: Agent, settings: Settings) -> None:
             ready = {
                 "ready": True,
                 "ws": server.address,
+                **({} if server.http_address is None else {"http": server.http_address}),
                 "blueprint": settings.blueprint,
                 "model": model.name,
             }

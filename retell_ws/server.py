@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Coroutine
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -22,14 +22,17 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from .agent import Agent
-from .connection import Connection, making
+from .connection import MUTE, Connection, making
 from .errors import UsageError
 from .facts import BadMessage, CallEnded, CallStarted, Fact, OverBudget, TurnFailed
+from .http import HttpPort
+from .measures import Measures
 from .peer import Peer
 from .ports import CallStore, Model
 from .route import PREFIX, call_id_of
 from .session import Session
 from .settings import Settings
+from .stalls import LoopWatch
 from .verification import Verify
 
 __all__ = ["Server"]
@@ -37,11 +40,6 @@ __all__ = ["Server"]
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-
-# The library logs frames at DEBUG and requests at ERROR: speech, and the secret in the path. It stays mute.
-_mute = logging.getLogger("retell_ws.websockets")
-_mute.setLevel(logging.CRITICAL + 1)
-_mute.propagate = False
 
 MAX_MESSAGE: Final = 4 * 1024 * 1024
 """Bytes of one message: the transcript of a two-hour call with tool items needs 2.6 MB (protocol §1.9)."""
@@ -101,8 +99,21 @@ class Server:
         self._draining = False
         self._freed = asyncio.Event()
         self._listener: Listener | None = None
+        self._measures = Measures(settings.budget_s(), self._attached)
+        self._http: HttpPort | None = None
+        self._beside = AsyncExitStack()  # the second port and the watch: they see the calls to their end
 
     async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            stack.enter_context(LoopWatch(self._measures.late))
+            if (http_port := self._settings.http_port) is not None:
+                port = HttpPort(self._settings.http_host, http_port, self._measures, self._unready)
+                self._http = await stack.enter_async_context(port)
+            await self._listen()
+            self._beside = stack.pop_all()
+        return self
+
+    async def _listen(self) -> None:
         host, port = self._settings.host, self._settings.port
         try:
             self._listener = await serve(
@@ -119,11 +130,10 @@ class Server:
                 open_timeout=HANDSHAKE_S,
                 close_timeout=GOODBYE_S,
                 server_header=None,
-                logger=_mute,
+                logger=MUTE,
             )
         except OSError as exc:
             raise UsageError(f"cannot listen on {host}:{port}: {exc.strerror or exc}") from None
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
@@ -146,6 +156,7 @@ class Server:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_S):
                     await self._listener.wait_closed()
+        await self._beside.aclose()
 
     @property
     def address(self) -> str:
@@ -160,9 +171,19 @@ class Server:
         """What Retell is given: the address, with the first secret when one is set."""
         return f"{self.address}/{self._secrets[0].decode()}" if self._secrets else self.address
 
-    def statistics(self) -> dict[str, int]:
-        """Count what is and what was: `calls` attached now, `sessions` held, and one count for each kind of fact."""
-        return {"calls": self._attached(), "sessions": len(self._sessions), **self._counted}
+    @property
+    def http_address(self) -> str | None:
+        """Where the second port listens; None when there is none."""
+        return None if self._http is None else self._http.address
+
+    def statistics(self) -> dict[str, float]:
+        """Count what is and what was.
+
+        Returns:
+            `calls` attached now, `sessions` held, one count for each kind of fact, and what `Measures.summary` gives.
+        """
+        now = {"calls": self._attached(), "sessions": len(self._sessions)}
+        return {**now, **self._measures.summary(), **self._counted}
 
     def live(self) -> int:
         """Count the calls with somebody on the line, or about to be again."""
@@ -205,12 +226,14 @@ class Server:
             return None
         return self._busy(connection)
 
-    def _busy(self, connection: ServerConnection) -> Response | None:
+    def _unready(self) -> str:
+        """Say why a new call would not be taken."""
         if self._draining:
-            reason = "draining"
-        elif self._attached() >= self._settings.max_calls:
-            reason = "at capacity"
-        else:
+            return "draining"
+        return "at capacity" if self._attached() >= self._settings.max_calls else ""
+
+    def _busy(self, connection: ServerConnection) -> Response | None:
+        if not (reason := self._unready()):
             return None
         response = connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"{reason}\n")
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
@@ -272,6 +295,7 @@ class Server:
     def _record(self, call_id: str, fact: Fact) -> None:
         kind = str(fact.__struct_config__.tag)
         self._counted[kind] += 1
+        self._measures.record(fact)
         match fact:
             case CallStarted() | CallEnded():
                 level = logging.INFO

@@ -41,6 +41,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     blueprint: Annotated[Literal["single"], _about("`single`: state in memory, one server")] = "single"
     host: Annotated[str, _about("address to listen on")] = "127.0.0.1"
     port: Annotated[Port, _about("port of Retell's socket; 0 picks a free one")] = 8080
+    http_host: Annotated[str, _about("address of the second port")] = "127.0.0.1"
+    http_port: Annotated[
+        Port | None,
+        _about("second port: `/metrics`, `/livez`, `/readyz`; 0 picks a free one; by default there is none"),
+    ] = None
 
     model: Annotated[
         Literal["", "anthropic", "anthropic-sdk", "scripted"],
@@ -86,7 +91,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     details_wait_ms: Annotated[
         int, _about("longest wait for `call_details` before a greeting that is a function", ge=0, le=1000)
     ] = 1000
-    holding_ms: Annotated[int, _about("silence after which the holding phrase is said", ge=100)] = 2500
+    greeting_ms: Annotated[int, _about("longest wait for the first word of a greeting that is a function", ge=100)] = (
+        2500
+    )
+    holding_ms: Annotated[
+        int,
+        # Not the budget: a model misses that now and then, and a phrase on every second turn is worse than waiting.
+        _about("silence that gets awkward, after which a holding phrase is said; none when the answer comes", ge=100),
+    ] = 1200
     first_text_ms: Annotated[int, _about("silence after which a turn fails with an apology", ge=100)] = 8000
     stall_ms: Annotated[int, _about("longest gap inside an answer before it is closed with a phrase", ge=100)] = 4000
     turn_s: Annotated[float, _about("longest turn", gt=0, le=DAY_S)] = 60.0

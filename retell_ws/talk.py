@@ -16,6 +16,7 @@ from .budget import PRICES, Spent
 from .errors import ModelError
 from .facts import Fact, OverBudget, SpeculationDropped
 from .handle import Call
+from .holding import Holding
 from .intent import EndCall
 from .line import Line
 from .ports import CallStore, Model, Text, Usage
@@ -92,6 +93,7 @@ class Talk:
         self.line = line
         self.call = call
         self.tools = tools
+        self.holding = Holding(agent.lines, call.id)
         self.record = record
         self.spawn = spawn
         self._spawn_lasting = spawn_lasting

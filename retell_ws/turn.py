@@ -18,11 +18,14 @@ from inspect import isawaitable
 from time import monotonic
 from typing import Final, Literal
 
+from msgspec.structs import replace
+
 from .actions import StartTurn
 from .ear import Ear
 from .errors import ModelError
 from .exchange import Exchange
 from .facts import SpeechGuarded
+from .holding import moment_of
 from .patience import Patience
 from .ports import End, Text, ToolCall, Usage
 from .request import ModelRequest
@@ -114,7 +117,10 @@ class Turn:
         self._talk = talk
         self._line = talk.line
         self._loop = asyncio.get_running_loop()
-        self._patience = Patience(talk.settings, self._loop.time())
+        settings = talk.settings
+        if start.question is None:  # nobody has spoken yet, and nobody is told to hold
+            settings = replace(settings, holding_ms=settings.greeting_ms)
+        self._patience = Patience(settings, self._loop.time())
         self._pieces = Pieces(Ear(talk.agent.lines.link))
         self._is_closed = False  # the pieces were given up
         self._said: list[str] = []  # the words of this round, as the model gave them
@@ -505,10 +511,10 @@ class Turn:
             case "wait":
                 self._watch()
             case "hold" if self._question is not None:
-                lines = self._talk.agent.lines
                 self._holds += 1
                 self._stages.held += 1
-                self._line_of_ours(lines.holding if self._holds % 2 else lines.working)
+                moment = moment_of(self._question, holds=self._holds, works=bool(self._calls))
+                self._line_of_ours(self._talk.holding.pick(moment))
                 self._watch()
             case why:
                 # The words first: what is waited for may not let itself be cancelled. A greeting is not waited for

@@ -13,7 +13,7 @@ from retell_ws.directory import Transfer
 from retell_ws.errors import AgentError, CallError, ToolError
 from retell_ws.handle import Call
 from retell_ws.intent import EndCall, Intent, TransferCall
-from retell_ws.lines import Lines
+from retell_ws.lines import Lines, phrases
 from retell_ws.reminders import Reminders
 from retell_ws.wire import AgentConfig, CallInfo
 
@@ -65,11 +65,18 @@ def test_a_misspelt_field_of_an_agent_is_an_error() -> None:
 
 def test_every_line_has_words_and_can_be_set_alone() -> None:
     for name in Lines.__struct_fields__:
-        assert getattr(Lines(), name).strip()
+        assert all(line.strip() for line in phrases(getattr(Lines(), name)))
         changed = msgspec.structs.replace(Lines(), **{name: "Einen Moment, bitte."})
         assert {field for field in Lines.__struct_fields__ if getattr(changed, field) != getattr(Lines(), field)} == {
             name
         }
+
+
+@pytest.mark.parametrize("name", ["holding", "holding_question", "working"])
+@pytest.mark.parametrize("given", [(), ("",), ("One moment.", " "), ("One moment.", 5), ""])
+def test_a_line_of_several_needs_one_at_least_and_words_in_each(name: str, given: Any) -> None:
+    with pytest.raises(AgentError, match=f"lines.{name}: a text or several, none of them empty"):
+        Lines(**{name: given})
 
 
 def test_a_call_without_details_knows_its_id_only() -> None:

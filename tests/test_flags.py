@@ -21,6 +21,8 @@ NOT_DEFAULTS: dict[str, Any] = {
     "log_level": "debug",
     "path_secret": "abcdefgh-IJKLMNOP_0123",
     "details_wait_ms": 7,
+    "speculate": True,
+    "http_port": 9,
 }
 
 
@@ -29,16 +31,24 @@ def flag(name: str) -> str:
 
 
 def value(name: str) -> Any:
-    """One of the setting's type, within its range."""
+    """One of the setting's type, within its range, and not its default."""
+    if name in NOT_DEFAULTS:
+        return NOT_DEFAULTS[name]
     default = getattr(Settings(), name)
     if isinstance(default, bool):
         return not default
-    return NOT_DEFAULTS.get(name, f"{default}x" if isinstance(default, str) else default + 1)
+    return f"{default}x" if isinstance(default, str) else default + 1
 
 
 def words(name: str) -> list[str]:
-    """The setting on the command line: a truth is a flag without a value."""
-    return [flag(name)] if value(name) is True else [flag(name), str(value(name))]
+    """The setting on the command line: a truth, and its opposite, is a flag without a value."""
+    match value(name):
+        case True:
+            return [flag(name)]
+        case False:
+            return [f"--no-{flag(name)[2:]}"]
+        case text:
+            return [flag(name), str(text)]
 
 
 def ended(arguments: list[str]) -> Any:
@@ -68,7 +78,20 @@ def test_every_setting_is_a_flag_of_its_type(name: str, served: Served) -> None:
     assert ended(["serve", *words(name)]) == 0
     ((_, flags, _),) = served
     assert flags == {name: value(name)}
-    assert type(flags[name]) is type(getattr(Settings(), name))
+    assert type(flags[name]) is type(value(name))
+
+
+@pytest.mark.parametrize("name", ["speculate", "hedge", "warm_cache", "answer_cache", "verify_calls"])
+def test_a_truth_can_be_given_either_way(name: str, served: Served) -> None:
+    assert ended(["serve", flag(name)]) == 0
+    assert ended(["serve", f"--no-{flag(name)[2:]}"]) == 0
+    assert [flags for _, flags, _ in served] == [{name: True}, {name: False}]
+
+
+@pytest.mark.parametrize("arguments", [["--fallback-model", ""], ["--fallback-model="]])
+def test_an_empty_text_is_a_text(arguments: list[str], served: Served) -> None:
+    assert ended(["serve", *arguments]) == 0
+    assert served[0][1] == {"fallback_model": ""}
 
 
 def test_all_flags_may_stand_together_and_make_settings(served: Served) -> None:

@@ -18,6 +18,8 @@ from msgspec import Meta
 from bench.harness.summary import table
 from retell_ws.__main__ import app
 from retell_ws.agent_file import load
+from retell_ws.facts import TurnMeasured
+from retell_ws.measures import Measures
 from retell_ws.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +33,7 @@ def settings_table() -> str:
     for name, hint in get_type_hints(Settings, include_extras=True).items():
         about = next(meta.description for meta in get_args(hint) if isinstance(meta, Meta) and meta.description)
         default = getattr(defaults, name)
-        rows.append(f"| `{name}` | {f'`{default}`' if default != '' else ''} | {about} |")
+        rows.append(f"| `{name}` | {'' if default in ('', None) else f'`{default}`'} | {about} |")
     return "\n".join(rows) + "\n"
 
 
@@ -78,6 +80,19 @@ async def test_the_tests_in_the_readme_pass(tmp_path: Path) -> None:
 def test_every_command_of_the_readme_exists(command: str) -> None:
     assert f"| `{command}" in README.read_text("utf-8")
     assert command in app
+
+
+def test_every_metric_of_the_readme_is_shown() -> None:
+    readme = README.read_text("utf-8")
+    shown = Measures(0.8, lambda: 0).text().decode()
+    named = set(re.findall(r"`(retell_ws_[a-z_]+)`", readme))
+    assert len(named) > 10
+    assert [name for name in sorted(named) if f"# TYPE {name} " not in shown] == []
+
+
+def test_the_stages_of_a_turn_in_the_readme_are_those_of_its_record() -> None:
+    (said,) = re.findall(r"`turn_measured`.*?\n\n", README.read_text("utf-8"), re.DOTALL)
+    assert set(re.findall(r"`(\w+_s)`", said)) <= set(TurnMeasured.__struct_fields__)
 
 
 def test_the_version_is_that_of_the_changelog() -> None:

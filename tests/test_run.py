@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -61,6 +62,12 @@ async def served(*flags: str, **env: str) -> AsyncIterator[tuple[asyncio.subproc
         await process.communicate()
 
 
+def fetched(url: str) -> str:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=5) as answer:
+        return str(answer.read().decode())
+
+
 async def refused(*arguments: str, **env: str) -> str:
     """Run a command that must exit with 2 and say one line; give the line."""
     process = await start(*arguments, **env)
@@ -87,6 +94,19 @@ async def test_the_ready_line_is_all_there_is_on_stdout() -> None:
         assert process.returncode == 0
         assert out == b""
         assert b"ANTHROPIC_API_KEY" in err
+
+
+async def test_the_ready_line_names_the_second_port_when_there_is_one() -> None:
+    async with served("--http-port", "0") as (process, ready):
+        assert list(ready) == ["ready", "ws", "http", "blueprint", "model"]
+        assert (await asyncio.to_thread(fetched, f"{ready['http']}/livez")) == "ok\n"
+        async with FakeRetell(ready["ws"]) as retell:
+            await retell.greeting()
+            assert "\nretell_ws_calls 1.0\n" in await asyncio.to_thread(fetched, f"{ready['http']}/metrics")
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+    async with served() as (_, ready):
+        assert "http" not in ready
 
 
 async def test_the_ready_line_keeps_the_secret() -> None:
@@ -270,6 +290,12 @@ async def test_a_port_in_use_is_named() -> None:
     async with served() as (_, ready):
         port = ready["ws"].partition("/llm")[0].rpartition(":")[2]
         assert f"127.0.0.1:{port}" in await refused("serve", "--port", port)
+
+
+async def test_a_second_port_in_use_is_named() -> None:
+    async with served("--http-port", "0") as (_, ready):
+        port = ready["http"].rpartition(":")[2]
+        assert f"127.0.0.1:{port}" in await refused("serve", "--port", "0", "--http-port", port)
 
 
 async def test_a_fault_in_the_agents_file_is_shown_with_its_line(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
+import time
 from http import HTTPStatus
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from retell_ws.agent import Agent
 from retell_ws.blueprints import running
 from retell_ws.errors import UsageError
+from retell_ws.facts import TurnMeasured
 from retell_ws.handle import Call
 from retell_ws.settings import Settings
 from retell_ws.testing.dial import DialError, DialPolicy
@@ -25,7 +28,7 @@ OLD, NEW = "0123456789abcdef-old", "0123456789abcdef-new"
 
 async def http(address: str, path: str, *headers: str, method: str = "GET", upgrade: bool = False) -> str:
     """Send one request and give everything that comes back, without its date."""
-    host, port = address.removeprefix("ws://").partition("/")[0].split(":")
+    host, port = address.partition("://")[2].partition("/")[0].split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     lines = [f"{method} {path} HTTP/1.1", "Host: x", *headers]
     if upgrade:
@@ -249,6 +252,104 @@ async def test_the_statistics_count_calls_and_facts() -> None:
             await retell.greeting()
             counted = server.statistics()
             assert (counted["calls"], counted["sessions"], counted["call_started"]) == (1, 1, 1)
+
+
+# ---------------------------------------------------------------------------- the second port
+
+
+async def test_by_default_there_is_no_second_port() -> None:
+    async with serving() as (server, _):
+        assert server.http_address is None
+        assert status(await http(server.address, "/metrics")) == 404, "never on the port that anybody may reach"
+
+
+async def test_the_second_port_tells_how_the_calls_are_while_they_last() -> None:
+    async with serving(http_port=0) as (server, _):
+        address = server.http_address or ""
+        assert address.startswith("http://127.0.0.1:")
+        async with FakeRetell(server.url) as retell:
+            await retell.greeting()
+            told = await http(address, "/metrics?now=1")
+        assert status(told) == 200
+        assert "\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n" in told
+        assert told.count("Content-Type") == 1
+        for line in ("retell_ws_calls 1.0", 'retell_ws_facts_total{fact="call_started"} 1.0'):
+            assert f"\n{line}\n" in told
+
+
+async def test_the_second_port_answers_health_and_nothing_else() -> None:
+    async with serving(http_port=0) as (server, _):
+        address = server.http_address or ""
+        assert status(await http(address, "/livez")) == status(await http(address, "/readyz")) == 200
+        for path in ("/", "/metrics/", "/llm-websocket/call_1", "/calls"):
+            assert status(await http(address, path)) == status(await http(address, path, upgrade=True)) == 404
+        for method in ("POST", "HEAD", "DELETE"):
+            assert status(await http(address, "/metrics", method=method)) == 405
+
+
+async def test_the_second_port_sees_a_leaving_server_to_its_end() -> None:
+    async with serving(http_port=0, drain_s=30) as (server, _):
+        address = server.http_address or ""
+        async with FakeRetell(server.url, redials=False) as retell:
+            await retell.greeting()
+            draining = asyncio.create_task(server.drain())
+            await asyncio.sleep(0)
+            refused = await http(address, "/readyz")
+            assert status(refused) == 503 and refused.endswith("draining\n")
+            assert status(await http(address, "/livez")) == status(await http(address, "/metrics")) == 200
+        await draining
+    with pytest.raises(OSError):
+        await http(address, "/livez")
+
+
+async def test_a_second_port_in_use_is_the_operators_error_and_leaves_nothing_open() -> None:
+    async with serving(http_port=0) as (server, _):
+        port = int((server.http_address or "").rpartition(":")[2])
+        taken = running(Agent("You are Ana."), Settings(port=0, http_port=port), model=Puppet())
+        with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{port}"):
+            async with taken:
+                pass
+        # And the other way round: the call port is taken, and the second one is free again afterwards.
+        calls = int(server.address.partition("/llm")[0].rpartition(":")[2])
+        with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{calls}"):
+            async with running(Agent("You are Ana."), Settings(port=calls, http_port=0), model=Puppet()):
+                pass
+
+
+async def test_whoever_says_nothing_on_the_second_port_is_not_waited_for() -> None:
+    async with serving(http_port=0) as (server, _):
+        host, _, port = (server.http_address or "").removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
+
+
+# ---------------------------------------------------------------------------- measures
+
+
+async def test_measured_turns_are_in_the_statistics_and_the_metrics() -> None:
+    async with serving(http_port=0, budget_ms=500) as (server, _):
+        for number, seconds in enumerate((0.1, 0.2, 0.9), start=1):
+            server._record("call_1", TurnMeasured(number, "finished", first_sentence_s=seconds))
+        counted = server.statistics()
+        assert (counted["turns"], counted["turn_measured"]) == (3, 3)
+        assert counted["within_budget"] == pytest.approx(2 / 3)
+        assert (counted["first_sentence_p50_s"], counted["first_sentence_p99_s"]) == (0.2, 0.9)
+        told = await http(server.http_address or "", "/metrics")
+        assert "\nretell_ws_budget_seconds 0.5\n" in told
+        assert '\nretell_ws_budgeted_turns_total{budget="over"} 1.0\n' in told
+
+
+async def test_a_loop_that_stands_still_is_measured_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(http_port=0) as (server, _):
+        asyncio.get_running_loop().call_soon(time.sleep, 0.5)
+        stood, seconds = re.compile(r"^retell_ws_loop_stall_seconds_sum (.+)$", re.MULTILINE), 0.0
+        while seconds < 0.4:  # each look is a request of its own, so this gives way
+            found = stood.search(await http(server.http_address or "", "/metrics"))
+            assert found is not None
+            seconds = float(found[1])
+    assert "the event loop stood still for" in caplog.text
 
 
 async def test_a_server_that_ends_takes_no_new_call() -> None:

@@ -13,6 +13,8 @@ from retell_ws.settings import Settings, load
 
 SECRET = "abcdefgh-IJKLMNOP_0123"
 OTHER = "zyxwvuts-9876543210"
+ODD = {"details_wait_ms": 7, "speculate": True, "http_port": 9}
+"""Values of settings whose default has no neighbour."""
 
 
 def loaded(
@@ -74,8 +76,12 @@ def sample(name: str) -> Any:
     choices = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"][name].get("enum")
     if choices:
         return choices[-1]
+    if name in ODD:
+        return ODD[name]
     default = getattr(Settings(), name)
-    return f"{default}x" if isinstance(default, str) else default + 1 if name != "details_wait_ms" else 7
+    if isinstance(default, bool):
+        return not default
+    return f"{default}x" if isinstance(default, str) else default + 1
 
 
 @pytest.mark.parametrize("name", Settings.__struct_fields__)
@@ -88,7 +94,32 @@ def test_every_setting_can_come_from_every_source(name: str, toml: Path) -> None
         loaded(config=toml),
     ):
         assert getattr(settings, name) == value
-        assert type(getattr(settings, name)) is type(getattr(Settings(), name))
+        assert type(getattr(settings, name)) is type(value)
+
+
+@pytest.mark.parametrize("name", ["speculate", "hedge", "warm_cache", "answer_cache"])
+@pytest.mark.parametrize("given", [True, False])
+def test_a_truth_can_be_given_either_way_everywhere(name: str, given: bool, toml: Path) -> None:
+    toml.write_text(f"{name} = {str(given).lower()}")
+    for word in (str(given).lower(), str(int(given)), str(given)):
+        assert getattr(loaded(environment={f"RETELL_WS_{name.upper()}": word}), name) is given
+    assert getattr(loaded(config=toml), name) is given
+    assert getattr(loaded({name: given}), name) is given
+
+
+def test_no_fallback_is_an_empty_name(toml: Path) -> None:
+    toml.write_text('fallback_model = ""')
+    assert loaded(config=toml).fallback_model == loaded({"fallback_model": ""}).fallback_model == ""
+
+
+@pytest.mark.parametrize(("speculate", "speculates"), [(None, False), (True, True), (False, False)])
+def test_whether_to_speculate_is_the_blueprint_s_unless_it_is_said(speculate: bool | None, speculates: bool) -> None:
+    assert loaded({"speculate": speculate}).speculates() is speculates
+
+
+@pytest.mark.parametrize(("given", "budget_s"), [(0, 0.8), (450, 0.45)])
+def test_the_budget_is_the_blueprint_s_unless_it_is_said(given: int, budget_s: float) -> None:
+    assert loaded({"budget_ms": given}).budget_s() == budget_s
 
 
 def test_kubernetes_service_variables_are_no_settings() -> None:
@@ -121,6 +152,8 @@ def test_variables_of_other_programs_are_left_alone() -> None:
         ({"port": 1.5}, "--port: expected `int`, got `float`"),
         ({"port": -1}, "--port: expected `int` >= 0"),
         ({"port": 65536}, "--port: expected `int` <= 65535"),
+        ({"http_port": 65536}, "--http-port: expected `int` <= 65535"),
+        ({"http_port": "x"}, "--http-port: expected `int | null`, got `str`"),
         ({"max_calls": 0}, "--max-calls: expected `int` >= 1"),
         ({"details_wait_ms": 1001}, "--details-wait-ms: expected `int` <= 1000"),
         ({"turn_s": 0}, "--turn-s: expected `float` > 0.0"),

@@ -14,6 +14,7 @@ import pytest
 from retell_ws.agent import Agent
 from retell_ws.errors import ToolError
 from retell_ws.handle import Call
+from retell_ws.holding import Holding
 from retell_ws.ports import Delta, Effect, End, Model, Rest, Text, ToolCall, no_rest
 from retell_ws.prompt import STILL_RUNNING
 from retell_ws.request import Message, ModelRequest, ToolResult, ToolUse
@@ -244,11 +245,12 @@ async def test_a_long_tool_does_not_leave_the_caller_in_silence() -> None:
 
     async with calling(ana, [["Sure.", Use("book")], "Done."], holding_ms=100) as caller:
         asked = await caller.retell.request("book")
-        lines = f"Sure. {ana.lines.holding} {ana.lines.working} {ana.lines.holding} "
-        await caller.retell.piece(asked, at_least=len(lines))
+        held = Holding(ana.lines, caller.retell.call_id)
+        lines = ["Sure.", held.pick("statement"), held.pick("working"), held.pick("working"), ""]
+        await caller.retell.piece(asked, at_least=len(" ".join(lines)))
         gate.open.set()
         answer = await caller.retell.answer(asked)
-        assert answer.text.startswith(lines) and answer.text.endswith(" Done.")
+        assert answer.text.startswith(" ".join(lines)) and answer.text.endswith(" Done.")
 
 
 async def test_a_tool_whose_time_is_up_is_told_and_its_result_comes_as_news() -> None:

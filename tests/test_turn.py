@@ -18,6 +18,7 @@ from retell_ws.controls import CallControls
 from retell_ws.errors import ModelBroken, ModelUnavailable
 from retell_ws.facts import Fact
 from retell_ws.handle import Call
+from retell_ws.holding import Holding
 from retell_ws.line import Line
 from retell_ws.peer import Peer
 from retell_ws.ports import Model
@@ -36,6 +37,8 @@ pytestmark = pytest.mark.usefixtures("clean_loop")
 
 AGENT = Agent("You are Ana.")
 LINES = AGENT.lines
+HELD = Holding(LINES, "call_1").pick("statement")
+"""What a caller who says "hi" hears first when they have to wait."""
 REQUEST = b'{"interaction_type":"response_required","response_id":1,"transcript":[{"role":"user","content":"hi"}]}'
 
 
@@ -212,17 +215,25 @@ async def test_a_stream_without_an_end_is_closed_for_the_caller() -> None:
 
 async def test_a_slow_model_is_bridged_by_the_holding_phrase() -> None:
     async with asked(holding_ms=100, first_text_ms=5000) as (tape, stream, task):
-        await tape.until(f"{LINES.holding} ")
+        await tape.until(f"{HELD} ")
         stream.say("Hello.")
         stream.end()
         await task
-        assert tape.text() == f"{LINES.holding} Hello."
+        assert tape.text() == f"{HELD} Hello."
+
+
+async def test_a_model_that_speaks_in_time_is_not_announced() -> None:
+    async with asked(holding_ms=60_000) as (tape, stream, task):
+        stream.say("Hello.")
+        stream.end()
+        await task
+        assert tape.text() == "Hello."
 
 
 async def test_a_silent_model_ends_in_an_apology_and_is_closed() -> None:
     async with asked(holding_ms=100, first_text_ms=200) as (tape, stream, task):
         await asyncio.wait_for(task, 2)
-        assert tape.text() == f"{LINES.holding} {LINES.apology}"
+        assert tape.text() == f"{HELD} {LINES.apology}"
         assert tape.completions() == 1
         assert stream.closed.is_set()
 
@@ -394,7 +405,7 @@ async def test_white_space_is_no_progress() -> None:
         blank = asyncio.create_task(blanks(stream))
         await task
         blank.cancel()
-        assert tape.text().split() == f"{LINES.holding} {LINES.apology}".split() or LINES.closing in tape.text()
+        assert tape.text().split() == f"{HELD} {LINES.apology}".split() or LINES.closing in tape.text()
         assert tape.completions() == 1
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
+from msgspec import structs
 
 from ..errors import UsageError
 from ..testing.dial import DialError
@@ -111,7 +112,9 @@ async def _server(target: str | None, settings: dict[str, Any], config: Path | N
     agent = load(target or EXAMPLE)
     configure("warning")
     at_home = {"host": "127.0.0.1", "port": 0, "path_secret": ""}
-    async with running(agent, load_settings({**settings, **at_home}, config=config)) as server:
+    found = load_settings({**settings, **at_home}, config=config)
+    # Whoever serves with these settings may be running, and has the second port.
+    async with running(agent, structs.replace(found, http_port=None)) as server:
         yield server.url, target or f"the receptionist of the examples (no server of ours on {LOCAL})"
 
 

@@ -19,7 +19,7 @@ def _flag(name: str, hint: Any) -> tuple[str, Any, Any]:
         kind = Literal[tuple(choice for choice in get_args(kind) if choice)]
     described = [meta.description for meta in metas if isinstance(meta, Meta) and meta.description]
     default = getattr(_defaults, name)
-    about = ". ".join((*described, f"Default: {default}." if default != "" else ""))
+    about = ". ".join((*described, "" if default in ("", None) else f"Default: {default}."))
     return name, Annotated[kind | None, Parameter(help=about.strip(), show_default=False)], field(default=None)
 
 

@@ -1,0 +1,138 @@
+"""What a server counts and times, made from the facts of its calls while they last.
+
+Each figure comes from one kind of fact, so that nothing is counted twice.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from .facts import (
+    Fact,
+    Interrupted,
+    SpeculationAdopted,
+    SpeculationDropped,
+    SpeculationStarted,
+    ToolFinished,
+    TurnFailed,
+    TurnMeasured,
+    TurnSuperseded,
+)
+from .metrics import Metrics
+
+__all__ = ["Measures"]
+
+REMEMBERED: Final = 1000
+"""First sentences that `summary` looks back on."""
+
+GREETING: Final = 0
+"""The id of the greeting: nobody asked for it, and it says nothing about how long a caller waits."""
+
+
+class Measures:
+    """The figures of one server.
+
+    Args:
+        budget_s: What the first sentence is measured against.
+        calls: Counts the calls attached now.
+    """
+
+    def __init__(self, budget_s: float, calls: Callable[[], int]) -> None:
+        self._budget_s = budget_s
+        self._metrics = Metrics(budget_s, calls)
+        self._turns = self._within = self._over = 0
+        self._latest: deque[float] = deque(maxlen=REMEMBERED)
+
+    def record(self, fact: Fact) -> None:
+        """Count a fact. Takes some microseconds, and waits for nothing."""
+        metrics = self._metrics
+        metrics.facts[type(fact)].inc()
+        match fact:
+            case TurnMeasured():
+                if fact.response_id != GREETING:
+                    self._measured(fact)
+            case TurnFailed():
+                metrics.failures.count(fact.why)
+            case TurnSuperseded() if fact.by is not None:
+                metrics.interruptions["caller"].inc()
+            case Interrupted():
+                metrics.interruptions["agent"].inc()
+            case ToolFinished():
+                metrics.tools[fact.outcome].inc()
+                metrics.tool.observe(fact.duration_s)
+            case SpeculationStarted():
+                metrics.speculations_started[fact.why].inc()
+            case SpeculationAdopted():
+                metrics.speculations_adopted.inc()
+                metrics.head_start.inc(max(0.0, fact.head_start_s))
+            case SpeculationDropped():
+                metrics.speculations_dropped.inc()
+                metrics.wasted_tokens.inc(max(0, fact.tokens))
+
+    def late(self, seconds: float) -> None:
+        """Note by how much the event loop was late."""
+        self._metrics.loop_stall.observe(seconds)
+
+    def text(self) -> bytes:
+        """Write the figures down in the text format of Prometheus."""
+        return self._metrics.text()
+
+    def summary(self) -> dict[str, float]:
+        """Give the figures a person asks for first; a share or percentile of nothing is left out.
+
+        Returns:
+            `turns`; `within_budget`, a share of them; and percentiles of the latest first sentences, in seconds.
+        """
+        figures: dict[str, float] = {"turns": self._turns}
+        if judged := self._within + self._over:
+            figures["within_budget"] = self._within / judged
+        if ranked := sorted(self._latest):
+            for percent in (50, 95, 99):  # the nearest rank: a time that was really measured
+                figures[f"first_sentence_p{percent}_s"] = ranked[-(-len(ranked) * percent // 100) - 1]
+        return figures
+
+    def _measured(self, turn: TurnMeasured) -> None:
+        metrics = self._metrics
+        self._turns += 1
+        metrics.turns[turn.outcome].inc()
+        if turn.first_sentence_s is not None:
+            source = "cache" if turn.cached else "speculation" if turn.adopted else "model"
+            metrics.first_sentence[source].observe(turn.first_sentence_s)
+            self._latest.append(turn.first_sentence_s)
+            self._judge(turn.first_sentence_s <= self._budget_s)
+        elif turn.outcome == "failed":
+            self._judge(False)  # an apology is no answer; but who spoke on, or got no words, waited for none
+        built_s = turn.prompt_s  # in the fact each time is counted from the request, here from the stage before
+        if built_s is not None and turn.decoded_s is not None:
+            built_s -= turn.decoded_s
+        for histogram, seconds in (
+            (metrics.first_token, turn.first_token_s),
+            (metrics.turn, turn.done_s),
+            (metrics.stage["queued"], turn.queued_s),
+            (metrics.stage["decoded"], turn.decoded_s),
+            (metrics.stage["prompt"], built_s),
+            (metrics.stage["connect"], turn.connect_s),
+        ):
+            if seconds is not None:
+                histogram.observe(max(0.0, seconds))
+        for counter, number in (
+            (metrics.holding_phrases, turn.held),
+            (metrics.attempts, turn.attempts),
+            (metrics.hedged_turns, turn.hedged),
+            (metrics.cached_answers, turn.cached),
+            (metrics.input_tokens["read"], turn.cache_read_tokens),
+            (metrics.input_tokens["missed"], turn.input_tokens),
+        ):
+            if number > 0:  # a count of the provider's may be anything, and a counter refuses to go back
+                counter.inc(number)
+        if turn.cache_miss:
+            metrics.prompt_cache_misses.count(turn.cache_miss)
+
+    def _judge(self, is_within: bool) -> None:
+        if is_within:
+            self._within += 1
+        else:
+            self._over += 1
+        self._metrics.budgeted_turns["within" if is_within else "over"].inc()

@@ -1,0 +1,149 @@
+"""The metrics a server shows, by name, label and bounds, in the text format of Prometheus.
+
+A label never takes a value from a call: its values are listed here, or, where others choose the word, there is room for
+a few and the rest are `other`. So a server shows as many series after a million calls as after ten.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from .facts import Fact
+
+__all__ = ["Metrics", "Words"]
+
+WAITS_S: Final = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8),
+    *(1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 8.0, 15.0),
+)
+"""Bounds for what a caller waits for. The budgets of all blueprints are among them, so their shares are exact."""
+
+STAGES_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""Bounds for the stages that are ours, which should take next to nothing."""
+
+STALLS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+LASTS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.0)
+"""Bounds for what takes its time: whole turns, tools."""
+
+ROOM: Final = 16
+"""Words a label has room for where others choose them: the provider, whose errors and reasons may change."""
+
+_WORD: Final = re.compile(r"[A-Za-z0-9_]{1,40}")
+
+
+class Metrics:
+    """One server's metrics, in a registry of its own: two servers in one process do not mix.
+
+    Args:
+        budget_s: What the first sentence is measured against.
+        calls: Counts the calls attached now; asked whenever the metrics are.
+
+    Attributes are the metrics; one with a label is a mapping from the label's values.
+    """
+
+    def __init__(self, budget_s: float, calls: Callable[[], int]) -> None:
+        self._registry = CollectorRegistry()
+        gauge = Gauge("retell_ws_calls", "Calls attached now.", registry=self._registry)
+        gauge.set_function(calls)
+        gauge = Gauge("retell_ws_budget_seconds", "What a first sentence is measured against.", registry=self._registry)
+        gauge.set(budget_s)
+        waits = sorted({*WAITS_S, budget_s})
+        about = "From Retell's request to the first whole sentence on its socket, by what answered."
+        self.first_sentence = self._times("first_sentence", about, waits, source=("model", "speculation", "cache"))
+        about = "Turns whose first sentence came within the budget, or over it, or never."
+        self.budgeted_turns = self._counts("budgeted_turns", about, budget=("within", "over"))
+        self.first_token = self._time("first_token", "From the request to the model's first text.", waits)
+        about = "What comes before the model: waiting to be read, decoding, building the prompt, getting a connection."
+        self.stage = self._times("stage", about, STAGES_S, stage=("queued", "decoded", "prompt", "connect"))
+        self.turn = self._time("turn", "From the request to the last frame.", LASTS_S)
+        about = "Requests of Retell's, by how their turn ended."
+        self.turns = self._counts("turns", about, outcome=("finished", "failed", "superseded"))
+        self.failures = self._words("failures", "Turns that ended in one of the agent's lines, by what failed.", "why")
+        self.holding_phrases = self._count("holding_phrases", "Holding phrases said.")
+        self.attempts = self._count("attempts", "Requests to a model.")
+        self.hedged_turns = self._count("hedged_turns", "Turns whose model was asked once more, being slow.")
+        self.cached_answers = self._count("cached_answers", "Answers from the cache.")
+        about = "Times the provider's prompt cache missed, by reason."
+        self.prompt_cache_misses = self._words("prompt_cache_misses", about, "reason")
+        self.input_tokens = self._counts("input_tokens", "Tokens of the prompts.", prompt_cache=("read", "missed"))
+        about = "Times the model was asked before Retell asked, by what made the caller's words look finished."
+        self.speculations_started = self._counts("speculations_started", about, why=("sentence_end", "quiet"))
+        self.speculations_adopted = self._count("speculations_adopted", "Speculations that became the answer.")
+        self.speculations_dropped = self._count("speculations_dropped", "Speculations in vain.")
+        self.wasted_tokens = self._count("speculation_wasted_tokens", "Tokens spent in vain; an estimate.")
+        about = "Seconds by which adopted speculations were ahead of the request."
+        self.head_start = self._count("speculation_head_start_seconds", about)
+        about = "Times the talk was broken into: by the caller, or by the agent speaking unasked."
+        self.interruptions = self._counts("interruptions", about, by=("caller", "agent"))
+        outcomes = ("done", "refused", "failed", "late", "repeated", "unknown", "withdrawn")
+        self.tools = self._counts("tools", "Tools the model called, by what came of it.", outcome=outcomes)
+        self.tool = self._time("tool", "From a tool's call to what came of it.", LASTS_S)
+        about = "By how much the event loop was late for a timer that looks all the time: what every call waited for."
+        self.loop_stall = self._time("loop_stall", about, STALLS_S)
+        tags = {kind: str(kind.__struct_config__.tag) for kind in get_args(Fact)}
+        facts = self._counts("facts", "Everything that happened, by kind.", fact=tags.values())
+        self.facts: Mapping[type[Fact], Counter] = {kind: facts[tag] for kind, tag in tags.items()}
+
+    def text(self) -> bytes:
+        """Write all of them down, in a millisecond or two."""
+        return generate_latest(_WithoutBirthdays(self._registry))
+
+    def _count(self, name: str, about: str) -> Counter:
+        return Counter(f"retell_ws_{name}", about, registry=self._registry)
+
+    def _counts(self, name: str, about: str, **label: Iterable[str]) -> Mapping[str, Counter]:
+        ((named, values),) = label.items()
+        counter = Counter(f"retell_ws_{name}", about, [named], registry=self._registry)
+        return {value: counter.labels(value) for value in values}
+
+    def _words(self, name: str, about: str, label: str) -> Words:
+        return Words(Counter(f"retell_ws_{name}", about, [label], registry=self._registry))
+
+    def _time(self, name: str, about: str, bounds: Iterable[float]) -> Histogram:
+        return Histogram(f"retell_ws_{name}_seconds", about, registry=self._registry, buckets=tuple(bounds))
+
+    def _times(self, name: str, about: str, bounds: Iterable[float], **label: Iterable[str]) -> Mapping[str, Histogram]:
+        ((named, values),) = label.items()
+        name = f"retell_ws_{name}_seconds"
+        histogram = Histogram(name, about, [named], registry=self._registry, buckets=tuple(bounds))
+        return {value: histogram.labels(value) for value in values}
+
+
+class Words:
+    """A counter whose label has values that others choose: the first few that are words, and `other`."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._known = {"other": counter.labels("other")}
+
+    def count(self, word: str) -> None:
+        """Count one."""
+        known = self._known.get(word)
+        if known is None:
+            if len(self._known) > ROOM or not _WORD.fullmatch(word):
+                known = self._known["other"]
+            else:
+                known = self._known[word] = self._counter.labels(word)
+        known.inc()
+
+
+class _WithoutBirthdays(Collector):
+    """The metrics without the time each was made at, which the library adds as series that nobody looks at.
+
+    It can be told to leave them out, but only for everybody in the process.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterable[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
