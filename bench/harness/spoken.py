@@ -1,10 +1,12 @@
-"""Many spoken calls at once, one following the other in each line, and perhaps an outage of the model. Judges nothing."""
+"""Many spoken calls at once, one after the other in each line, and perhaps an outage of the model. Judges nothing."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
 from typing import Final
+
+import msgspec
 
 from bench.harness import machine
 from bench.harness.conversations import conversation
@@ -61,7 +63,8 @@ async def _line(plan: Spoken, tally: Tally, numbers: Iterator[int], after_s: flo
     for number in numbers:
         if tally.stopping:
             return
-        call = SpokenCall(conversation(plan.seed, number), tally)
+        whole = conversation(plan.seed, number)
+        call = SpokenCall(msgspec.structs.replace(whole, turns=whole.turns[: plan.turns]), tally, hurry=plan.hurry)
         try:
             call.socket = await dial(plan.url, f"call_bench_{number:05}", call)
         except OSError:

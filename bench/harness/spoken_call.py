@@ -60,18 +60,20 @@ class SpokenCall:
     Args:
         conversation: What is said.
         tally: Where turns go.
+        hurry: Factor on everybody's pace.
 
     Attributes:
         socket: Set by whoever dialled.
         over: Done when the last answer was heard, or the socket went.
     """
 
-    def __init__(self, conversation: Conversation, tally: Tally) -> None:
+    def __init__(self, conversation: Conversation, tally: Tally, *, hurry: float = 1.0) -> None:
         self.socket: CallSocket | None = None
         self.over = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._conversation = conversation
         self._tally = tally
+        self._hurry = hurry
         self._began = self._loop.time()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._past: list[bytes] = []
@@ -125,6 +127,7 @@ class SpokenCall:
     def _note(self, listening: Listening, now_ns: int) -> None:
         assert self._turn is not None
         self._drop("give up")
+        self._drop("again")
 
         def ms(at_ns: int) -> float | None:
             return (at_ns - self._asked_ns) / 1e6 if at_ns else None
@@ -151,16 +154,18 @@ class SpokenCall:
             return
         words = _pieces(listening.content)
         there = len(words) if listening.complete else len(words) - 1  # the last one may still be growing
-        limit = self._turn.barges_in if self._turn is not None else None
+        # Nobody breaks into a holding phrase: they are waiting for the answer.
+        limit = self._turn.barges_in if self._turn is not None and listening.sentence_ns else None
         heard = min(self._agent_words + WORDS_AN_UPDATE, there, there if limit is None else limit)
+        heard = max(heard, self._agent_words)
         if heard > self._agent_words:
             begins = not self._agent_words
             self._agent_words = heard
             self._update("agent", "".join(words[:heard]), turntaking="agent_turn" if begins else "")
-        if (listening.complete and heard >= there) or heard == limit:
+        if (listening.complete and heard >= there) or (limit is not None and heard >= limit):
             self._agent_done()
         else:
-            step_s = 60 / WORDS_PER_MINUTE / AGENT_SPEED * WORDS_AN_UPDATE
+            step_s = 60 / WORDS_PER_MINUTE / AGENT_SPEED * WORDS_AN_UPDATE / self._hurry
             self._after("speak", step_s, self._speak)
 
     def _agent_done(self) -> None:
@@ -181,7 +186,7 @@ class SpokenCall:
             self._end()
             return
         reacts_s = self._conversation.reacts_s if self._turn is None else self._turn.reacts_s
-        self._after("caller", 0.0 if cut else reacts_s, self._begin_turn)
+        self._after("caller", 0.0 if cut else reacts_s / self._hurry, self._begin_turn)
 
     # -- the caller
 
@@ -211,7 +216,7 @@ class SpokenCall:
             if turn.again_s is not None:
                 self._after("again", turn.again_s, self._ask_for_good)
         if not is_last:
-            due = self._said_from + turn.heard.events[at + 1].at_s
+            due = self._said_from + turn.heard.events[at + 1].at_s / self._hurry
             self._timers["play"] = self._loop.call_at(due, self._play, turn, at + 1)
 
     def _ask_for_good(self) -> None:
