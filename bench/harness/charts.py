@@ -164,7 +164,7 @@ def bars(
         axes.grid(axis="x", color=_FAINT, linewidth=0.7)
 
 
-_TIME_TICKS = (10, 30, 100, 200, 300, 500, 800, 1500, 3000, 5000, 10_000, 15_000)
+_TIME_TICKS = (1, 3, 10, 30, 100, 200, 300, 500, 800, 1500, 3000, 5000, 10_000, 15_000)
 
 
 def _time_axis(axes: Axes, low: float, high: float, x_label: str) -> None:
@@ -172,6 +172,11 @@ def _time_axis(axes: Axes, low: float, high: float, x_label: str) -> None:
     ticks = [tick for tick in _TIME_TICKS if low <= tick <= high]
     axes.set_xticks(ticks, [f"{tick}" for tick in ticks])
     axes.minorticks_off()
+
+
+def _range(values: Sequence[float], budgets: Sequence[float]) -> tuple[float, float]:
+    """Leave room for the budgets and for what is written beside the outermost figures."""
+    return max(1.0, min([*values, *budgets]) * 0.6), max([*values, *budgets]) * 1.6
 
 
 def _budgets(axes: Axes, budgets: Sequence[float], height: float) -> None:
@@ -211,7 +216,7 @@ def shares(
     """
     with _chart(path, title, source, 4.4) as axes:
         every = [value for _, _, values in series for value in values if value > 0]
-        low, high = max(10.0, min(every, default=100.0) * 0.8), max(every, default=1000.0) * 1.15
+        low, high = _range(every, budgets)
         for label, colour, values in series:
             ordered = sorted(max(value, low) for value in values)
             heights = [100 * (count + 1) / len(ordered) for count in range(len(ordered))]
@@ -236,15 +241,20 @@ def spans(path: Path, *, title: str, x_label: str, rows: Sequence[Span], budgets
     """
     with _chart(path, title, source, 1.7 + 0.62 * len(rows)) as axes:
         every = [value for row in rows for value in row.values if value == value and value > 0]
-        low, high = max(10.0, min(every, default=100.0) * 0.6), max(every, default=1000.0) * 1.6
+        low, high = _range(every, budgets)
         for at, row in enumerate(rows):
             begin, end, whisker = (min(max(value, low), high) for value in row.values)
             axes.plot([end, whisker], [at, at], color=row.colour, linewidth=1.6)
             axes.plot([whisker], [at], color=row.colour, marker="|", markersize=11, markeredgewidth=1.6)
             axes.plot([begin, end], [at, at], color=row.colour, linewidth=11, solid_capstyle="butt")
             axes.plot([begin], [at], color=row.colour, marker="o", markersize=9, markeredgecolor="white")
-            for value, place in zip(row.values, (begin, end, whisker), strict=True):
-                axes.annotate(f"{value:.0f}", (place, at), (0, 10), textcoords="offset points", ha="center", fontsize=8)
+            # Each label on a side of its own: the figures may lie close together.
+            for value, place, offset, side in zip(
+                row.values, (begin, end, whisker), ((-8, 0), (0, 11), (6, 0)), ("right", "center", "left"), strict=True
+            ):
+                axes.annotate(
+                    f"{value:.0f}", (place, at), offset, textcoords="offset points", ha=side, va="center", fontsize=8
+                )
         axes.set_yticks(range(len(rows)), [row.label for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.75)
         _time_axis(axes, low, high, x_label)

@@ -81,5 +81,5 @@ async def _outage(plan: Spoken, tally: Tally, model: FakeAnthropic) -> None:
     await asyncio.sleep(plan.outage_s)
     tally.outage = False
     await model.control(fault=None)
-    await asyncio.sleep(AFTER_OUTAGE_S)
+    await asyncio.sleep(AFTER_OUTAGE_S / plan.hurry)
     tally.stopping = True

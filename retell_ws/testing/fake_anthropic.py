@@ -8,8 +8,8 @@ closes when that is a pipe, so that it does not outlive whoever started it. Any 
     POST   /v1/messages   a streamed answer; one that is empty and not streamed, for `max_tokens: 0`
     POST   /control       a JSON object of `fake_anthropic_faults.Play`'s fields, and `reset`
     GET    /log           what happened to each request, see `fake_anthropic_server.Entry`
-    GET    /totals        sums over all requests, see `fake_anthropic_totals.Totals`
-    DELETE /log           forget it
+    GET    /totals        their sums, see `fake_anthropic_totals.Totals`
+    DELETE /log           forget it, and the totals
 """
 
 from __future__ import annotations

@@ -222,6 +222,7 @@ class _Connection(asyncio.Protocol):
                 self._transport.write(events.plain(200, msgspec.json.encode(self._api.watch.totals)))
             case "DELETE", "/log":
                 self._api.log.clear()
+                self._api.watch = Watch()
                 self._transport.write(events.plain(200, b"{}"))
             case "POST", _ if path.endswith("/v1/messages"):
                 self._api.requests += 1
