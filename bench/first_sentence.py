@@ -41,6 +41,7 @@ COLUMNS = [
     Column("p95", "sentence_p95_ms"),
     Column("p99", "sentence_p99_ms"),
     Column("any p99", "audible_p99_ms"),
+    Column("common p50", "common_p50_ms"),
     Column("≤300 %", "within_300_percent"),
     Column("≤500 %", "within_500_percent"),
     Column("≤800 %", "within_800_percent"),

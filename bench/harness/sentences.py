@@ -85,15 +85,19 @@ def times(turns: Sequence[SpokenTurn]) -> dict[str, float]:
     sentences = [sentence_ms(turn) for turn in turns]
     quiet = [silence_ms(turn) for turn in turns]
     patient = [turn for turn in turns if turn.delay_ms >= 400]
+    common = [sentence_ms(turn) for turn in turns if turn.kind == "common"]
     return {
         "turns": len(turns),
         "sentence_p50_ms": percentile(sentences, 50),
         "sentence_p95_ms": percentile(sentences, 95),
         "sentence_p99_ms": percentile(sentences, 99),
+        "common_p50_ms": percentile(common, 50),
+        "common_p99_ms": percentile(common, 99),
         "word_p50_ms": percentile([turn.ended_ms if turn.first_ms is None else turn.first_ms for turn in turns], 50),
         "audible_p99_ms": percentile(quiet, 99),
         "longest_silence_ms": max(quiet, default=math.nan),
         **{f"within_{budget}": share_within(turns, budget) for budget in BUDGETS_MS},
+        **{f"within_300_after_{band.low_ms}": band.share for band in bands(turns, 300)},
         "patient_miss_300": 1 - share_within(patient, 300),
         "failed": sum(turn.outcome != "answered" for turn in turns),
     }

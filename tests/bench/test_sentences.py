@@ -18,10 +18,11 @@ def turn(
     audible_ms: float | None = None,
     ended_ms: float = 2000,
     outage: bool = False,
+    kind: str = "later",
 ) -> SpokenTurn:
     return SpokenTurn(
         number=0,
-        kind="later",
+        kind=kind,
         delay_ms=delay_ms,
         outage=outage,
         outcome="answered" if sentence_ms is not None else "apology",
@@ -44,6 +45,12 @@ def test_a_turn_without_an_answer_counts_with_its_end_and_as_failed() -> None:
 def test_only_turns_before_which_retell_waited_long_are_patient() -> None:
     found = times([turn(900, delay_ms=250), turn(100, delay_ms=400), turn(900, delay_ms=700)])
     assert found["patient_miss_300"] == 0.5
+
+
+def test_common_openings_have_figures_of_their_own() -> None:
+    found = times([turn(900), turn(10, kind="common"), turn(30, kind="common"), turn(20, kind="opening")])
+    assert (found["common_p50_ms"], found["common_p99_ms"]) == (10, 30)
+    assert math.isnan(times([turn(900)])["common_p50_ms"])
 
 
 def test_bands_tell_their_share_and_an_empty_one_has_none() -> None:
