@@ -246,7 +246,7 @@ def _draw(report: Report, out: Path, wanted: list[Configuration], heard: Turns, 
     charts.shares(
         out / report.charts[1],
         title="How many turns have their first sentence by when",
-        x_label="ms from Retell's request, logarithmic; dotted: the blueprints' budgets",
+        x_label="ms from the request, logarithmic (below 10: at the edge); dotted: the budgets",
         y_label="% of turns",
         series=[
             (

@@ -164,12 +164,13 @@ def bars(
         axes.grid(axis="x", color=_FAINT, linewidth=0.7)
 
 
-_TIME_TICKS = (1, 3, 10, 30, 100, 200, 300, 500, 800, 1500, 3000, 5000, 10_000, 15_000)
+_FEW_TICKS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
+_MANY_TICKS = (10, 30, 100, 200, 300, 500, 800, 1500, 3000, 5000, 10_000, 15_000)
 
 
 def _time_axis(axes: Axes, low: float, high: float, x_label: str) -> None:
     axes.set(xscale="log", xlim=(low, high), xlabel=x_label)
-    ticks = [tick for tick in _TIME_TICKS if low <= tick <= high]
+    ticks = [tick for tick in (_MANY_TICKS if high < 100 * low else _FEW_TICKS) if low <= tick <= high]
     axes.set_xticks(ticks, [f"{tick}" for tick in ticks])
     axes.minorticks_off()
 
@@ -203,7 +204,9 @@ def shares(
     budgets: Sequence[float],
     source: str,
 ) -> None:
-    """Draw which share of values lies at or below each position, which is logarithmic.
+    """Draw which share of values lies at or below each position, which is logarithmic and begins at 10 or later.
+
+    What lies below stands at the left edge.
 
     Args:
         path: The PNG.
@@ -217,10 +220,15 @@ def shares(
     with _chart(path, title, source, 4.4) as axes:
         every = [value for _, _, values in series for value in values if value > 0]
         low, high = _range(every, budgets)
-        for label, colour, values in series:
+        low = max(low, 10.0)
+        for number, (label, colour, values) in enumerate(series):
+            # The later, the thinner: lines that lie upon each other are all seen.
+            width = 3.4 - 1.6 * number / max(1, len(series) - 1)
             ordered = sorted(max(value, low) for value in values)
             heights = [100 * (count + 1) / len(ordered) for count in range(len(ordered))]
-            axes.step([low, *ordered, high], [0, *heights, 100], where="post", color=colour, linewidth=1.7, label=label)
+            axes.step(
+                [low, *ordered, high], [0, *heights, 100], where="post", color=colour, linewidth=width, label=label
+            )
         _time_axis(axes, low, high, x_label)
         _budgets(axes, budgets, 1.0)
         axes.set(ylim=(0, 100), ylabel=y_label)
@@ -252,9 +260,10 @@ def spans(path: Path, *, title: str, x_label: str, rows: Sequence[Span], budgets
             for value, place, offset, side in zip(
                 row.values, (begin, end, whisker), ((-8, 0), (0, 11), (6, 0)), ("right", "center", "left"), strict=True
             ):
-                axes.annotate(
+                text = axes.annotate(
                     f"{value:.0f}", (place, at), offset, textcoords="offset points", ha=side, va="center", fontsize=8
                 )
+                text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.8})
         axes.set_yticks(range(len(rows)), [row.label for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.75)
         _time_axis(axes, low, high, x_label)

@@ -46,9 +46,9 @@ def how(tokens: FirstTokens, *, told_in_advance: bool) -> str:
         f"Into {_percent(talk.BARGES_IN)} of answers the caller speaks. The agent is heard at {AGENT_SPEED:g} times a "
         f"voice's pace, one update per {WORDS_AN_UPDATE} words.",
         "Any: the first sentence of anything, a holding phrase or an apology too. Common: turns that ask a common "
-        "question. Hedged: requests in the words of one that was still running, without conversations at their opening, "
-        "which calls share. Unheard: output of the model whose stream was closed before its end. Failed: turns that "
-        "ended in an apology or a closing phrase.",
+        "question. Hedged: requests in the words of one that was still running, without conversations at their "
+        "opening, which calls share. Unheard: output of the model whose stream was closed before its end. Failed: "
+        "turns that ended in an apology or a closing phrase.",
     ]
     return " ".join(sentences)
 
