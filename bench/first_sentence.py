@@ -219,7 +219,7 @@ def _claims(rows: list[dict[str, Any]], outages: list[dict[str, Any]]) -> list[C
         Claim(
             "all on: turns beyond 300 ms when Retell waits 400 ms or more", whole.get("patient_miss_300", math.nan), 0.2
         ),
-        Claim("a minute of 529 for everything: longest silence, s", max(longest, default=math.nan), 1.5),
+        Claim("all on, 529 for everything: longest silence, s", max(longest, default=math.nan), 1.5),
     ]
 
 
