@@ -2,10 +2,11 @@
 
 Each file answers one question and says what it does not show:
 
-    python -m bench.first_frame   what does the server add to the first words of one call?
-    python -m bench.fleet         what do 1 to 1000 calls at once cost, and who hears it?
-    python -m bench.barge_in      what happens to an answer that nobody wants any more?
-    python -m bench.idle          what does a call cost while nobody speaks, and how fast does a server start?
+    python -m bench.first_frame     what does the server add to the first words of one call?
+    python -m bench.fleet           what do 1 to 1000 calls at once cost, and who hears it?
+    python -m bench.barge_in        what happens to an answer that nobody wants any more?
+    python -m bench.first_sentence  how soon does a caller hear the first sentence, and what does each lever give?
+    python -m bench.idle            what does a call cost while nobody speaks, and how fast does a server start?
 
 They need `pip install retell-ws[bench]`. Every run measures all stacks side by side and leaves
 `bench/results/NAME.json`, charts beside it, and its section of `bench/RESULTS.md`.

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from bench.harness.machine import Cost
+from retell_ws.testing.fake_anthropic_totals import Totals
 
 __all__ = [
     "Answer",
@@ -19,6 +20,9 @@ __all__ = [
     "PacedResult",
     "Plan",
     "Progress",
+    "Spoken",
+    "SpokenResult",
+    "SpokenTurn",
 ]
 
 
@@ -94,6 +98,34 @@ class Barging(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     batch: int
 
 
+class Spoken(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """Spoken conversations: callers who speak word by word, wait, listen, and break in.
+
+    Attributes:
+        model_url: The fake model's, whose totals are read at the end.
+        calls: How many at once; one that ends is followed by the next.
+        conversations: How many in all.
+        spread_s: Time over which the first ones begin.
+        seed: Of the conversations.
+        turns: The most of one conversation that is played.
+        hurry: Factor on everybody's pace, to see that it runs; 1 for a measurement.
+        outage_after_s: When the model begins to refuse everything with 529, from the first call on; 0 for never.
+        outage_s: For how long. Some seconds after it no caller speaks any more.
+    """
+
+    url: str
+    model_url: str
+    pids: dict[str, int]
+    calls: int
+    conversations: int
+    spread_s: float
+    seed: int
+    turns: int = 100
+    hurry: float = 1.0
+    outage_after_s: float = 0.0
+    outage_s: float = 0.0
+
+
 class Idle(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     """Calls that are greeted and then only pinged.
 
@@ -110,7 +142,7 @@ class Idle(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     hold_s: float
 
 
-Plan: TypeAlias = Paced | Floor | Barging | Idle
+Plan: TypeAlias = Paced | Floor | Barging | Idle | Spoken
 
 
 class Progress(msgspec.Struct, tag=True, frozen=True):
@@ -180,4 +212,50 @@ class IdleResult(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     held: Cost
 
 
-Answer: TypeAlias = Progress | PacedResult | BargingResult | IdleResult
+class SpokenTurn(msgspec.Struct, frozen=True, array_like=True):
+    """One turn as the caller lived it. Milliseconds from when the final words were first asked about.
+
+    Attributes:
+        number: Of the conversation.
+        kind: `common`, `opening` or `later`.
+        delay_ms: The end-of-turn delay before it.
+        outage: Whether it was asked while the model refused everything.
+        outcome: See `own_words.Outcome`.
+        first_ms: To the first word; None for none.
+        audible_ms: To the first sentence of anything.
+        sentence_ms: To the first sentence of the model's own.
+        ended_ms: To the end of the answer, or to the caller's patience.
+    """
+
+    number: int
+    kind: str
+    delay_ms: float
+    outage: bool
+    outcome: str
+    first_ms: float | None
+    audible_ms: float | None
+    sentence_ms: float | None
+    ended_ms: float
+
+
+class SpokenResult(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """What the callers heard, what was asked of the model, and what it cost the machine.
+
+    Attributes:
+        turns: All of them.
+        lost: Calls whose socket was not opened, or went before their end.
+        asked: Requests sent, early and repeated ones among them.
+        updates: `update_only` messages sent.
+        model: The fake model's totals.
+    """
+
+    turns: list[SpokenTurn]
+    lost: int
+    asked: int
+    updates: int
+    model: Totals
+    cost: Cost
+    wall_s: float
+
+
+Answer: TypeAlias = Progress | PacedResult | BargingResult | IdleResult | SpokenResult

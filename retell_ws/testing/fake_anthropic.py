@@ -8,7 +8,8 @@ closes when that is a pipe, so that it does not outlive whoever started it. Any 
     POST   /v1/messages   a streamed answer; one that is empty and not streamed, for `max_tokens: 0`
     POST   /control       a JSON object of `fake_anthropic_faults.Play`'s fields, and `reset`
     GET    /log           what happened to each request, see `fake_anthropic_server.Entry`
-    DELETE /log           forget it
+    GET    /totals        their sums, see `fake_anthropic_totals.Totals`
+    DELETE /log           forget it, and the totals
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ import stat
 import sys
 from typing import Final
 
+import msgspec
 import orjson
 import uvloop
 
 from .fake_anthropic_faults import FAULTS, Play
 from .fake_anthropic_process import FakeAnthropic, FakeAnthropicProcess
 from .fake_anthropic_server import FakeApi
+from .first_tokens import FirstTokens
 
 __all__ = ["FakeAnthropic", "FakeAnthropicProcess", "main"]
 
@@ -51,6 +54,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--ttft-ms", type=float, default=defaults.ttft_ms)
+    parser.add_argument(
+        "--first-tokens", metavar="JSON", type=_first_tokens, default=None, help="draw the time to the first token"
+    )
     parser.add_argument("--deltas", type=int, default=None, help="canned words instead of the scripted answer")
     parser.add_argument("--spacing-ms", type=float, default=defaults.spacing_ms)
     parser.add_argument("--fault", choices=FAULTS, metavar="NAME")
@@ -61,6 +67,11 @@ def main(arguments: list[str] | None = None) -> None:
     options = vars(parser.parse_args(arguments))
     host, port = options.pop("host"), options.pop("port")
     uvloop.run(_serve(host, port, Play(**options)))
+
+
+def _first_tokens(given: str) -> FirstTokens:
+    """Read fields of `FirstTokens`; a ValueError becomes the parser's."""
+    return msgspec.json.decode(given, type=FirstTokens)
 
 
 async def _serve(host: str, port: int, play: Play) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from ..models.scripted import pieces
 from . import fake_anthropic_events as events
 from .fake_anthropic_blocks import Block, Request, Step, scripted, steps_of, text_steps
+from .first_tokens import FirstTokens
 
 __all__ = ["FAULTS", "Play", "Script", "script"]
 
@@ -28,7 +29,7 @@ FAULTS: Final = {
     "cut": "connection closed in mid-stream",
     "stall": "silence in mid-stream, socket open",
     "error_event": "an overloaded_error event in mid-stream",
-    "pings_only": "pings, never a text",
+    "pings_only": "pings after the message has begun, never a text",
     "no_message_stop": "a clean end of the body without message_stop",
     "refusal": "stop_reason refusal",
     "max_tokens": "stop_reason max_tokens",
@@ -49,12 +50,15 @@ class Play(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         ttft_ms: Milliseconds from the whole request to the first text.
+        first_tokens: A distribution to draw that time from, by the words asked about, in place of `ttft_ms`. A request
+            that draws a hang is played as `pings_only`.
         deltas: Number of canned words to say; None for the scripted model's answer.
         spacing_ms: Milliseconds between two deltas.
         fault: Played by every request, unless `faults` says otherwise.
         faults: One for each coming request (None for a healthy one), until used up.
         stamp: Make the first text `@{recv_ns},{write_ns} `, on the system's monotonic clock.
         text: Say this.
+        texts: Say one of these, always the same one to the same words.
         blocks: Answer with these.
         answers: The same for each coming streamed request (None for what the others say), until used up.
         fault_s: Length of the slow faults, in seconds.
@@ -62,12 +66,14 @@ class Play(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """
 
     ttft_ms: float = 200
+    first_tokens: FirstTokens | None = None
     deltas: int | None = None
     spacing_ms: float = 15
     fault: str | None = None
     faults: list[str | None] = []
     stamp: bool = False
     text: str | None = None
+    texts: list[str] = []
     blocks: list[Block] | None = None
     answers: list[list[Block] | None] = []
     fault_s: float = 3
@@ -87,6 +93,8 @@ class Script(msgspec.Struct, kw_only=True):
         at_once: Whether all of it is one write, after the time to first token.
         sliced: The same, but a byte a write.
         stamp: Whether the first delta is a text and holds the times.
+        ttft_ms: Milliseconds to the first delta, when they are not those of `Play`.
+        about: The messages of a streamed request, for the totals.
     """
 
     opening: tuple[bytes, ...] = ()
@@ -98,6 +106,8 @@ class Script(msgspec.Struct, kw_only=True):
     at_once: bool = False
     sliced: bool = False
     stamp: bool = False
+    ttft_ms: float | None = None
+    about: bytes = b""
 
 
 def script(
@@ -154,6 +164,7 @@ def script(
             whole.closing = _closing(steps, fault)
         case "pings_only":
             steps, whole.then = [], "pings"
+            whole.opening = (*whole.opening[:2], events.PING)  # no block: nothing that would promise a text
         case "tool_cut" if tool:
             steps, whole.then = steps[: max(tool[0] + 1, tool[-1])], "close"
         case "tool_max_tokens" | "tool_no_input" if tool:

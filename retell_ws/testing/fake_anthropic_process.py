@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from ..models.target import Target
+from .fake_anthropic_totals import Totals
 
 __all__ = ["FakeAnthropic", "FakeAnthropicProcess"]
 
@@ -42,6 +43,10 @@ class FakeAnthropic:
     async def log(self) -> list[dict[str, Any]]:
         """Ask what happened, one dict a request, oldest first; see `fake_anthropic_server.Entry`."""
         return msgspec.json.decode(await self._ask("GET", "/log"), type=list[dict[str, Any]])
+
+    async def totals(self) -> Totals:
+        """Ask for the sums since its start."""
+        return msgspec.json.decode(await self._ask("GET", "/totals"), type=Totals)
 
     async def clear(self) -> None:
         """Forget what happened."""

@@ -14,8 +14,10 @@ import msgspec
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from . import fake_anthropic_events as events
-from .fake_anthropic_blocks import Request
+from .fake_anthropic_blocks import Block, Request
 from .fake_anthropic_faults import FAULTS, Play, Script, script
+from .fake_anthropic_totals import Watch
+from .first_tokens import chance
 
 __all__ = ["Entry", "FakeApi"]
 
@@ -36,6 +38,7 @@ class Entry(msgspec.Struct, kw_only=True):
         received_ns: When the whole request was here.
         first_delta_ns: When the first delta was written.
         deltas_sent: Deltas written so far.
+        input_tokens: A quarter of the body's bytes.
         ended: `done`, `peer_closed`, or the fault that was played to its end; None while the answer runs.
         closed_ns: When that was.
     """
@@ -47,6 +50,7 @@ class Entry(msgspec.Struct, kw_only=True):
     received_ns: int
     first_delta_ns: int | None = None
     deltas_sent: int = 0
+    input_tokens: int = 0
     fault: str | None = None
     ended: str | None = None
     closed_ns: int | None = None
@@ -58,6 +62,9 @@ class Entry(msgspec.Struct, kw_only=True):
         if self.ended is None:
             self.ended = how
             self.closed_ns = time.monotonic_ns()
+
+
+_REFUSED: Final = frozenset({"429", "529", "500", "401"})
 
 
 class FakeApi:
@@ -72,6 +79,7 @@ class FakeApi:
         self.play = play
         self.connections: set[_Connection] = set()
         self.log: deque[Entry] = deque(maxlen=MAX_ENTRIES)
+        self.watch = Watch()
         self.requests = 0
         self.accepted = 0
 
@@ -117,9 +125,34 @@ class FakeApi:
         entry.body = msgspec.Raw(body)
         if not key:
             return Script(opening=(events.refused(401, request_id=entry.id),))
-        entry.fault = self.play.faults.pop(0) if self.play.faults else self.play.fault
-        blocks = self.play.answers.pop(0) if self.play.answers and request.stream else None
-        return script(self.play, entry.fault, blocks, request, request_id=entry.id, input_tokens=len(body) // 4)
+        play, entry.input_tokens = self.play, len(body) // 4
+        entry.fault = play.faults.pop(0) if play.faults else play.fault
+        blocks = play.answers.pop(0) if play.answers and request.stream else None
+        words, before = self.watch.begin(request, entry.input_tokens)
+        if blocks is None and play.texts:
+            blocks = [Block(text=play.texts[int(chance(0, words) * len(play.texts))])]
+        ttft_s = play.ttft_ms / 1000
+        if play.first_tokens is not None and entry.fault is None and request.stream:
+            drawn = play.first_tokens.draw(request.model.encode(), words, b"%d" % before)
+            if drawn is None:
+                entry.fault = "pings_only"
+                self.watch.totals.hung += 1
+            else:
+                ttft_s = drawn
+        played = script(play, entry.fault, blocks, request, request_id=entry.id, input_tokens=entry.input_tokens)
+        played.ttft_ms = ttft_s * 1000
+        if request.stream:
+            played.about = bytes(request.messages)
+            self.watch.runs(played.about)
+        return played
+
+    def ended(self, played: Script, entry: Entry, how: str) -> None:
+        """Log the end of an answer."""
+        if entry.ended is None:
+            entry.end(how)
+            self.watch.totals.refused += entry.fault in _REFUSED
+            if played.about:
+                self.watch.ends(played.about, entry.deltas_sent, closed_by_peer=how == "peer_closed")
 
 
 class _Connection(asyncio.Protocol):
@@ -185,8 +218,11 @@ class _Connection(asyncio.Protocol):
                 self._transport.write(self._api.control(body))
             case "GET", "/log":
                 self._transport.write(events.plain(200, msgspec.json.encode(list(self._api.log))))
+            case "GET", "/totals":
+                self._transport.write(events.plain(200, msgspec.json.encode(self._api.watch.totals)))
             case "DELETE", "/log":
                 self._api.log.clear()
+                self._api.watch = Watch()
                 self._transport.write(events.plain(200, b"{}"))
             case "POST", _ if path.endswith("/v1/messages"):
                 self._api.requests += 1
@@ -198,7 +234,7 @@ class _Connection(asyncio.Protocol):
                     received_ns=received_ns,
                 )
                 play = self._api.begin(entry, headers, body)
-                self._answer = _Answer(self, self._transport, play, entry, self._api.play)
+                self._answer = _Answer(self._api, self, self._transport, play, entry)
                 self._answer.start()
             case _:
                 whole = events.refused(404, request_id=0)
@@ -213,12 +249,15 @@ class _Connection(asyncio.Protocol):
 class _Answer:
     """A script on its way. One timer at a time, set by the clock so that lateness does not add up."""
 
-    __slots__ = ("_connection", "_due", "_entry", "_first", "_loop", "_next", "_ping_s", "_script", "_spacing_s",
-                 "_stamp", "_timer", "_transport", "_whole")  # fmt: skip
+    __slots__ = ("_api", "_connection", "_due", "_entry", "_first", "_loop", "_next", "_ping_s", "_script",
+                 "_spacing_s", "_stamp", "_timer", "_transport", "_whole")  # fmt: skip
 
     def __init__(
-        self, connection: _Connection, transport: asyncio.Transport, play: Script, entry: Entry, pace: Play
+        self, api: FakeApi, connection: _Connection, transport: asyncio.Transport, play: Script, entry: Entry
     ) -> None:
+        pace = api.play
+        ttft_ms = pace.ttft_ms if play.ttft_ms is None else play.ttft_ms
+        self._api = api
         self._connection = connection
         self._transport = transport
         self._script = play
@@ -227,7 +266,7 @@ class _Answer:
         self._stamp = play.stamp
         self._spacing_s = pace.spacing_ms / 1000
         self._ping_s = pace.ping_ms / 1000
-        self._first = self._loop.time() + (pace.fault_s * 10 if play.ping else pace.ttft_ms / 1000)
+        self._first = self._loop.time() + (pace.fault_s * 10 if play.ping else ttft_ms / 1000)
         self._due = self._first
         self._next = 0
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
@@ -246,7 +285,7 @@ class _Answer:
         """Note that the peer is gone."""
         if self._timer is not None:
             self._timer.cancel()
-        self._entry.end("peer_closed")
+        self._api.ended(self._script, self._entry, "peer_closed")
 
     def _open(self) -> None:
         for data in self._script.opening:
@@ -325,5 +364,5 @@ class _Answer:
         self._transport.abort()
 
     def _end(self) -> None:
-        self._entry.end(self._entry.fault or "done")
+        self._api.ended(self._script, self._entry, self._entry.fault or "done")
         self._connection.answered()

@@ -54,3 +54,30 @@ def test_ear_measures_every_kind_of_answer_and_leaves_its_figures(tmp_path: Path
     assert all(row["delta_ns"] > row["own_ns"] > 0 for row in rows.values())
     assert rows["words"]["held_percent"] == 0 < rows["markdown"]["held_percent"]
     assert "ns/delta" in run.stdout
+
+
+def test_first_sentence_plays_spoken_calls_and_an_outage_and_leaves_its_files(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "bench.first_sentence", "--quick", "--out", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "Warning" not in run.stderr
+    found = orjson.loads((tmp_path / "first_sentence.json").read_bytes())
+    rows = {row["configuration"]: row for row in found["rows"]}
+    assert rows.keys() == {"off", "all"}
+    for row in rows.values():
+        assert row["turns"] == 8
+        assert row["failed"] == row["lost"] == 0
+        assert 0 < row["sentence_p50_ms"] < 2000
+        assert row["requests_per_turn"] >= 0.5
+    outage = found["rounds"][-1]
+    assert outage["case"] == "outage"
+    assert outage["outage_turns"] > 0
+    assert len(found["claims"]) == 6
+    for name in ("first_sentence", "first_sentence_shares", "first_sentence_delays"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")

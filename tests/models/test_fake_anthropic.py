@@ -14,6 +14,7 @@ from retell_ws.models.scripted import reply
 from retell_ws.request import Message
 from retell_ws.testing.fake_anthropic import FakeAnthropic, FakeAnthropicProcess
 from retell_ws.testing.fake_anthropic_events import words
+from retell_ws.testing.first_tokens import FirstTokens
 
 
 async def ask(
@@ -320,3 +321,93 @@ def test_canned_words_make_sentences_that_end() -> None:
         lengths = [len(sentence.split()) for sentence in "".join(said).split(".")[:-2]]
         assert all(8 <= length <= 12 for length in lengths)
     assert words(0) == ()
+
+
+async def test_a_distribution_gives_the_same_words_the_same_time_and_hangs_send_nothing_but_pings(
+    fake: FakeAnthropic,
+) -> None:
+    tokens = {"p50_s": 0.02, "p95_s": 0.04, "slow": 0, "hangs": 0}
+    await fake.control(first_tokens=tokens, deltas=1)
+    await ask(fake, body())
+    await fake.clear()
+    await ask(fake, body(messages=[{"role": "user", "content": "Other words"}]))
+    (entry,) = await fake.log()
+    drawn = FirstTokens(p50_s=0.02, p95_s=0.04, slow=0, hangs=0).draw(
+        b"m", b'{"role":"user","content":"Other words"}', b"0"
+    )
+    assert drawn is not None
+    assert drawn <= (entry["first_delta_ns"] - entry["received_ns"]) / 1e9 + 0.002  # timers may be a millisecond early
+    assert entry["input_tokens"] > 0
+    # A few requests hang: among these few words there are some that do, and always the same ones.
+    await fake.control(first_tokens={"p50_s": 0.02, "p95_s": 0.04, "slow": 0, "hangs": 0.04, "seed": 1}, ping_ms=20)
+    hanging = FirstTokens(p50_s=0.02, p95_s=0.04, slow=0, hangs=0.04)
+    asked = next(
+        f"words {count}"
+        for count in range(1000)
+        if hanging.draw(b"m", b'{"role":"user","content":"words %d"}' % count, b"0") is None
+    )
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await ask(fake, body(messages=[{"role": "user", "content": asked}]))
+    assert (await fake.totals()).hung == 1
+
+
+async def test_warming_requests_do_not_wait_for_the_first_token(fake: FakeAnthropic) -> None:
+    await fake.control(first_tokens={"p50_s": 30, "p95_s": 60})
+    head, _ = await ask(fake, body(max_tokens=0, stream=False))
+    assert head.startswith("HTTP/1.1 200 OK")
+    assert (await fake.totals()).warm_ups == 1
+
+
+async def test_of_several_texts_the_same_words_always_get_the_same_one(fake: FakeAnthropic) -> None:
+    texts = [f"Answer {letter}." for letter in "abcdefgh"]
+    await fake.control(texts=texts)
+    said: dict[str, str] = {}
+    for asked in ("Hi", "What are your hours?", "Where are you?", "May I come?"):
+        for _ in range(2):
+            _, stream = await ask(fake, body(messages=[{"role": "user", "content": asked}]))
+            pieces = [data["delta"]["text"] for name, data in events(stream) if name == "content_block_delta"]
+            assert said.setdefault(asked, "".join(pieces)) == "".join(pieces)
+    assert len(set(said.values())) > 1
+    assert set(said.values()) <= set(texts)
+
+
+async def test_totals_add_up_what_was_asked_and_written(fake: FakeAnthropic) -> None:
+    await fake.control(deltas=3)
+    before = await fake.totals()
+    await ask(fake, body())
+    await ask(fake, body(max_tokens=0, stream=False))
+    await fake.control(fault="529")
+    await ask(fake, body())
+    after = await fake.totals()
+    assert after.requests - before.requests == 3
+    assert after.streamed - before.streamed == 2
+    assert after.warm_ups - before.warm_ups == 1
+    assert after.refused - before.refused == 1
+    assert after.output_tokens - before.output_tokens == 3
+    assert after.input_tokens > before.input_tokens
+
+
+async def test_a_twin_is_a_request_in_the_words_of_one_that_runs_past_the_opening(fake: FakeAnthropic) -> None:
+    await fake.control(deltas=2, ttft_ms=150)
+    turns = [{"role": role, "content": f"{count}"} for count, role in enumerate(("user", "assistant") * 2)]
+    later = [*turns, {"role": "user", "content": "And then?"}]
+    before = await fake.totals()
+    await asyncio.gather(ask(fake, body(messages=later)), ask(fake, body(messages=later, model="another")))
+    await ask(fake, body(messages=later))
+    await asyncio.gather(ask(fake, body()), ask(fake, body()))
+    after = await fake.totals()
+    assert after.twins - before.twins == 1
+    assert after.beyond_openings - before.beyond_openings == 3
+
+
+async def test_output_nobody_waited_for_is_counted_apart(fake: FakeAnthropic) -> None:
+    await fake.control(deltas=100, ttft_ms=10, spacing_ms=10)
+    before = await fake.totals()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.15):
+            await ask(fake, body(max_tokens=200))
+    await asyncio.sleep(0.1)  # the fake learns of it from its socket
+    after = await fake.totals()
+    assert after.peer_closed - before.peer_closed == 1
+    assert 0 < after.unheard_tokens - before.unheard_tokens == after.output_tokens - before.output_tokens < 100
