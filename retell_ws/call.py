@@ -112,7 +112,7 @@ from .facts import (
     UnknownMessage,
 )
 from .intent import EndCall, Intent, leaves
-from .speculation import QUIET_S, Allowance, Speculation, Why
+from .speculation import Allowance, Speculation, Why
 from .standing import GREETING, Standing
 from .transcript import (
     Question,
@@ -418,7 +418,7 @@ class CallMachine:
             case "drop":
                 return self._drop()
             case "wait":
-                return (*self._drop(), AwaitQuiet(QUIET_S))
+                return (*self._drop(), AwaitQuiet(self._speculation.quiet_s or 0.0))
             case "begin":
                 return (*self._drop(), *self._begin(question, "sentence_end", allowance, now))
 

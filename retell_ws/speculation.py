@@ -17,22 +17,32 @@ from typing import Final, Literal, Protocol, TypeAlias
 from .answer import Answer
 from .transcript import AGENT, DTMF, Question, normalised, same_question
 
-__all__ = ["MAX_BEGUN", "QUIET_S", "Allowance", "Move", "Speculation", "Why"]
+__all__ = ["MAX_BEGUN", "QUIET_S", "UNMARKED_QUIET_S", "Allowance", "Move", "Speculation", "Why"]
 
 MAX_BEGUN: Final = 2
 """Speculations between two requests."""
 
-QUIET_S: Final = 0.45
-"""Seconds for which words without an end mark must stay the same. Words come every third of a second or sooner, so less
-would be a speculation on every word."""
+QUIET_S: Final = 0.7
+"""Seconds for which words without an end mark must stay the same, while nobody knows whether speech recognition writes
+marks in this call. Where it does, the mark comes within a quarter of a second, and more quiet tells nothing."""
+
+UNMARKED_QUIET_S: Final = 0.45
+"""The same where it writes none. Words come every third of a second, give or take a tenth: less would be a speculation
+on every other word."""
 
 Why: TypeAlias = Literal["sentence_end", "quiet"]
 
 Move: TypeAlias = Literal["keep", "drop", "begin", "wait"]
-"""What new words mean: leave all as it is, drop what was begun, begin at once, or begin when they stay the same."""
+"""What new words mean: keep what was begun, drop it, begin anew at once, or when these words have stayed the same."""
 
 # The end of what was said so far, as speech recognition marks it; an ellipsis marks the opposite.
 _END = re.compile(r"""(?<!\.)[.!?]["'”’)]?$|[。！？]$""")
+
+# Nobody ends with these. Recognition puts its mark after them all the same when a word is slow to come, and the next
+# word takes it away. In other languages there are just a few more speculations in vain.
+_OPEN = frozenset(
+    "a an the my your our their its and or but because if than of to at from for with into i we i'm i'd i've".split()
+)
 
 
 class Allowance(Protocol):
@@ -55,15 +65,17 @@ class Speculation:
         begun_at: When, in seconds.
         is_finished: Its text is complete.
         is_failed: It came to nothing, and stays only to not be begun again.
+        quiet_s: Seconds for which the words that are waited for must stay the same.
     """
 
-    __slots__ = ("_begun", "_floor", "_waiting", "answer", "begun_at", "is_failed", "is_finished")
+    __slots__ = ("_begun", "_floor", "_waiting", "answer", "begun_at", "is_failed", "is_finished", "quiet_s")
 
     def __init__(self) -> None:
         self.answer: Answer | None = None
         self.begun_at = 0.0
         self.is_finished = False
         self.is_failed = False
+        self.quiet_s: float | None = None
         self._begun = 0
         self._waiting: Question | None = None
         self._floor = ""
@@ -85,8 +97,12 @@ class Speculation:
             return "keep"
         if self._begun >= MAX_BEGUN:
             return "drop"
-        if _END.search((question.transcript[-1].content or "").rstrip()):
+        words = (question.transcript[-1].content or "").rstrip()
+        if _END.search(words) and not _is_open(words):
             return "begin"
+        self.quiet_s = _quiet_s(question)
+        if self.quiet_s is None:
+            return "drop"
         self._waiting = question
         return "wait"
 
@@ -100,7 +116,7 @@ class Speculation:
         return self._floor != "agent_turn"
 
     def stayed(self) -> Question | None:
-        """Give the words that have stayed the same for `QUIET_S`."""
+        """Give the words that have stayed the same for `quiet_s`."""
         question, self._waiting = self._waiting, None
         return question
 
@@ -145,3 +161,16 @@ class Speculation:
         """Retell asked: what comes now is a new turn of the talk."""
         self._begun = 0
         self._waiting = None
+
+
+def _is_open(words: str) -> bool:
+    last = normalised(words).rpartition(" ")[2]
+    return last in _OPEN and not words.endswith("?")
+
+
+def _quiet_s(question: Question) -> float | None:
+    """Tell how long words must stay the same to look finished without a mark; None when a mark will come."""
+    earlier = [said.content or "" for said in question.transcript[:-1] if said.role not in (AGENT, DTMF)]
+    if not earlier:
+        return QUIET_S
+    return None if any(_END.search(words.rstrip()) for words in earlier) else UNMARKED_QUIET_S

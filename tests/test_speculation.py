@@ -13,7 +13,7 @@ from retell_ws.answer import Answer
 from retell_ws.call import CallMachine
 from retell_ws.facts import SpeculationAdopted, SpeculationStarted, TurnFinished, TurnStarted
 from retell_ws.intent import TransferCall
-from retell_ws.speculation import MAX_BEGUN, QUIET_S, Speculation
+from retell_ws.speculation import MAX_BEGUN, QUIET_S, UNMARKED_QUIET_S, Speculation
 from retell_ws.transcript import AGENT, DTMF, Question, Utterance
 from retell_ws.wire import Response, decode_outbound
 
@@ -99,6 +99,29 @@ def test_words_without_one_are_waited_for(words: str) -> None:
     actions = retell.call.quiet(1.5)
     assert started(actions).response_id is None and facts(actions) == [SpeculationStarted("quiet")]
     assert retell.call.quiet(1.6) == (), "once"
+
+
+@pytest.mark.parametrize("words", ["I would like to.", "It is about the.", "and I.", "I'm."])
+def test_a_mark_after_a_word_that_ends_nothing_is_not_believed(words: str) -> None:
+    assert Retell().hears(HELLO, words) == (AwaitQuiet(QUIET_S),)
+
+
+@pytest.mark.parametrize("words", ["Who is it for?", "Yes. No. And?"])
+def test_a_question_may_end_with_it(words: str) -> None:
+    assert started(Retell().hears(HELLO, words))
+
+
+def test_quiet_tells_more_where_recognition_writes_no_marks_and_nothing_where_it_does() -> None:
+    so = ("agent", "So?")
+    assert Retell().hears(HELLO, "yes", so, "a doctor") == (AwaitQuiet(UNMARKED_QUIET_S),)
+    assert Retell().hears(HELLO, "yes", so, "Tuesday.", so, "a doctor") == ()
+    assert Retell().hears(HELLO, ("dtmf", "1"), "a doctor") == (AwaitQuiet(QUIET_S),)
+
+
+def test_a_mark_that_comes_later_begins() -> None:
+    retell = Retell()
+    assert retell.hears(HELLO, "Tuesday.", ("agent", "When?"), "at ten") == ()
+    assert started(retell.hears(HELLO, "Tuesday.", ("agent", "When?"), "At ten."))
 
 
 def test_words_that_go_on_are_waited_for_anew() -> None:
