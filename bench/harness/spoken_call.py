@@ -195,7 +195,7 @@ class SpokenCall:
         self._next += 1
         self._said = ""
         self._said_from = self._loop.time()
-        self._play(turn, 0)
+        self._play_next(turn, 0)
 
     def _play(self, turn: Turn, at: int) -> None:
         event = turn.heard.events[at]
@@ -216,8 +216,11 @@ class SpokenCall:
             if turn.again_s is not None:
                 self._after("again", turn.again_s, self._ask_for_good)
         if not is_last:
-            due = self._said_from + turn.heard.events[at + 1].at_s / self._hurry
-            self._timers["play"] = self._loop.call_at(due, self._play, turn, at + 1)
+            self._play_next(turn, at + 1)
+
+    def _play_next(self, turn: Turn, at: int) -> None:
+        due = self._said_from + turn.heard.events[at].at_s / self._hurry
+        self._timers["play"] = self._loop.call_at(due, self._play, turn, at)
 
     def _ask_for_good(self) -> None:
         """Ask in the final words; the answer is that to the newest id."""
