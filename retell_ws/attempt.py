@@ -102,7 +102,8 @@ class Attempt:
         task = self._task
         if task is not None:
             if not task.done():
-                task.cancel()
+                if not task.cancelling():  # a second cancel would break into the stream's own clean-up
+                    task.cancel()
                 await asyncio.wait((task,))
             if not task.cancelled():
                 task.exception()  # nobody's affair any more
