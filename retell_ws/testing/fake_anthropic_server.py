@@ -15,7 +15,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from . import fake_anthropic_events as events
 from .fake_anthropic_blocks import Request
-from .fake_anthropic_faults import FAULTS, Play, Script, script
+from .fake_anthropic_cache import Prompt, PromptCache
+from .fake_anthropic_faults import FAULTS, UNREAD, Play, Script, script
 
 __all__ = ["Entry", "FakeApi"]
 
@@ -71,6 +72,7 @@ class FakeApi:
         self._first_play = play
         self.play = play
         self.connections: set[_Connection] = set()
+        self._cache = PromptCache()
         self.log: deque[Entry] = deque(maxlen=MAX_ENTRIES)
         self.requests = 0
         self.accepted = 0
@@ -117,9 +119,18 @@ class FakeApi:
         entry.body = msgspec.Raw(body)
         if not key:
             return Script(opening=(events.refused(401, request_id=entry.id),))
-        entry.fault = self.play.faults.pop(0) if self.play.faults else self.play.fault
+        if not self.play.fault_models or request.model in self.play.fault_models:
+            entry.fault = self.play.faults.pop(0) if self.play.faults else self.play.fault
         blocks = self.play.answers.pop(0) if self.play.answers and request.stream else None
-        return script(self.play, entry.fault, blocks, request, request_id=entry.id, input_tokens=len(body) // 4)
+        prompt = Prompt()
+        if entry.fault not in UNREAD:
+            try:
+                prompt = self._cache.read(
+                    request, message_id=events.message_id(entry.id), tokens=len(body) // 4, now=time.monotonic()
+                )
+            except msgspec.ValidationError:
+                return Script(opening=(events.refused(400, request_id=entry.id),))
+        return script(self.play, entry.fault, blocks, request, request_id=entry.id, prompt=prompt)
 
 
 class _Connection(asyncio.Protocol):

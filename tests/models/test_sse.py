@@ -35,6 +35,7 @@ DELTAS = [
     End(
         stop_reason="max_tokens",
         usage=Usage(input_tokens=25, output_tokens=15, cache_read_input_tokens=7),
+        message_id="msg_1",
         model="claude-haiku-5-5",
         request_id="req_1",
     ),
