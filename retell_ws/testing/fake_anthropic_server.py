@@ -88,16 +88,19 @@ class FakeApi:
             connection.abort()
 
     def control(self, body: bytes) -> bytes:
-        """Change how to play; a `reset` goes back to the start first. Returns the whole answer."""
+        """Change how to play; a `reset` goes back to the start first, with an empty cache. Returns the whole answer."""
         try:
             changes: dict[str, object] = msgspec.json.decode(body, type=dict[str, object])
-            old = self._first_play if changes.pop("reset", False) else self.play
+            reset = changes.pop("reset", False)
+            old = self._first_play if reset else self.play
             play = msgspec.convert({**msgspec.to_builtins(old), **changes}, Play)
             if unknown := {play.fault, *play.faults} - {None, *FAULTS}:
                 raise ValueError(f"unknown faults: {unknown}")
         except (msgspec.DecodeError, ValueError) as exc:
             return events.plain(400, msgspec.json.encode({"error": str(exc)}))
         self.play = play
+        if reset:
+            self._cache = PromptCache()
         return events.plain(200, msgspec.json.encode(play))
 
     def begin(self, entry: Entry, headers: list[tuple[bytes, bytes]], body: bytes) -> Script:
