@@ -66,14 +66,14 @@ def test_a_beginning_is_model_tools_and_instructions_and_nothing_else() -> None:
     assert len({same, *others}) == 5
 
 
-@given(st.lists(st.integers(0, 600), max_size=2000))
-def test_what_is_remembered_is_bounded_and_the_oldest_goes(names: list[int]) -> None:
-    prefixes = Prefixes()
+@given(st.lists(st.integers(0, 20), max_size=100), st.integers(0, 2 * MAX_PREFIXES))
+def test_what_is_remembered_is_bounded_and_the_oldest_goes(names: list[int], others: int) -> None:
+    prefixes, names = Prefixes(), [*names, *range(100, 100 + others)]
     for now, name in enumerate(names):
         prefixes.asked((str(name), "x"), now)
         assert len(prefixes) <= MAX_PREFIXES
-    latest = list(dict.fromkeys(reversed(names)))[:MAX_PREFIXES]
-    assert len(prefixes) == len(latest)
-    for name in latest:
-        request = msgspec.structs.replace(LONG, model=str(name), system="x")
-        assert not prefixes.claim(request, (str(name), "x"), len(names))
+    latest = list(dict.fromkeys(reversed(names)))
+    assert len(prefixes) == min(len(latest), MAX_PREFIXES)
+    for place, name in enumerate(latest):
+        prefixes.release((str(name), "x"))
+        assert len(prefixes) == max(min(len(latest), MAX_PREFIXES) - place - 1, 0)
