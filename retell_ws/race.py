@@ -1,5 +1,5 @@
-"""One answer out of several requests: a second one when the first is slow, another model when one fails. Never both in
-turn for ever: an answer costs at most one second request, and each model is asked once.
+"""One answer out of several requests: a second one when the first is slow, another model when one fails. Never more:
+an answer costs at most one second request, and each model is otherwise asked once.
 
     slow     no content by the deadline (`first_tokens.py`) → the same request once more, when the budget has one left
              (`hedge_budget.py`); whichever speaks first is read, the other is closed at that moment
@@ -15,6 +15,7 @@ answer, and nobody is left in silence. What is raised in the end is the first fa
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Final
 
@@ -29,6 +30,8 @@ from .ports import Delta, End, Model, Rest, no_rest
 from .request import ModelRequest
 
 __all__ = ["RaceStatistics", "RacingModel"]
+
+logger = logging.getLogger(__name__)
 
 MAX_MODELS: Final = 32
 """Models of which something is remembered; an agent's `before_model` may name any."""
@@ -75,13 +78,14 @@ class _Known:
 class _Answer:
     """One answer in the making."""
 
-    __slots__ = ("closing", "failure", "is_hedged", "made", "request", "rest", "running", "winner")
+    __slots__ = ("closing", "failure", "is_hedged", "is_probe", "made", "request", "rest", "running", "winner")
 
     def __init__(self, request: ModelRequest, rest: Rest) -> None:
         self.request = request
         self.rest = rest
         self.made = 0  # requests
         self.is_hedged = False
+        self.is_probe = False  # the last request was made to find out whether a model is back
         self.running: list[Attempt] = []  # those without content
         self.winner: Attempt | None = None
         self.failure: ModelError | None = None  # the first one
@@ -181,26 +185,26 @@ class RacingModel:
 
     async def _first(self, answer: _Answer) -> Delta | None:
         """Wait for the first delta of whichever attempt has one, which is the winner then."""
-        for name in self._to_ask(answer.request):
-            due = self._begin(answer, name)
-            while answer.running:
-                over = await self._over(answer.running, due)
-                if over is None:
-                    due = None
-                    self._begin_hedge(answer, name)
-                    continue
-                answer.running.remove(over)
-                try:
-                    delta = over.result()
-                except ModelRejected:
-                    if answer.failure is None:
-                        raise
-                except ModelError as exc:
-                    self._failed(over, exc)
-                    answer.failure = answer.failure or exc
-                else:
-                    self._won(answer, over, delta)
-                    return delta
+        models = self._to_ask(answer.request)
+        due = self._begin(answer, next(models))
+        while answer.running:
+            over = await self._over(answer.running, due)
+            if over is None:
+                due = self._begin_another(answer, models)
+                continue
+            answer.running.remove(over)
+            try:
+                delta = over.result()
+            except ModelError as exc:
+                if isinstance(exc, ModelRejected) and answer.failure is None:
+                    raise
+                self._failed(over, exc)
+                answer.failure = answer.failure or exc
+            else:
+                self._won(answer, over, delta)
+                return delta
+            if not answer.running and (name := next(models, None)) is not None:
+                due = self._begin(answer, name)
         if answer.failure is None:
             raise AssertionError("some model is always asked")
         raise answer.failure
@@ -240,20 +244,28 @@ class RacingModel:
             yield names[0]
 
     def _begin(self, answer: _Answer, name: str) -> float | None:
-        """Ask a model; gives the time at which it should be asked once more, None for never."""
+        """Ask a model; gives the time at which it is slow, None when nothing is done about that."""
         if name != (answer.request.model or self._model_name):
             self._fallbacks += 1
         now, known = self._now(), self._of(name)
+        answer.is_probe = known.breaker.state(now) != "closed"
         self._ask(answer, name, now, is_hedge=False)
-        # A model that is being tried out gets one request and not two.
-        may_hedge = self._hedge and not answer.is_hedged and known.breaker.state(now) == "closed"
-        return now + known.first_tokens.deadline_s if may_hedge else None
+        return now + known.first_tokens.deadline_s if self._hedge and not answer.is_hedged else None
 
-    def _begin_hedge(self, answer: _Answer, name: str) -> None:
+    def _begin_another(self, answer: _Answer, models: Iterator[str]) -> float | None:
+        """Do something about a slow model; gives the time as `_begin` does.
+
+        A model that is being tried out gets one request and not two. Who happened to get it should not have to wait
+        for it, so it is raced by the next model.
+        """
+        if answer.is_probe:
+            answer.is_hedged = True
+            return None if (name := next(models, None)) is None else self._begin(answer, name)
         if self._budget.take():
             self._hedges += 1
             answer.is_hedged = True
-            self._ask(answer, name, self._now(), is_hedge=True)
+            self._ask(answer, answer.running[-1].name, self._now(), is_hedge=True)
+        return None
 
     def _ask(self, answer: _Answer, name: str, now: float, *, is_hedge: bool) -> None:
         request = answer.request
@@ -279,18 +291,25 @@ class RacingModel:
         answer.running.clear()
 
     def _ended(self, end: End, answer: _Answer) -> End:
-        if answer.winner is not None:
-            self._of(answer.winner.name).breaker.succeeded(self._now(), asked_at=answer.winner.asked_at)
+        winner = answer.winner
+        if winner is not None:
+            self._of(winner.name).breaker.succeeded(self._now(), asked_at=winner.asked_at)
         if answer.made == 1:
             return end
         return msgspec.structs.replace(end, attempts=answer.made, hedged=answer.is_hedged)
 
     def _failed(self, attempt: Attempt, error: ModelError) -> None:
-        self._of(attempt.name).breaker.failed(
-            self._now(),
+        if isinstance(error, ModelRejected):
+            return  # it is well: what was asked of it is not
+        now, breaker = self._now(), self._of(attempt.name).breaker
+        was = breaker.state(now)
+        breaker.failed(
+            now,
             asked_at=attempt.asked_at,
             retry_after_s=error.retry_after_s if isinstance(error, ModelRateLimited) else None,
         )
+        if was == "closed" and breaker.state(now) != "closed":
+            logger.warning("the model %s is passed over for a while: %s", attempt.name, error)
 
     def _given_up(self, attempt: Attempt) -> None:
         """Note that nobody waits for an attempt any more, which has said nothing yet."""

@@ -452,6 +452,42 @@ async def test_one_refusal_with_a_time_to_come_back_is_enough() -> None:
         assert puppet.streams[-1].request.model == NEXT
 
 
+async def test_who_gets_a_request_that_tries_a_model_out_does_not_wait_for_it() -> None:
+    puppet = Puppet()
+    made: list[FirstTokens] = []
+
+    def first_tokens() -> FirstTokens:
+        made.append(never())
+        return made[-1]
+
+    model = racing(puppet, first_tokens=first_tokens)
+    await fail(model, puppet, 1, ModelRateLimited("no", status=429, retry_after_s=0.01))
+    await _after(0.02)
+    assert model.statistics().breakers[MAIN] == "half-open"
+    made[0].deadline_s = 0.005
+    listener = Listener(model)
+    probe, other = await puppet.asked(3), await puppet.asked(4)
+    assert (probe.request.model, other.request.model) == ("", NEXT)
+    other.say("Hi.")
+    other.end()
+    await listener.end()
+    await closed(probe)
+    assert (listener.last.attempts, listener.last.hedged) == (2, True)
+    assert model.statistics().breakers[MAIN] == "open", "it said nothing"
+    assert model.statistics().hedges == 0, "the budget is for the healthy"
+
+
+async def test_a_model_that_answers_when_it_is_tried_out_is_back() -> None:
+    puppet = Puppet()
+    model = racing(puppet)
+    await fail(model, puppet, 1, ModelRateLimited("no", status=429, retry_after_s=0.01))
+    await _after(0.02)
+    listener = await answered(model, puppet, 3)
+    assert puppet.streams[-1].request.model == ""
+    assert listener.last.attempts == 1
+    assert model.statistics().breakers[MAIN] == "closed"
+
+
 async def test_faults_in_mid_stream_open_it_as_well() -> None:
     puppet = Puppet()
     model = racing(puppet)
