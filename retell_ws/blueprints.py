@@ -14,6 +14,7 @@ from .agent import Agent
 from .budget import PRICES
 from .errors import SettingsError
 from .ports import Model
+from .race import RacingModel
 from .server import Server
 from .settings import Settings
 from .stores.memory import MemoryCallStore
@@ -90,23 +91,35 @@ def build_model(settings: Settings, environment: Mapping[str, str] = os.environ)
         case "anthropic":
             from .models.anthropic import AnthropicModel
 
-            return AnthropicModel(
-                api_key=_key(name, environment),
-                base_url=settings.model_url,
-                model=settings.model_name,
-                connect_timeout_s=settings.model_connect_ms / 1000,
+            return _racing(
+                AnthropicModel(
+                    api_key=_key(name, environment),
+                    base_url=settings.model_url,
+                    model=settings.model_name,
+                    connect_timeout_s=settings.model_connect_ms / 1000,
+                ),
+                settings,
             )
         case "anthropic-sdk":
             from .models.anthropic_sdk import AnthropicSdkModel
 
-            return AnthropicSdkModel(
-                api_key=_key(name, environment),
-                base_url=settings.model_url,
-                model=settings.model_name,
-                connect_timeout_s=settings.model_connect_ms / 1000,
+            return _racing(
+                AnthropicSdkModel(
+                    api_key=_key(name, environment),
+                    base_url=settings.model_url,
+                    model=settings.model_name,
+                    connect_timeout_s=settings.model_connect_ms / 1000,
+                ),
+                settings,
             )
         case _:
             raise AssertionError(f"settings allow no model {name!r}")
+
+
+def _racing(client: Model, settings: Settings) -> Model:
+    return RacingModel(
+        client, model_name=settings.model_name, fallback_model=settings.fallback_model, hedge=settings.hedge
+    )
 
 
 def _key(model: str, environment: Mapping[str, str]) -> str:

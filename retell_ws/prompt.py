@@ -19,7 +19,7 @@ from .request import Block, Message, ModelRequest, ToolResult, ToolUse, Words
 from .tool import ToolSpec
 from .transcript import AGENT, DTMF, INJECTED, SMS, Question
 
-__all__ = ["Context", "Summary", "build", "call_data"]
+__all__ = ["Context", "Summary", "beginning", "build", "call_data"]
 
 CALL_BEGINS = "(The call begins.)"
 """Stands before the agent's greeting: the model's API wants the conversation to open with its user."""
@@ -137,6 +137,23 @@ def build(agent: Agent, question: Question, context: Context = PLAIN, *, previou
         tool_choice="auto" if context.may_call else "none",
         previous_id=previous_id,
     )
+
+
+def beginning(agent: Agent) -> ModelRequest | None:
+    """Build a request that begins as every one of an agent's does, for the provider's prompt cache.
+
+    Returns:
+        The request, with a placeholder for what is said; None where the beginning is the call's own affair: with
+        instructions or tools that are a function of it, or a hook that changes requests. These functions are asked
+        when there is a question, and may not be asked before: they may count on the call's details and its state, and
+        what they make of one call is no beginning that others share.
+    """
+    tools = agent.tools.values()
+    if not isinstance(agent.instructions, str) or "before_model" in agent.hooks:
+        return None
+    if any(tool.when is not None for tool in tools):
+        return None
+    return build(agent, Question("response", ()), Context(tools=tuple([tool.spec for tool in tools])))
 
 
 def call_data(agent: Agent, call: Call) -> str:

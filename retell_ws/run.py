@@ -26,6 +26,7 @@ from .errors import ModelError, ModelRejected, SettingsError, UsageError
 from .log import configure
 from .ports import Model
 from .prompt import build
+from .race import RacingModel
 from .settings import Settings, load
 from .transcript import Question
 
@@ -138,6 +139,8 @@ async def _check(model: Model, agent: Agent, settings: Settings) -> None:
     """
     if model.name == "scripted":
         return
+    if isinstance(model, RacingModel):
+        model = model.model  # nobody waits: a second request or another model's answer would tell nothing of this one
     request = msgspec.structs.replace(build(agent, Question("response", ())), max_tokens=1)
     try:
         async with asyncio.timeout(CHECK_S):

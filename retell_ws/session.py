@@ -34,6 +34,8 @@ from .hooks import Hooks
 from .line import Line
 from .peer import Peer
 from .ports import CallStore, Model
+from .prompt import beginning
+from .request import ModelRequest
 from .settings import Settings
 from .stages import Stages
 from .talk import Spawn, Talk
@@ -166,7 +168,7 @@ class Session:
         self._newest = peer
         self._stop_silence()
         self._perform(self._machine.attached(monotonic()))
-        self._warm()
+        self._warm(beginning(self._talk.agent) if first and self._settings.warm_cache else None)
         if first:
             self._talk.restore()
             self._hooks.start()
@@ -333,11 +335,11 @@ class Session:
             self._call.know(self._known)
             self._hooks.details()
 
-    def _warm(self) -> None:
+    def _warm(self, request: ModelRequest | None = None) -> None:
         # A call will soon ask, and a cancelled stream has just cost its connection (HTTP/1.1 can stop no other way).
         # One at a time: a burst of requests needs one connection, not one for each of them.
         if self._warming is None or self._warming.done():
-            self._warming = self._spawn(self._model.warm())
+            self._warming = self._spawn(self._model.warm(request))
 
     def _details_due(self) -> None:
         self._perform(self._machine.details_due(monotonic()))

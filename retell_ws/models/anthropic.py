@@ -17,8 +17,9 @@ from ..errors import ModelBroken, ModelError, ModelUnavailable
 from ..ports import Delta, Rest, no_rest
 from ..request import ModelRequest
 from .http1 import Response
-from .messages_api import API_VERSION, DEFAULT_BASE_URL, DEFAULT_MODEL, body_of, error_kind, refusal
+from .messages_api import API_VERSION, DEFAULT_BASE_URL, DEFAULT_MODEL, body_of, error_kind, refusal, warm_up_of
 from .pool import ConnectionPool, PoolStatistics
+from .prefixes import Prefix, Prefixes, prefix_of
 from .sse import MessageStream
 
 __all__ = ["AnthropicModel"]
@@ -59,6 +60,7 @@ class AnthropicModel:
         read_timeout_s: float = 10.0,
     ) -> None:
         self._model = model
+        self._prefixes = Prefixes()
         self._pool = ConnectionPool(
             f"{base_url.rstrip('/')}/v1/messages",
             headers={
@@ -75,8 +77,10 @@ class AnthropicModel:
 
     async def stream(self, request: ModelRequest, rest: Rest = no_rest) -> AsyncGenerator[Delta, None]:
         """Answer `request`; see `ports.Model.stream`."""
+        begun = asyncio.get_running_loop().time()
+        self._prefixes.asked(prefix_of(request, self._model), begun)
         response = await self._pool.post(msgspec.json.encode(body_of(request, self._model)))
-        answer = MessageStream(request_id=response.headers.get("request-id", ""))
+        answer = MessageStream(request_id=response.headers.get("request-id", ""), connect_s=response.sent_at - begun)
         try:
             if response.status != 200:
                 raise await _refusal(response)
@@ -91,11 +95,40 @@ class AnthropicModel:
                 response.close()
 
     async def warm(self, request: ModelRequest | None = None) -> None:
-        """Have a connection ready; see `ports.Model.warm`."""
+        """Have a connection ready, and the prompt cache filled where that pays; see `ports.Model.warm`."""
+        if request is not None:
+            prefix = prefix_of(request, self._model)
+            if self._prefixes.claim(request, prefix, asyncio.get_running_loop().time()):
+                # The warm-up holds its connection while the provider reads the prompt; the first question needs one.
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._fill_cache(request, prefix))
+                    tasks.create_task(self._connect_ahead())
+                return
+        await self._connect_ahead()
+
+    async def _connect_ahead(self) -> None:
         try:
             await self._pool.warm()
         except ModelUnavailable as exc:
             log.debug("no connection opened ahead: %s", exc)
+
+    async def _fill_cache(self, request: ModelRequest, prefix: Prefix) -> None:
+        is_settled = False
+        try:
+            response = await self._pool.post(msgspec.json.encode(warm_up_of(body_of(request, self._model))))
+            try:
+                if response.status != 200:
+                    raise await _refusal(response)
+                await response.read_all(limit_bytes=MAX_ERROR_BYTES)
+                is_settled = True
+            finally:
+                response.close()  # of a whole answer nothing is left, and its connection serves again
+        except ModelError as exc:
+            is_settled = exc.status is not None  # whoever refused it would refuse the next call's, too
+            log.debug("the prompt cache was not filled: %s", exc)
+        finally:
+            if not is_settled:
+                self._prefixes.release(prefix)
 
     async def aclose(self) -> None:
         """Close every connection; see `ports.Model.aclose`."""

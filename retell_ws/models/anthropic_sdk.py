@@ -23,8 +23,9 @@ from ..errors import ModelBroken, ModelError, ModelUnavailable
 from ..ports import Delta, End, Rest, no_rest
 from ..request import Block, Message, ModelRequest, ToolResult, ToolUse, Words
 from ..tool import ToolSpec
-from .messages_api import DEFAULT_BASE_URL, DEFAULT_MODEL, body_of, refusal
+from .messages_api import DEFAULT_BASE_URL, DEFAULT_MODEL, Body, body_of, refusal, warm_up_of
 from .pool import KEEPALIVE_S
+from .prefixes import Prefix, Prefixes, prefix_of
 from .sse import MessageStream
 from .target import Target, header_fields
 
@@ -74,6 +75,7 @@ class AnthropicSdkModel:
         self._model = model
         self._base_url = base_url
         self._closed = False
+        self._prefixes = Prefixes()
         # The client's own defaults keep a connection 5 s and 100 of them: a handshake on most turns.
         self._http = anthropic.DefaultAsyncHttpxClient(
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE_S),
@@ -91,10 +93,12 @@ class AnthropicSdkModel:
     async def stream(self, request: ModelRequest, rest: Rest = no_rest) -> AsyncGenerator[Delta, None]:
         """Answer `request`; see `ports.Model.stream`.
 
-        It never rests: the client gives out one chunk at a time and does not tell whether more of them have come.
+        It never rests: the client gives out one chunk at a time and does not tell whether more of them have come. Nor
+        does it tell when the request was written, so `End.connect_s` is unknown.
         """
         if self._closed:
             raise ModelUnavailable("the model's client is closed")
+        self._prefixes.asked(prefix_of(request, self._model), asyncio.get_running_loop().time())
         body = body_of(request, self._model)
         answer: MessageStream | None = None
         try:
@@ -105,10 +109,11 @@ class AnthropicSdkModel:
                 stream=True,
                 thinking={"type": "disabled"},
                 cache_control={"type": "ephemeral"},
-                system=anthropic.omit if body.system is msgspec.UNSET else body.system,
+                system=_system(body),
                 messages=[_message(message) for message in body.messages],
-                tools=anthropic.omit if body.tools is msgspec.UNSET else [_tool(tool) for tool in body.tools],
+                tools=_tools(body),
                 tool_choice=anthropic.omit if body.tool_choice is msgspec.UNSET else {"type": "none"},
+                diagnostics={"previous_message_id": request.previous_id or None},
             ) as response:
                 answer = MessageStream(request_id=response.headers.get("request-id", ""))
                 body_bytes = response.iter_bytes()
@@ -124,16 +129,59 @@ class AnthropicSdkModel:
             raise _classified(exc, answer) from exc
 
     async def warm(self, request: ModelRequest | None = None) -> None:
-        """Have a connection ready; see `ports.Model.warm`. The client can open one only by asking for something."""
+        """Have a connection ready, and the prompt cache filled where that pays; see `ports.Model.warm`."""
+        if request is not None:
+            prefix = prefix_of(request, self._model)
+            if self._prefixes.claim(request, prefix, asyncio.get_running_loop().time()):
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._fill_cache(request, prefix))
+                    tasks.create_task(self._connect_ahead())
+                return
+        await self._connect_ahead()
+
+    async def _connect_ahead(self) -> None:
+        # The client can open a connection only by asking for something.
         try:
             await self._http.get(self._base_url, follow_redirects=False)
         except (httpx2.HTTPError, RuntimeError) as exc:
             log.debug("no connection opened ahead: %s", type(exc).__name__)
 
+    async def _fill_cache(self, request: ModelRequest, prefix: Prefix) -> None:
+        is_settled = False
+        body = warm_up_of(body_of(request, self._model))
+        try:
+            if not self._closed:
+                await self._client.messages.create(
+                    model=body.model,
+                    max_tokens=body.max_tokens,
+                    thinking={"type": "disabled"},
+                    system=_system(body),
+                    messages=[_message(message) for message in body.messages],
+                    tools=_tools(body),
+                    tool_choice=anthropic.omit if body.tool_choice is msgspec.UNSET else {"type": "none"},
+                )
+                is_settled = True
+        except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError) as exc:
+            is_settled = isinstance(exc, anthropic.APIStatusError)  # whoever refused it would refuse the next one, too
+            log.debug("the prompt cache was not filled: %s", _classified(exc, None))
+        finally:
+            if not is_settled:
+                self._prefixes.release(prefix)
+
     async def aclose(self) -> None:
         """Close every connection; see `ports.Model.aclose`."""
         self._closed = True
         await self._client.close()
+
+
+def _system(body: Body) -> list[TextBlockParam] | anthropic.Omit:
+    if body.system is msgspec.UNSET:
+        return anthropic.omit
+    return [{"type": "text", "text": block.text, "cache_control": {"type": "ephemeral"}} for block in body.system]
+
+
+def _tools(body: Body) -> list[ToolParam] | anthropic.Omit:
+    return anthropic.omit if body.tools is msgspec.UNSET else [_tool(tool) for tool in body.tools]
 
 
 def _message(message: Message) -> MessageParam:

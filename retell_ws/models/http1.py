@@ -46,13 +46,15 @@ class Response:
     Attributes:
         status: HTTP status; 0 until the head has come.
         headers: Names in lower case; of a repeated name the last value.
+        sent_at: The loop's time at which the request was written.
     """
 
-    __slots__ = ("_buffered", "_chunks", "_connection", "_failure", "_loop", "_waiter", "headers", "stale", "status",
-                 "touched")  # fmt: skip
+    __slots__ = ("_buffered", "_chunks", "_connection", "_failure", "_loop", "_waiter", "headers", "sent_at", "stale",
+                 "status", "touched")  # fmt: skip
 
-    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, sent_at: float) -> None:
         self._loop = loop
+        self.sent_at = sent_at
         self.status = 0
         self.headers: dict[str, str] = {}
         self.touched = False
@@ -210,11 +212,11 @@ class Connection(asyncio.Protocol):
         Returns:
             The response, of which nothing has come yet.
         """
-        response = self._response = Response(self, self._loop)
+        self._heard = self._loop.time()
+        response = self._response = Response(self, self._loop, self._heard)
         self._parser = HttpResponseParser(self)
         self._head_bytes = 0
         self._framed = self._complete = self._keep = self._discard = self._paused = False
-        self._heard = self._loop.time()
         self._timer = self._loop.call_at(self._heard + self._read_timeout_s, self._watch)
         self._transport.write(request)
         return response

@@ -50,8 +50,20 @@ class _Tokens(msgspec.Struct, gc=False):
 
 
 class _Message(msgspec.Struct, gc=False):
+    id: str | None = None
     model: str = ""
     usage: _Tokens | None = None
+    diagnostics: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Reason(msgspec.Struct, gc=False):
+    type: str = ""
+
+
+class _Diagnostics(msgspec.Struct, gc=False):
+    """Null, or with a null in it while the provider has not compared the requests yet, when it has nothing to say."""
+
+    cache_miss_reason: _Reason | None = None
 
 
 class _Error(msgspec.Struct, gc=False):
@@ -79,11 +91,27 @@ class _DeltaKind(msgspec.Struct, gc=False):
 
 
 _event = msgspec.json.Decoder(_Event)
+_diagnostics = msgspec.json.Decoder(_Diagnostics | None)
 _kind = msgspec.json.Decoder(_Kind)
 _delta_kind = msgspec.json.Decoder(_DeltaKind | None)
 
 _CR: Final = 13
 """The byte CR as a number: seven times faster to look for than as `bytes`."""
+
+MAX_ID: Final = 128
+"""Longest id of an answer that is handed on; the API's have 30 characters."""
+
+CACHE_MISSES: Final = frozenset(
+    {
+        "model_changed",
+        "system_changed",
+        "tools_changed",
+        "messages_changed",
+        "previous_message_not_found",
+        "unavailable",
+    }
+)
+"""The API's reasons for a miss of its cache; others become `other`, so that they may be counted by their names."""
 
 _KNOWN: Final = frozenset({"content_block_start", "message_start", "message_delta", "message_stop", "error"})
 
@@ -101,10 +129,11 @@ class MessageStream:
 
     Args:
         request_id: The response's `request-id`, handed on in `End` and in failures.
+        connect_s: Seconds until the request was written, handed on in `End`; None when nobody knows.
     """
 
-    __slots__ = ("_after_cr", "_data", "_failure", "_line", "_model", "_room", "_stop_reason", "_tokens",
-                 "_tools", "done", "ended", "request_id")  # fmt: skip
+    __slots__ = ("_after_cr", "_cache_miss", "_connect_s", "_data", "_failure", "_line", "_message_id", "_model",
+                 "_room", "_stop_reason", "_tokens", "_tools", "done", "ended", "request_id")  # fmt: skip
 
     done: bool
     """Whether further bytes cannot change anything: the answer ended, or it failed."""
@@ -112,7 +141,7 @@ class MessageStream:
     ended: bool
     """Whether the answer came to its end."""
 
-    def __init__(self, *, request_id: str = "") -> None:
+    def __init__(self, *, request_id: str = "", connect_s: float | None = None) -> None:
         self.done = self.ended = False
         self._failure: ModelBroken | None = None
         self.request_id = request_id
@@ -120,7 +149,8 @@ class MessageStream:
         self._line = bytearray()  # the line that has begun
         self._after_cr = False  # an LF that comes next belongs to the CR before it
         self._data = b""  # the event that has begun
-        self._model = ""
+        self._connect_s = connect_s
+        self._model = self._message_id = self._cache_miss = ""
         self._stop_reason = ""
         self._tokens = Usage()
         self._tools = ToolBlocks()
@@ -219,6 +249,8 @@ class MessageStream:
             case "message_start":
                 if event.message is not None:
                     self._model = event.message.model
+                    self._message_id = _bounded(event.message.id)
+                    self._cache_miss = _cache_miss(event.message.diagnostics)
                     self._count(event.message.usage)
             case "content_block_start":
                 # Empty in the API's own streams; a gateway may put the first text here, as the schema allows.
@@ -241,6 +273,9 @@ class MessageStream:
                         usage=self._tokens,
                         model=self._model,
                         request_id=self.request_id,
+                        message_id=self._message_id,
+                        cache_miss=self._cache_miss,
+                        connect_s=self._connect_s,
                     )
                 )
             case "error":
@@ -277,6 +312,22 @@ class MessageStream:
 
 def _newer(new: int | None, old: int) -> int:
     return old if new is None else new
+
+
+def _bounded(message_id: str | None) -> str:
+    """Give an id that fits; a piece of one would name nothing."""
+    return message_id if message_id is not None and len(message_id) <= MAX_ID else ""
+
+
+def _cache_miss(diagnostics: msgspec.Raw) -> str:
+    """Give the reason of a miss, empty for none. What cannot be read is no reason to lose the answer."""
+    try:
+        told = _diagnostics.decode(diagnostics)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "other"
+    if told is None or told.cache_miss_reason is None:
+        return ""
+    return told.cache_miss_reason.type if told.cache_miss_reason.type in CACHE_MISSES else "other"
 
 
 def _foreign(data: bytes) -> bool:

@@ -51,6 +51,10 @@ class Request(msgspec.Struct):
     messages: msgspec.Raw = msgspec.Raw(b"[]")
     tools: msgspec.Raw = msgspec.Raw(b"[]")
     tool_choice: msgspec.Raw = msgspec.Raw(b"{}")
+    system: msgspec.Raw = msgspec.Raw(b"[]")
+    thinking: msgspec.Raw = msgspec.Raw(b"null")
+    cache_control: msgspec.Raw = msgspec.Raw(b"null")
+    diagnostics: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Step(msgspec.Struct):

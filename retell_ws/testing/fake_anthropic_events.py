@@ -15,6 +15,7 @@ import msgspec
 __all__ = [
     "LAST_CHUNK",
     "PING",
+    "Prompt",
     "block_start",
     "block_stop",
     "delta",
@@ -22,6 +23,7 @@ __all__ = [
     "input_delta",
     "message",
     "message_delta",
+    "message_id",
     "message_start",
     "message_stop",
     "plain",
@@ -61,6 +63,22 @@ _SENTENCES: Final = (
 )
 
 
+class Prompt(msgspec.Struct, kw_only=True):
+    """How a prompt was read.
+
+    Attributes:
+        fresh: Tokens that were in no entry and are in none now.
+        read: Tokens that were in one.
+        written: Tokens that are now.
+        miss: The value of `diagnostics` in the answer: None, or why the cache missed.
+    """
+
+    fresh: int = 0
+    read: int = 0
+    written: int = 0
+    miss: dict[str, object] | None = None
+
+
 def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
@@ -69,21 +87,26 @@ def _event(name: bytes, data: bytes, padding: int = 0) -> bytes:
     return _chunk(b"event: %b\ndata: %b%b}\n\n" % (name, data[:-1], b" " * padding))
 
 
-def message_start(request_id: int, model: str, input_tokens: int) -> bytes:
+def message_id(request_id: int) -> str:
+    """The id of an answer."""
+    return f"msg_{request_id:024d}"
+
+
+def message_start(request_id: int, model: str, prompt: Prompt) -> bytes:
     """The first event. `request_id` becomes part of the message's id."""
-    data = msgspec.json.encode({"type": "message_start", "message": _message(request_id, model, input_tokens, None)})
+    data = msgspec.json.encode({"type": "message_start", "message": _message(request_id, model, prompt, None)})
     return _event(b"message_start", data, padding=8)
 
 
-def message(request_id: int, model: str, input_tokens: int) -> bytes:
+def message(request_id: int, model: str, prompt: Prompt) -> bytes:
     """The body of an answer that is not streamed, without content: what `max_tokens: 0` gives."""
-    return msgspec.json.encode(_message(request_id, model, input_tokens, "max_tokens"))
+    return msgspec.json.encode(_message(request_id, model, prompt, "max_tokens"))
 
 
-def _message(request_id: int, model: str, input_tokens: int, stop_reason: str | None) -> dict[str, object]:
+def _message(request_id: int, model: str, prompt: Prompt, stop_reason: str | None) -> dict[str, object]:
     return {
         "model": model,
-        "id": f"msg_{request_id:024d}",
+        "id": message_id(request_id),
         "type": "message",
         "role": "assistant",
         "content": [],
@@ -91,13 +114,14 @@ def _message(request_id: int, model: str, input_tokens: int, stop_reason: str | 
         "stop_sequence": None,
         "stop_details": None,
         "usage": {
-            "input_tokens": input_tokens,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
-            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+            "input_tokens": prompt.fresh,
+            "cache_creation_input_tokens": prompt.written,
+            "cache_read_input_tokens": prompt.read,
+            "cache_creation": {"ephemeral_5m_input_tokens": prompt.written, "ephemeral_1h_input_tokens": 0},
             "output_tokens": 0 if stop_reason else 1,
             "service_tier": "standard",
         },
+        "diagnostics": prompt.miss,
     }
 
 

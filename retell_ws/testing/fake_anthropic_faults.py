@@ -13,9 +13,10 @@ import msgspec
 from ..models.scripted import pieces
 from . import fake_anthropic_events as events
 from .fake_anthropic_blocks import Block, Request, Step, scripted, steps_of, text_steps
+from .fake_anthropic_events import Prompt
 from .first_tokens import FirstTokens
 
-__all__ = ["FAULTS", "Play", "Script", "script"]
+__all__ = ["FAULTS", "UNREAD", "Play", "Script", "script"]
 
 FAULTS: Final = {
     "429": "refused, with retry-after",
@@ -42,7 +43,8 @@ FAULTS: Final = {
     "burst": "everything in one write",
 }
 
-RETRY_AFTER_S: Final = 2
+UNREAD: Final = frozenset({"429", "529", "500", "401", "hang", "reset_before"})
+"""Faults after which the prompt cache holds no more than before."""
 
 
 class Play(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -56,6 +58,8 @@ class Play(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         spacing_ms: Milliseconds between two deltas.
         fault: Played by every request, unless `faults` says otherwise.
         faults: One for each coming request (None for a healthy one), until used up.
+        fault_models: Models whose requests play faults and use them up; the others are healthy. Empty for all.
+        retry_after_s: What the fault `429` sends as `retry-after`.
         stamp: Make the first text `@{recv_ns},{write_ns} `, on the system's monotonic clock.
         text: Say this.
         texts: Say one of these, always the same one to the same words.
@@ -71,6 +75,8 @@ class Play(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     spacing_ms: float = 15
     fault: str | None = None
     faults: list[str | None] = []
+    fault_models: list[str] = []
+    retry_after_s: int = 2
     stamp: bool = False
     text: str | None = None
     texts: list[str] = []
@@ -111,7 +117,7 @@ class Script(msgspec.Struct, kw_only=True):
 
 
 def script(
-    play: Play, fault: str | None, blocks: list[Block] | None, request: Request, *, request_id: int, input_tokens: int
+    play: Play, fault: str | None, blocks: list[Block] | None, request: Request, *, request_id: int, prompt: Prompt
 ) -> Script:
     """Decide on an answer.
 
@@ -121,25 +127,27 @@ def script(
         blocks: The answer to this request; None for what `play` says.
         request: What was asked.
         request_id: Counts requests.
-        input_tokens: What to put into `usage`.
+        prompt: How the prompt was read, for `usage` and `diagnostics`.
     """
     match fault:
         case "429":
-            return Script(opening=(events.refused(429, request_id=request_id, retry_after_s=RETRY_AFTER_S),))
+            return Script(opening=(events.refused(429, request_id=request_id, retry_after_s=play.retry_after_s),))
         case "529" | "500" | "401":
             return Script(opening=(events.refused(int(fault), request_id=request_id),))
         case "hang":
             return Script(then="silence")
         case "reset_before":
             return Script(then="reset")
+    if request.stream and not request.max_tokens:
+        return Script(opening=(events.refused(400, request_id=request_id),))
     if not request.stream:
-        body = events.message(request_id, request.model, input_tokens)
+        body = events.message(request_id, request.model, prompt)
         return Script(opening=(events.plain(200, body, request_id=request_id),))
     steps = _steps(play, blocks, request, request_id)
     whole = Script(
         opening=(
             events.stream_head(request_id),
-            events.message_start(request_id, request.model, input_tokens),
+            events.message_start(request_id, request.model, prompt),
             *(step.start for step in steps[:1]),
             events.PING,
         ),

@@ -33,7 +33,7 @@ class FakeAnthropic:
         """Change how it plays; see `fake_anthropic_faults.Play` for the keys.
 
         Args:
-            changes: New values; `reset=True` goes back to the options of its start first.
+            changes: New values; `reset=True` goes back to the options of its start, and an empty prompt cache, first.
 
         Raises:
             ValueError: A key or value is none it knows.

@@ -15,7 +15,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from . import fake_anthropic_events as events
 from .fake_anthropic_blocks import Block, Request
-from .fake_anthropic_faults import FAULTS, Play, Script, script
+from .fake_anthropic_cache import PromptCache
+from .fake_anthropic_faults import FAULTS, UNREAD, Play, Script, script
 from .fake_anthropic_totals import Watch
 from .first_tokens import chance
 
@@ -78,6 +79,7 @@ class FakeApi:
         self._first_play = play
         self.play = play
         self.connections: set[_Connection] = set()
+        self._cache = PromptCache()
         self.log: deque[Entry] = deque(maxlen=MAX_ENTRIES)
         self.watch = Watch()
         self.requests = 0
@@ -94,16 +96,19 @@ class FakeApi:
             connection.abort()
 
     def control(self, body: bytes) -> bytes:
-        """Change how to play; a `reset` goes back to the start first. Returns the whole answer."""
+        """Change how to play; a `reset` goes back to the start first, with an empty cache. Returns the whole answer."""
         try:
             changes: dict[str, object] = msgspec.json.decode(body, type=dict[str, object])
-            old = self._first_play if changes.pop("reset", False) else self.play
+            reset = changes.pop("reset", False)
+            old = self._first_play if reset else self.play
             play = msgspec.convert({**msgspec.to_builtins(old), **changes}, Play)
             if unknown := {play.fault, *play.faults} - {None, *FAULTS}:
                 raise ValueError(f"unknown faults: {unknown}")
         except (msgspec.DecodeError, ValueError) as exc:
             return events.plain(400, msgspec.json.encode({"error": str(exc)}))
         self.play = play
+        if reset:
+            self._cache = PromptCache()
         return events.plain(200, msgspec.json.encode(play))
 
     def begin(self, entry: Entry, headers: list[tuple[bytes, bytes]], body: bytes) -> Script:
@@ -126,7 +131,8 @@ class FakeApi:
         if not key:
             return Script(opening=(events.refused(401, request_id=entry.id),))
         play, entry.input_tokens = self.play, len(body) // 4
-        entry.fault = play.faults.pop(0) if play.faults else play.fault
+        if not play.fault_models or request.model in play.fault_models:
+            entry.fault = play.faults.pop(0) if play.faults else play.fault
         blocks = play.answers.pop(0) if play.answers and request.stream else None
         words, before = self.watch.begin(request, entry.input_tokens)
         if blocks is None and play.texts:
@@ -139,7 +145,15 @@ class FakeApi:
                 self.watch.totals.hung += 1
             else:
                 ttft_s = drawn
-        played = script(play, entry.fault, blocks, request, request_id=entry.id, input_tokens=entry.input_tokens)
+        prompt = events.Prompt()
+        if entry.fault not in UNREAD:
+            try:
+                prompt = self._cache.read(
+                    request, message_id=events.message_id(entry.id), tokens=entry.input_tokens, now=time.monotonic()
+                )
+            except msgspec.ValidationError:
+                return Script(opening=(events.refused(400, request_id=entry.id),))
+        played = script(play, entry.fault, blocks, request, request_id=entry.id, prompt=prompt)
         played.ttft_ms = ttft_s * 1000
         if request.stream:
             played.about = bytes(request.messages)

@@ -411,3 +411,81 @@ async def test_output_nobody_waited_for_is_counted_apart(fake: FakeAnthropic) ->
     after = await fake.totals()
     assert after.peer_closed - before.peer_closed == 1
     assert 0 < after.unheard_tokens - before.unheard_tokens == after.output_tokens - before.output_tokens < 100
+
+
+async def test_faults_may_be_those_of_some_models_alone(fake: FakeAnthropic) -> None:
+    await fake.control(faults=["529", "500"], fault_models=["ill"])
+    for model, status in (("well", 200), ("ill", 529), ("well", 200), ("ill", 500), ("ill", 200)):
+        head, _ = await ask(fake, body(model=model))
+        assert head.startswith(f"HTTP/1.1 {status} "), model
+
+
+async def test_a_429_says_when_to_come_back(fake: FakeAnthropic) -> None:
+    await fake.control(fault="429", retry_after_s=90)
+    head, _ = await ask(fake, body())
+    assert "\r\nretry-after: 90\r\n" in head
+
+
+async def test_a_stream_of_no_token_is_refused_as_the_api_does(fake: FakeAnthropic) -> None:
+    head, _ = await ask(fake, body(max_tokens=0))
+    assert head.startswith("HTTP/1.1 400 ")
+
+
+def usage(stream: bytes) -> dict[str, Any]:
+    ((name, start), *_) = events(stream)
+    assert name == "message_start"
+    found: dict[str, Any] = start["message"]["usage"]
+    return found
+
+
+MARK = {"cache_control": {"type": "ephemeral"}}
+
+
+async def test_the_prompt_cache_keeps_what_is_marked_and_long_enough(fake: FakeAnthropic) -> None:
+    def prompt(*said: str, **more: object) -> dict[str, object]:
+        system = [{"type": "text", "text": "Be kind to everyone. " * 200, **MARK}]
+        messages = [{"role": ("user", "assistant")[n % 2], "content": words} for n, words in enumerate(said)]
+        return body(model="keeps", system=system, messages=messages, **more)
+
+    short = usage((await ask(fake, body(system=[{"type": "text", "text": "Be kind.", **MARK}], **MARK)))[1])
+    assert (short["cache_read_input_tokens"], short["cache_creation_input_tokens"]) == (0, 0)
+    plain = usage((await ask(fake, body(system="Be kind. " * 400)))[1])
+    assert (plain["cache_read_input_tokens"], plain["cache_creation_input_tokens"]) == (0, 0)
+    long = "A long story. " * 100
+    first, second, third, other = [
+        usage((await ask(fake, asked))[1])
+        for asked in (
+            prompt(long, **MARK),
+            prompt(long, "Yes.", "And?", **MARK),
+            prompt(long, "Yes.", "And?", "Well.", "Go on."),
+            prompt("Another one. " * 100, **MARK),
+        )
+    ]
+    written = first["cache_creation_input_tokens"]
+    assert first["cache_read_input_tokens"] == 0 and written > 1300
+    assert second["cache_read_input_tokens"] == written and 0 < second["cache_creation_input_tokens"] < 50
+    assert 1000 < third["cache_read_input_tokens"] < written, "without the mark at the end only the instructions"
+    assert other["cache_read_input_tokens"] == third["cache_read_input_tokens"]
+    for counted in (first, second, third, other):
+        assert all(tokens >= 0 for tokens in counted.values() if isinstance(tokens, int))
+
+
+async def test_what_the_cache_cannot_read_is_refused(fake: FakeAnthropic) -> None:
+    head, _ = await ask(fake, body(diagnostics=7))
+    assert head.startswith("HTTP/1.1 400 ")
+
+
+async def test_without_diagnostics_nothing_is_remembered(fake: FakeAnthropic) -> None:
+    def miss(stream: bytes) -> object:
+        return events(stream)[0][1]["message"]["diagnostics"]
+
+    _, first = await ask(fake, body())
+    previous = events(first)[0][1]["message"]["id"]
+    assert miss(first) is None
+    _, second = await ask(fake, body(diagnostics={"previous_message_id": previous}))
+    assert miss(second) == {"cache_miss_reason": {"type": "previous_message_not_found"}}
+    previous = events(second)[0][1]["message"]["id"]
+    _, third = await ask(fake, body(diagnostics={"previous_message_id": previous}))
+    assert miss(third) is None
+    _, fourth = await ask(fake, body(diagnostics={"previous_message_id": previous}, system="New."))
+    assert miss(fourth) == {"cache_miss_reason": {"type": "system_changed", "cache_missed_input_tokens": 7}}

@@ -22,7 +22,9 @@ def written(request: ModelRequest) -> bytes:
 def test_a_request_without_tools_is_written_without_a_word_of_them() -> None:
     expected = (
         b'{"model":"m","max_tokens":200,"stream":true,"thinking":{"type":"disabled"},'
-        b'"cache_control":{"type":"ephemeral"},"system":"You are Ana.","messages":[{"role":"user","content":"Hello"}]}'
+        b'"cache_control":{"type":"ephemeral"},"system":[{"type":"text","text":"You are Ana.",'
+        b'"cache_control":{"type":"ephemeral"}}],"messages":[{"role":"user","content":"Hello"}],'
+        b'"diagnostics":{"previous_message_id":null}}'
     )
     assert written(PLAIN) == expected
     assert written(msgspec.structs.replace(PLAIN, tool_choice="none")) == expected

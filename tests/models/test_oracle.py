@@ -61,6 +61,7 @@ REQUESTS = [
         messages=(Message("user", "a\\b"), Message("assistant", "Ça va?"), Message("user", "\x1f…")),
         max_tokens=300,
         model="claude-sonnet-5-5",
+        previous_id="msg_000000000000000000000001",
     ),
 ]
 
@@ -105,10 +106,29 @@ async def test_both_clients_give_the_same_deltas(fake: FakeAnthropic, request_: 
     )  # fmt: skip
 
 
+async def test_both_clients_fill_the_cache_with_the_same_request(fake: FakeAnthropic) -> None:
+    request = msgspec.structs.replace(REQUESTS[0], system="You are Ana. " * 300, previous_id="msg_1")
+    bodies = []
+    clients: list[Callable[..., Model]] = [AnthropicSdkModel, AnthropicModel]
+    for make in clients:
+        await fake.clear()
+        model = await asyncio.to_thread(make, api_key="sk-ant-1", base_url=fake.url)
+        async with asyncio.timeout(10):
+            await model.warm(request)
+        await model.aclose()
+        (entry,) = await fake.log()
+        bodies.append(entry["body"])
+    assert bodies[0] == bodies[1]
+    assert list(bodies[1]) == ["model", "max_tokens", "thinking", "tools", "system", "messages"]
+    ((theirs, _), (ours, _)) = await both(fake, request)
+    for name in ("model", "thinking", "tools", "system"):
+        assert bodies[1][name] == ours["body"][name] == theirs["body"][name], name
+
+
 async def test_the_body_is_written_in_one_order_with_the_conversation_last(fake: FakeAnthropic) -> None:
     _, (entry, _) = await both(fake, REQUESTS[0])
     assert list(entry["body"]) == [
-        "model", "max_tokens", "stream", "thinking", "cache_control", "tools", "system", "messages"
+        "model", "max_tokens", "stream", "thinking", "cache_control", "tools", "system", "messages", "diagnostics"
     ]  # fmt: skip
 
 

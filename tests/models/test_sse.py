@@ -35,6 +35,7 @@ DELTAS = [
     End(
         stop_reason="max_tokens",
         usage=Usage(input_tokens=25, output_tokens=15, cache_read_input_tokens=7),
+        message_id="msg_1",
         model="claude-haiku-5-5",
         request_id="req_1",
     ),
@@ -368,3 +369,42 @@ def test_where_the_bytes_are_cut_never_matters(events: list[bytes], cuts: list[i
         at = max(at, cut)
     assert deltas == expected
     assert (stream.done, stream.ended) == (whole.done, whole.ended)
+
+
+def start(message: str) -> bytes:
+    return event(f'{{"type":"message_start","message":{{"model":"m",{message}}}}}')
+
+
+@pytest.mark.parametrize(
+    ("diagnostics", "miss"),
+    [
+        ("null", ""),
+        ('{"cache_miss_reason":null}', ""),  # the provider has not compared the requests yet
+        ("{}", ""),
+        ('{"cache_miss_reason":{"type":"messages_changed","cache_missed_input_tokens":9}}', "messages_changed"),
+        *[(f'{{"cache_miss_reason":{{"type":"{name}"}}}}', name) for name in sorted(sse.CACHE_MISSES)],
+        ('{"cache_miss_reason":{"type":"moon_phase"}}', "other"),
+        ('{"cache_miss_reason":{"type":"%s"}}' % ("x" * 10_000), "other"),
+        ('{"cache_miss_reason":{}}', "other"),
+        ('{"cache_miss_reason":"messages_changed"}', "other"),
+        ('{"cache_miss_reason":{"type":7}}', "other"),
+        ("[[[[7]]]]", "other"),
+        ("7", "other"),
+    ],
+)
+def test_the_reason_of_a_miss_is_one_of_few_words_and_never_loses_the_answer(diagnostics: str, miss: str) -> None:
+    *_, end = read(start(f'"diagnostics":{diagnostics}') + text("Hi.") + STOP)
+    assert isinstance(end, End) and end.cache_miss == miss
+
+
+@pytest.mark.parametrize(
+    ("id", "told"), [('"msg_1"', "msg_1"), ("null", ""), (f'"{"x" * 128}"', "x" * 128), (f'"{"x" * 129}"', "")]
+)
+def test_the_id_of_the_answer_is_handed_on_unless_it_is_too_long_for_one(id: str, told: str) -> None:
+    *_, end = read(start(f'"id":{id}') + STOP)
+    assert isinstance(end, End) and end.message_id == told
+
+
+def test_what_the_client_knows_of_the_connection_is_handed_on() -> None:
+    stream = MessageStream(connect_s=0.25)
+    assert stream.feed(STOP) == [End(connect_s=0.25)]
