@@ -35,6 +35,7 @@ for name, about in {
 }.items():
     # By name, so that a command is imported only when it is asked for: `serve` must start fast.
     app.command(f"retell_ws.commands.{name}:{name}", name=name, help=about, version=_version)
+app.command("retell_ws.commands.answers:answers", name="answers")  # says of itself what it is: it has commands
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
