@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -181,5 +182,7 @@ class Warming:
                 kept, of = sum(not one.why_not for one in warmed), len(warmed)
                 if any(one.is_failure for one in warmed):
                     due_s = min(due_s, AGAIN_S)
+                for why, count in Counter(one.why_not for one in warmed if one.why_not).items():
+                    logger.warning("%d × an answer is not kept ahead: %s", count, why)
             logger.info("%d of %d answers are ready in the cache", kept, of)
             await asyncio.sleep(due_s)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -24,15 +24,12 @@ from ..warming import Warmed, Warming
 from .flags import Flags, given
 from .serve import EXAMPLE
 
-__all__ = ["answers", "warm"]
+__all__ = ["warm"]
 
 SHOWN = 60
 """Characters of an answer in the table: enough to see what it is."""
 
-answers = App(name="answers", help="Answers that are given without asking the model: find the common ones ahead.")
 
-
-@answers.command
 def warm(
     file: Path,
     agent: str = EXAMPLE,
