@@ -279,6 +279,14 @@ def test_a_change_in_any_one_field_changes_the_key(request: ModelRequest, data: 
     assert key_of(SECRET, changed, model) != key_of(SECRET, request, "claude")
 
 
+@pytest.mark.parametrize("mark", ["", "|", ":", ",", "\n", "\t", "\x00", "\x1f", "\ufffd", '","'])
+def test_no_mark_between_two_fields_can_be_said(mark: str) -> None:
+    two = (Message("assistant", "a"), Message("assistant", "b"))
+    one = (Message("assistant", f"a{mark}assistant{mark}b"),)
+    plain = ModelRequest(system="", messages=two, max_tokens=1)
+    assert key_of(SECRET, plain, "") != key_of(SECRET, msgspec.structs.replace(plain, messages=one), "")
+
+
 @given(requests())
 def test_what_changes_no_answer_changes_no_key(request: ModelRequest) -> None:
     other = msgspec.structs.replace(request, previous_id="msg_1")
