@@ -12,8 +12,8 @@ import sys
 import msgspec
 import uvloop
 
-from bench.harness import barging, floor, idling, machine, paced
-from bench.harness.plans import Answer, Barging, Floor, Idle, Paced, Plan, Progress
+from bench.harness import barging, floor, idling, machine, paced, recalling
+from bench.harness.plans import Answer, Barging, Floor, Idle, Paced, Plan, Progress, Recalling
 
 _encode = msgspec.json.Encoder().encode
 
@@ -39,6 +39,8 @@ async def carry_out(plan: Plan) -> Answer:
             return await barging.run(plan, progress)
         case Idle():
             return await idling.run(plan, progress)
+        case Recalling():
+            return await recalling.run(plan, progress)
 
 
 def main() -> None:

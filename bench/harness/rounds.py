@@ -21,7 +21,7 @@ from bench.harness.processes import ROOT, pinned_to
 __all__ = ["LoadFailed", "Screen", "carry_out", "interleaved"]
 
 Item = TypeVar("Item")
-Result = TypeVar("Result", plans.PacedResult, plans.BargingResult, plans.IdleResult)
+Result = TypeVar("Result", plans.PacedResult, plans.BargingResult, plans.IdleResult, plans.RecallingResult)
 _answer = msgspec.json.Decoder(Answer)
 
 
