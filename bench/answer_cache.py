@@ -164,9 +164,9 @@ def _report(ways: list[Way], found: list[dict[str, Any]], settings: dict[str, An
         title="How soon an answer from the cache is there, whole",
         method=(
             "Calls ask eight common questions in turn, each as the first one after the greeting; one machine, "
-            f"loopback, one core for the server. The scripted model needs {TTFT_MS} ms to its first word and {SPACING_MS} ms to "
-            f"each other one. Medians over interleaved rounds; {foreign_note(found)}, left out where possible, else "
-            "marked (!). Wrong are answers other than the model's to that question."
+            f"loopback, one core for the server. The scripted model needs {TTFT_MS} ms to its first word and "
+            f"{SPACING_MS} ms to each other one. Medians over interleaved rounds; {foreign_note(found)}, left out "
+            "where possible, else marked (!). Wrong are answers other than the model's to that question."
         ),
         silent_about="networks, TLS, a real model, a store on another machine, how often real callers ask the same.",
         settings=settings,
