@@ -29,6 +29,10 @@ logger = logging.getLogger(__name__)
 MAX_FLIGHTS: Final = 256
 """Generations that may be shared at one time; a request beyond them goes to the model by itself."""
 
+STUCK_S: Final = 3.0
+"""Seconds without a delta after which nobody joins a generation any more. Each turn gives up by its own deadlines; with
+callers coming all the time, one that hangs would never be without followers, and each of them would join in vain."""
+
 CLOSE_S: Final = 5.0
 """Seconds that generations which are cut off may take to end."""
 
@@ -73,6 +77,7 @@ class _Flight:
 
     Attributes:
         deltas: All of it so far.
+        told_at: When the last of it came, in the loop's time.
         error: Why it broke off.
         end: Its end, once it has come.
         is_over: Nothing more comes.
@@ -81,10 +86,23 @@ class _Flight:
         learnt: What came of it.
     """
 
-    __slots__ = ("_news", "deltas", "end", "error", "followers", "is_over", "joined", "key", "learnt", "task")
+    __slots__ = (
+        "_news",
+        "deltas",
+        "end",
+        "error",
+        "followers",
+        "is_over",
+        "joined",
+        "key",
+        "learnt",
+        "task",
+        "told_at",
+    )
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, now: float) -> None:
         self.key = key
+        self.told_at = now
         self.deltas: list[Delta] = []
         self.error: ModelError | None = None
         self.end: End | None = None
@@ -95,8 +113,9 @@ class _Flight:
         self.task: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
 
-    def add(self, delta: Delta) -> None:
+    def add(self, delta: Delta, now: float) -> None:
         self.deltas.append(delta)
+        self.told_at = now
         if isinstance(delta, End):
             self.end = delta
         self._tell()
@@ -197,16 +216,15 @@ class RecallingModel:
 
     async def _recall(self, request: ModelRequest, rest: Rest) -> AsyncGenerator[Delta, None]:
         key = key_of(self._secret, request, self.asked(request))
-        # What is under way comes first: its answer is not in the store yet, or about to be renewed.
-        if key not in self._flights and (answer := await self._look_up(key, request)) is not None:
+        if (answer := await self._look_up(key, request)) is not None:
             self._hits += 1
             yield Text(answer.text)
             yield End(model=answer.answered_by, attempts=0, source="cache")
             return
-        flight = self._flights.get(key) or self._begin(key, request)
+        flight = self._under_way(key, request)
         # Not `async for` alone: a generator that is dropped in the middle would be closed by nobody.
-        async with aclosing(self._model.stream(request, rest) if flight is None else self._follow(flight, rest)) as all:
-            async for delta in all:
+        async with aclosing(self._model.stream(request, rest) if flight is None else self._follow(flight, rest)) as it:
+            async for delta in it:
                 yield delta
 
     async def _look_up(self, key: str, request: ModelRequest) -> Answer | None:
@@ -222,22 +240,27 @@ class RecallingModel:
 
     # ------------------------------------------------------------------------ one generation for all
 
-    def _begin(self, key: str, request: ModelRequest) -> _Flight | None:
-        """Begin a generation; None when there are too many."""
+    def _under_way(self, key: str, request: ModelRequest) -> _Flight | None:
+        """Find the generation that may be joined, or begin one; None when there are too many."""
+        now = asyncio.get_running_loop().time()
+        flight = self._flights.get(key)
+        if flight is not None and now - flight.told_at < STUCK_S:
+            return flight
         self._misses += 1
-        if len(self._flights) >= MAX_FLIGHTS or self._is_closed:
+        if len(self._tasks) >= MAX_FLIGHTS or self._is_closed:
             return None
-        flight = self._flights[key] = _Flight(key)
+        flight = self._flights[key] = _Flight(key, now)
         flight.task = asyncio.create_task(self._fly(flight, request))
         self._tasks.add(flight.task)
         flight.task.add_done_callback(partial(self._flown, flight))
         return flight
 
     async def _fly(self, flight: _Flight, request: ModelRequest) -> None:
+        now = asyncio.get_running_loop().time
         try:
             async with aclosing(self._model.stream(request)) as deltas:
                 async for delta in deltas:
-                    flight.add(delta)
+                    flight.add(delta, now())
             flight.finish(None)
         except ModelError as exc:
             self._forget(flight)  # first: who asks again because it failed wants another one
@@ -311,7 +334,7 @@ class RecallingModel:
         if not fits(request):
             raise ValueError("the answer to such a request is never kept")
         key = key_of(self._secret, request, self.asked(request))
-        flight = self._flights.get(key) or self._begin(key, request)
+        flight = self._under_way(key, request)
         if flight is None or flight.task is None:
             raise ModelUnavailable("too many answers are under way")
         async with aclosing(self._follow(flight, no_rest)) as deltas:

@@ -359,6 +359,20 @@ async def test_a_bug_in_the_model_is_a_broken_answer_and_a_line_in_the_log(caplo
     await recall.model.aclose()
 
 
+async def test_a_generation_that_hangs_is_joined_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retell_ws.recall.STUCK_S", 0.0)
+    recall = Recall()
+    stuck = asyncio.create_task(hear(recall.model, request()))
+    first = await recall.puppet.asked(1)
+    await recall.learn(request())
+    assert not first.closed.is_set(), "who follows it may go on to hope"
+    first.say("Late.")
+    first.end()
+    assert said(await stuck) == "Late."
+    assert recall.model.statistics().flights == 0
+    await recall.model.aclose()
+
+
 async def test_beyond_the_bound_each_asks_for_itself() -> None:
     recall = Recall()
     questions = [request(f"question {'x' * number}") for number in range(MAX_FLIGHTS + 2)]
@@ -407,12 +421,11 @@ async def test_learning_asks_though_there_is_an_answer_and_replaces_it() -> None
     await recall.learn(request())
     learning = asyncio.create_task(recall.model.learn(request()))
     stream = await recall.puppet.asked(2)
-    caller = asyncio.create_task(hear(recall.model, request()))
+    assert said(await hear(recall.model, request())) == HOURS, "who asks meanwhile is not kept waiting"
     stream.say("Now from ten.")
     stream._deltas.put_nowait(End(usage=Usage(9, 4)))
     stream.stop()
     assert await learning == Learnt(text="Now from ten.", tokens=4, why_not="")
-    assert said(await caller) == "Now from ten.", "who asks meanwhile shares it"
     assert said(await hear(recall.model, request())) == "Now from ten."
     await recall.model.aclose()
 
