@@ -8,8 +8,8 @@
 
 `Agent` is who answers, and `@agent.tool` gives it typed functions to call. `Call` is the call as those functions see
 and move it; raise `ToolError` in one when it did nothing. `Transfer`, `Reminders`, `Budget` with its `Prices`, and
-`Lines`, what is said without the model, are values of an agent's options; a `before_model` hook is given a
-`ModelRequest`. `serve` answers Retell until the process is told to stop.
+`Lines`, what is said without the model, are values of an agent's options, as is `Cache`; a `before_model` hook is given
+a `ModelRequest`. `serve` answers Retell until the process is told to stop.
 
 The names are loaded when they are used: pytest finds a plugin in this package, and most test runs need no more of it.
 """
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .agent import Agent as Agent
     from .budget import Budget as Budget
     from .budget import Prices as Prices
+    from .cache import Cache as Cache
     from .directory import Transfer as Transfer
     from .errors import RetellWsError as RetellWsError
     from .errors import ToolError as ToolError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Agent": "agent",
     "Budget": "budget",
+    "Cache": "cache",
     "Call": "handle",
     "Lines": "lines",
     "ModelRequest": "request",
@@ -47,6 +49,7 @@ _HOMES = {
 __all__ = [
     "Agent",
     "Budget",
+    "Cache",
     "Call",
     "Lines",
     "ModelRequest",

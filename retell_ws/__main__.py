@@ -35,6 +35,14 @@ for name, about in {
 }.items():
     # By name, so that a command is imported only when it is asked for: `serve` must start fast.
     app.command(f"retell_ws.commands.{name}:{name}", name=name, help=about, version=_version)
+answers = App(name="answers", help="Find answers ahead that are then given without asking the model.", version=_version)
+answers.command(
+    "retell_ws.commands.answers:warm",
+    name="warm",
+    help="Ask the model for the common openings of calls, and show which answers may be kept.",
+    version=_version,
+)
+app.command(answers)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from . import built_in
 from .budget import PRICES, Budget
+from .cache import Cache
 from .directory import Directory, Transfer
 from .errors import AgentError
 from .handle import Call
@@ -64,6 +65,9 @@ class Agent:
         speculate: Ask the model before Retell does, once the caller's words look finished; None leaves it to the
             server. An agent with `before_model` functions does so only when this says True: they then run for answers
             that nobody will hear, too.
+        cache: Let an answer be given to other callers who ask the same in a conversation that is the same from its
+            beginning, within bounds: openings alone, without tools or data of the call (`answers.py` has the whole
+            list). True for the usual bounds.
 
     Raises:
         AgentError: The instructions are empty, a number is out of range, a target or the state cannot be used.
@@ -72,6 +76,7 @@ class Agent:
     __slots__ = (
         "acknowledgements",
         "budget",
+        "cache",
         "call_data",
         "directory",
         "greeting",
@@ -107,6 +112,7 @@ class Agent:
         budget: Budget | None = None,
         acknowledgements: Collection[str] = ACKNOWLEDGEMENTS,
         speculate: bool | None = None,
+        cache: Cache | bool = False,
     ) -> None:
         if isinstance(instructions, str) and not instructions.strip():
             raise AgentError("an agent needs instructions: Agent('You are ...')")
@@ -116,7 +122,8 @@ class Agent:
             raise AgentError(f"window must be at least {MIN_WINDOW}, not {window}")
         if isinstance(call_data, str):
             raise AgentError("call_data is a list of names")
-        _check_options(reminders, budget, model)
+        kept = Cache() if cache is True else cache or None
+        _check_options(reminders, budget, kept, model)
         self.instructions = instructions
         self.greeting = greeting
         self.model = model
@@ -131,6 +138,7 @@ class Agent:
         self.budget = budget
         self.acknowledgements = frozenset(normalised(word) for word in acknowledgements)
         self.speculate = speculate
+        self.cache = kept
         self.hooks: dict[HookName, list[Callable[..., Any]]] = {}
         self.tools: dict[str, Tool] = {}
         if end_call:
@@ -209,8 +217,8 @@ class Agent:
         return function
 
 
-def _check_options(reminders: Reminders | None, budget: Budget | None, model: str) -> None:
-    for name, option in (("reminders", reminders), ("budget", budget)):
+def _check_options(reminders: Reminders | None, budget: Budget | None, cache: Cache | None, model: str) -> None:
+    for name, option in (("reminders", reminders), ("budget", budget), ("cache", cache)):
         if option is not None:
             try:  # a Struct made by hand checks nothing
                 msgspec.convert(msgspec.to_builtins(option), type(option))

@@ -6,21 +6,30 @@ A vendor is imported in the branch that picks it, so that a server loads what it
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
 
 from .agent import Agent
+from .answer_file import AnswerFile, Opening, read
+from .answers import unfit
 from .budget import PRICES
 from .errors import SettingsError
 from .ports import Model
 from .race import RacingModel
+from .recall import RecallingModel
 from .server import Server
 from .settings import Settings
+from .stores.answers import MemoryAnswerStore
 from .stores.memory import MemoryCallStore
 from .verification import Verify
 
-__all__ = ["build_model", "running"]
+__all__ = ["build_model", "read_answers", "recalling", "running"]
+
+logger = logging.getLogger(__name__)
 
 KEY = "ANTHROPIC_API_KEY"
 RETELL_KEY = "RETELL_API_KEY"
@@ -43,12 +52,73 @@ async def running(agent: Agent, settings: Settings, *, model: Model | None = Non
     """
     _check_price(agent, settings)
     model = model or build_model(settings)
+    if settings.answer_cache and agent.cache is not None:
+        if why := unfit(agent):
+            logger.warning("nothing is answered from the cache, though the agent allows it: %s", why)
+        else:
+            model = recalling(agent, model, settings)
     try:
+        warming = await _warming(agent, model, settings)
         store = MemoryCallStore(asyncio.get_running_loop().time)
-        async with _verifying(settings) as verify, Server(agent, model, store, settings, verify=verify) as server:
+        async with (
+            _verifying(settings) as verify,
+            Server(agent, model, store, settings, verify=verify) as server,
+            warming,
+        ):
             yield server
     finally:
         await model.aclose()
+
+
+def recalling(agent: Agent, model: Model, settings: Settings) -> RecallingModel:
+    """Put the answer cache before a model, for an agent that allows it.
+
+    Raises:
+        SettingsError: No answer of the agent's can be kept.
+    """
+    if agent.cache is None or unfit(agent):
+        raise SettingsError(f"no answer of this agent's can be kept: {unfit(agent)}")
+    return RecallingModel(
+        model,
+        MemoryAnswerStore(asyncio.get_running_loop().time),
+        secret=secrets.token_bytes(32),  # the store goes with this process
+        ttl_s=agent.cache.ttl_s,
+        model_name=settings.model_name,
+    )
+
+
+async def _warming(agent: Agent, model: Model, settings: Settings) -> AbstractAsyncContextManager[None]:
+    """Make what fills the answer cache while the server runs.
+
+    Raises:
+        UsageError: There is no such file, it cannot be read, or it is of no use to this agent.
+    """
+    if not settings.answers_file:
+        return nullcontext()
+    if not settings.answer_cache:
+        logger.warning("answers_file is left out: the answer cache is off")
+        return nullcontext()
+    if not isinstance(model, RecallingModel):
+        raise SettingsError(f"answers_file: no answer of this agent's can be kept: {unfit(agent)}")
+    from .warming import Warming
+
+    found = await asyncio.to_thread(read_answers, Path(settings.answers_file))
+    return Warming(model, agent, settings).going_on(found)
+
+
+def read_answers(path: Path) -> tuple[Opening, ...] | AnswerFile:
+    """Read a file of openings or of answers.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except OSError as exc:
+        raise SettingsError(f"cannot read {path}: {exc.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is no text in UTF-8") from None
+    return read(text, str(path))
 
 
 def _check_price(agent: Agent, settings: Settings) -> None:

@@ -8,9 +8,22 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
+from .answers import Answer
 from .request import ModelRequest
 
-__all__ = ["CallStore", "Delta", "Effect", "End", "Model", "Rest", "Text", "ToolCall", "Usage", "no_rest"]
+__all__ = [
+    "AnswerStore",
+    "CallStore",
+    "Delta",
+    "Effect",
+    "End",
+    "Model",
+    "Rest",
+    "Text",
+    "ToolCall",
+    "Usage",
+    "no_rest",
+]
 
 
 class Text(msgspec.Struct, frozen=True, gc=False):
@@ -174,4 +187,27 @@ class CallStore(Protocol):
 
     async def save(self, call_id: str, state: bytes) -> None:
         """Write the agent's state of a call."""
+        ...
+
+
+class AnswerStore(Protocol):
+    """Answers that may be given to other callers (`answers.py`).
+
+    It is bounded; what was not asked for longest goes first. No method raises but for cancellation, nor waits long:
+    a caller listens. A store that cannot answer has nothing. What it gives is judged by whoever asks: it need not be
+    trusted.
+    """
+
+    async def get(self, key: str) -> Answer | None:
+        """Look an answer up; None when there is none, or its time is over."""
+        ...
+
+    async def put(self, key: str, answer: Answer, *, ttl_s: float) -> None:
+        """Keep an answer, in place of an older one.
+
+        Args:
+            key: Of `answers.key_of`.
+            answer: The answer.
+            ttl_s: Seconds for which it may be given out.
+        """
         ...

@@ -92,12 +92,20 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 PLAIN: Final = Context()
 
 
-def build(agent: Agent, question: Question, context: Context = PLAIN, *, previous_id: str = "") -> ModelRequest:
+def build(
+    agent: Agent, question: Question, context: Context = PLAIN, *, previous_id: str = "", cache_scope: str = ""
+) -> ModelRequest:
     """Put the question of one `response_id` to the model.
 
     The transcript is the truth about what was said and heard; what tools did stands between its utterances. The API
     refuses empty messages, space at the end, two messages of one role in a row, and a conversation that does
     not open and end with its user; each of these occurs in real transcripts (protocol §2.6) and is mended here.
+
+    Args:
+        agent: Who answers.
+        question: What is asked.
+        context: What else the request is made of.
+        cache_scope: Whose answer this is, when it may be kept (`answers.granted`).
     """
     talk = _Talk()
     if context.data:
@@ -136,6 +144,7 @@ def build(agent: Agent, question: Question, context: Context = PLAIN, *, previou
         tools=context.tools,
         tool_choice="auto" if context.may_call else "none",
         previous_id=previous_id,
+        cache_scope=cache_scope,
     )
 
 

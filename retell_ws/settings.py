@@ -87,6 +87,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hedge: Annotated[bool, _about("ask a slow model once more, at most for one request in twenty")] = True
     warm_cache: Annotated[bool, _about("fill the provider's prompt cache while the greeting plays")] = True
     answer_cache: Annotated[bool, _about("answer from the cache, for agents that allow it")] = True
+    answers_file: Annotated[
+        str, _about("openings to ask the model ahead, or the answers `answers warm` wrote; empty: none")
+    ] = ""
 
     details_wait_ms: Annotated[
         int, _about("longest wait for `call_details` before a greeting that is a function", ge=0, le=1000)

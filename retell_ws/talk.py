@@ -12,6 +12,7 @@ import msgspec
 
 from .actions import StartTurn
 from .agent import Agent
+from .answers import granted, scope_of
 from .budget import PRICES, Spent
 from .errors import ModelError
 from .facts import Fact, OverBudget, SpeculationDropped
@@ -100,6 +101,7 @@ class Talk:
         self.changes_requests = "before_model" in agent.hooks
         # An agent of text alone: then a question needs no context, and the caller waits a little less.
         self._is_plain = isinstance(agent.instructions, str) and not agent.tools and not agent.call_data
+        self._scope = scope_of(agent, settings.model_name) if settings.answer_cache else ""
         self._store = store
         self._restoring: asyncio.Task[None] | None = None
         self._saved = b""  # or about to be
@@ -128,7 +130,8 @@ class Talk:
         agent, exchanges = self.agent, self.tools.exchanges
         interrupted = self.line.call.spoken_into(start.generation)
         if self._is_plain and interrupted is None and self._summary is None:
-            return build(agent, start.question, previous_id=self._previous_id)
+            scope = granted(self._scope, agent.cache, start.question)
+            return build(agent, start.question, previous_id=self._previous_id, cache_scope=scope)
         told, tools = exchanges.before(start.question, start.generation), self.tools.offered()
         if told and not tools:
             # The API refuses calls in a conversation that knows no tools.
@@ -143,7 +146,8 @@ class Talk:
             summary=self._summary,
             interrupted=interrupted,
         )
-        return build(agent, start.question, context, previous_id=self._previous_id)
+        scope = granted(self._scope, agent.cache, start.question, context)
+        return build(agent, start.question, context, previous_id=self._previous_id, cache_scope=scope)
 
     async def changed(self, request: ModelRequest) -> ModelRequest:
         """Let the agent's `before_model` functions change a request. Raises what they raise."""
@@ -155,7 +159,8 @@ class Talk:
                 request = changed
             elif changed is not None:
                 raise TypeError(f"before_model gave {type(changed).__name__} where it should give a ModelRequest")
-        return request
+        # Whatever a hook put in may be the caller's own, so its answer is nobody else's.
+        return msgspec.structs.replace(request, cache_scope="") if request.cache_scope else request
 
     # ------------------------------------------------------------------------ cost
 

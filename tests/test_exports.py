@@ -68,6 +68,7 @@ def test_the_packages_own_names_are_these() -> None:
     assert retell_ws.__all__ == [
         "Agent",
         "Budget",
+        "Cache",
         "Call",
         "Lines",
         "ModelRequest",

@@ -12,8 +12,8 @@ import sys
 import msgspec
 import uvloop
 
-from bench.harness import barging, floor, idling, machine, paced, spoken
-from bench.harness.plans import Answer, Barging, Floor, Idle, Paced, Plan, Progress, Spoken
+from bench.harness import barging, floor, idling, machine, paced, recalling, spoken
+from bench.harness.plans import Answer, Barging, Floor, Idle, Paced, Plan, Progress, Recalling, Spoken
 
 _encode = msgspec.json.Encoder().encode
 
@@ -41,6 +41,8 @@ async def carry_out(plan: Plan) -> Answer:
             return await idling.run(plan, progress)
         case Spoken():
             return await spoken.run(plan, progress)
+        case Recalling():
+            return await recalling.run(plan, progress)
 
 
 def main() -> None:

@@ -20,6 +20,8 @@ __all__ = [
     "PacedResult",
     "Plan",
     "Progress",
+    "Recalling",
+    "RecallingResult",
     "Spoken",
     "SpokenResult",
     "SpokenTurn",
@@ -142,7 +144,25 @@ class Idle(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     hold_s: float
 
 
-Plan: TypeAlias = Paced | Floor | Barging | Idle | Spoken
+class Recalling(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """Calls that ask common questions, each right after the greeting.
+
+    Attributes:
+        calls: How many at once.
+        cycle_s: From one question of a call to its next; 0 for as soon as it has its answer.
+        warm_s: Load before the window; nothing of it counts.
+        window_s: What counts: the questions asked inside it.
+    """
+
+    url: str
+    pids: dict[str, int]
+    calls: int
+    cycle_s: float
+    warm_s: float
+    window_s: float
+
+
+Plan: TypeAlias = Paced | Floor | Barging | Idle | Recalling | Spoken
 
 
 class Progress(msgspec.Struct, tag=True, frozen=True):
@@ -258,4 +278,25 @@ class SpokenResult(msgspec.Struct, tag=True, frozen=True, kw_only=True):
     wall_s: float
 
 
-Answer: TypeAlias = Progress | PacedResult | BargingResult | IdleResult | SpokenResult
+class RecallingResult(msgspec.Struct, tag=True, frozen=True, kw_only=True):
+    """What calls that ask common questions saw; times in nanoseconds, one entry an answer.
+
+    Attributes:
+        first_ns: Question sent → first frame with words read.
+        complete_ns: Question sent → completion read.
+        frames: Frames with words per answer.
+        turns: Answers that were completed.
+        failed: Questions without a completion.
+        wrong: Answers that are not the model's to that question.
+    """
+
+    first_ns: list[int]
+    complete_ns: list[int]
+    frames: list[int]
+    turns: int
+    failed: int
+    wrong: int
+    cost: Cost
+
+
+Answer: TypeAlias = Progress | PacedResult | BargingResult | IdleResult | RecallingResult | SpokenResult

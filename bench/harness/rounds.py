@@ -21,7 +21,14 @@ from bench.harness.processes import ROOT, pinned_to
 __all__ = ["LoadFailed", "Screen", "carry_out", "interleaved"]
 
 Item = TypeVar("Item")
-Result = TypeVar("Result", plans.PacedResult, plans.BargingResult, plans.IdleResult, plans.SpokenResult)
+Result = TypeVar(
+    "Result",
+    plans.PacedResult,
+    plans.BargingResult,
+    plans.IdleResult,
+    plans.RecallingResult,
+    plans.SpokenResult,
+)
 _answer = msgspec.json.Decoder(Answer)
 
 

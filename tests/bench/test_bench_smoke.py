@@ -38,6 +38,25 @@ def test_first_frame_measures_a_peer_and_the_floor_and_leaves_its_files(tmp_path
     assert "two raw round trips" in run.stdout
 
 
+def test_answer_cache_measures_hits_and_leaves_its_files(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "bench.answer_cache", "--quick", "--out", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found = orjson.loads((tmp_path / "answer_cache.json").read_bytes())
+    rows = {row["way"]: row for row in found["rows"]}
+    assert rows.keys() == {"hits", "flood", "model"}
+    assert all(row["turns"] and not row["wrong"] and not row["failed"] for row in rows.values())
+    assert rows["hits"]["complete_p50_ms"] < 200 < rows["model"]["complete_p50_ms"]
+    assert (tmp_path / "answer_cache.png").read_bytes().startswith(b"\x89PNG")
+    assert "from the cache" in run.stdout
+
+
 def test_ear_measures_every_kind_of_answer_and_leaves_its_figures(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "bench.ear", "--quick", "--out", str(tmp_path)],

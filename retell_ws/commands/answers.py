@@ -1,0 +1,110 @@
+"""`retell_ws answers warm`: ask the model ahead for what callers ask at the beginning."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from ..agent import Agent
+from ..agent_file import load
+from ..answer_file import AnswerFile, Opening, steps, write
+from ..errors import UsageError
+from ..settings import Settings
+from ..settings import load as load_settings
+from ..warming import Warmed, Warming
+from .flags import Flags, given
+from .serve import EXAMPLE
+
+__all__ = ["warm"]
+
+SHOWN = 60
+"""Characters of an answer in the table: enough to see what it is."""
+
+
+def warm(
+    file: Path,
+    agent: str = EXAMPLE,
+    /,
+    *,
+    out: Path | None = None,
+    config: Path | None = None,
+    flags: Annotated[Flags | None, Parameter(name="*")] = None,
+) -> int:
+    """Ask the model once for each opening in a file, and show which answers may be kept.
+
+    A server keeps its answers in its own memory, so this fills none. Give the openings to one, `serve --answers-file
+    FILE`, and it asks them itself when it is ready, and again before the answers grow old; or look the answers over
+    here, and give it those: `--out ANSWERS.json`, then `serve --answers-file ANSWERS.json`.
+
+    Args:
+        file: What callers say right after the greeting, one a line; a JSON list of several for a longer talk, in which
+            the agent's own answers stand in between.
+        agent: FILE.py, FILE.py:NAME or MODULE:NAME; it must allow the cache: Agent(cache=True).
+        out: Where the answers are written.
+        config: A TOML file of settings.
+        flags: The settings of `serve`.
+
+    Returns:
+        0 when every answer may be kept, otherwise 1.
+
+    Raises:
+        UsageError: The file cannot be read or written, or no answer of the agent's can be kept.
+    """
+    from ..blueprints import read_answers
+    from ..log import configure
+
+    settings = load_settings(given(flags), config=config)
+    configure("warning")
+    found = read_answers(file)
+    if isinstance(found, AnswerFile):
+        raise UsageError(f"{file} holds answers already; give the openings")
+    warmed, written = asyncio.run(_warm(load(agent), settings, found))
+    if out is not None:
+        try:
+            out.write_bytes(written)
+        except OSError as exc:
+            raise UsageError(f"cannot write {out}: {exc.strerror}") from None
+    _show(warmed, Console())
+    return int(any(one.why_not for one in warmed))
+
+
+async def _warm(agent: Agent, settings: Settings, found: tuple[Opening, ...]) -> tuple[list[Warmed], bytes]:
+    from ..blueprints import build_model, recalling
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    model = build_model(settings)
+    try:
+        # Its own end closes the other one too; refused, there is only that.
+        model = kept = recalling(agent, model, settings)
+        warming = Warming(kept, agent, settings)
+        with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
+            task = bars.add_task("asking", total=sum(map(len, steps(found))))
+            warmed = await warming.ask(found, lambda one: bars.advance(task))
+        return warmed, write(warming.to_keep(warmed, time.time()))
+    finally:
+        await model.aclose()
+
+
+def _show(warmed: list[Warmed], console: Console) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("question", "answer", "tokens", "kept"):
+        table.add_column(title, justify="right" if title == "tokens" else "left")
+    for one in warmed:
+        answer = " ".join(one.text.split())
+        # Text, not markup: it comes from a file, and from the model.
+        table.add_row(
+            Text(" / ".join(one.opening)),
+            Text(answer if len(answer) <= SHOWN else f"{answer[:SHOWN].rstrip()} …"),
+            str(one.tokens or ""),
+            Text(f"no: {one.why_not}", style="yellow") if one.why_not else Text("yes", style="green"),
+        )
+    console.print(table)
