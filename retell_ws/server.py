@@ -34,6 +34,7 @@ from .session import Session
 from .settings import Settings
 from .stalls import LoopWatch
 from .verification import Verify
+from .waste import Waste
 
 __all__ = ["Server"]
 
@@ -96,6 +97,7 @@ class Server:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._lasting: set[asyncio.Task[Any]] = set()
         self._counted: Counter[str] = Counter()
+        self._waste = Waste(settings.speculation_percent / 100)
         self._draining = False
         self._freed = asyncio.Event()
         self._listener: Listener | None = None
@@ -273,6 +275,7 @@ class Server:
                 spawn_lasting=self._spawn_lasting,
                 record=self._record,
                 ended=self._forget,
+                waste=self._waste,
             )
         return session
 

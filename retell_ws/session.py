@@ -43,6 +43,7 @@ from .tools import Tools
 from .transcript import DTMF
 from .turn import Turn
 from .verification import Verification, Verify
+from .waste import Waste
 from .wire import CallInfo
 
 __all__ = ["Session"]
@@ -74,6 +75,7 @@ class Session:
         spawn_lasting: Starts tasks that outlive the call: side effects, and the agent's last words on it.
         record: Takes each fact; a plain function that never waits.
         ended: Called once, when the call is over.
+        waste: What speculations of all calls cost.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Session:
         spawn_lasting: Spawn,
         record: Callable[[str, Fact], None],
         ended: Callable[[Session], None],
+        waste: Waste,
     ) -> None:
         self.call_id = call_id
         self._model = model
@@ -143,6 +146,7 @@ class Session:
             record=recorded,
             spawn=spawn,
             spawn_lasting=spawn_lasting,
+            waste=waste,
         )
 
     @property

@@ -84,6 +84,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     speculation_tokens: Annotated[int, _about("`speculate`: tokens of one call that may be spent in vain", ge=0)] = (
         20_000
     )
+    speculation_percent: Annotated[
+        int, _about("`speculate`: the same over all calls, in percent of the tokens of answers", ge=0, le=1000)
+    ] = 35
     hedge: Annotated[bool, _about("ask a slow model once more, at most for one request in twenty")] = True
     warm_cache: Annotated[bool, _about("fill the provider's prompt cache while the greeting plays")] = True
     answer_cache: Annotated[bool, _about("answer from the cache, for agents that allow it")] = True

@@ -27,6 +27,7 @@ from .settings import Settings
 from .summary import due, request_for, shortened
 from .tools import Tools
 from .transcript import Question
+from .waste import Waste
 
 __all__ = ["Spawn", "Talk", "estimated"]
 
@@ -72,6 +73,7 @@ class Talk:
         record: Takes each fact.
         spawn: Starts the tasks of turns.
         spawn_lasting: Starts tasks that the server's end waits for.
+        waste: What speculations of all calls cost.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Talk:
         record: Callable[[Fact], None],
         spawn: Spawn,
         spawn_lasting: Spawn,
+        waste: Waste,
     ) -> None:
         self.agent = agent
         self.model = model
@@ -107,7 +110,8 @@ class Talk:
         self._saved = b""  # or about to be
         self._saving: asyncio.Task[None] | None = None
         self._spent = Spent()
-        self._wasted = 0  # tokens of speculations in vain
+        self._wasted = 0  # tokens of this call's speculations in vain
+        self._waste = waste
         self._previous_id = ""
         self._prices = PRICES.get(agent.model or settings.model_name)
         if agent.budget is not None:
@@ -188,11 +192,17 @@ class Talk:
     @property
     def may_speculate(self) -> bool:
         """Nothing runs that the prompt should wait for, and what may be wasted in this call is not used up."""
-        return self._wasted < self.settings.speculation_tokens and not self.tools.is_busy and not self.is_over_budget
+        affordable = self._wasted < self.settings.speculation_tokens and self._waste.is_affordable
+        return affordable and not self.tools.is_busy and not self.is_over_budget
 
-    def waste(self, tokens: int) -> None:
+    def answered(self, tokens: int) -> None:
+        """A turn has cost this, and was no speculation in vain."""
+        self._waste.answered += tokens
+
+    def wasted(self, tokens: int) -> None:
         """A speculation was in vain."""
         self._wasted += tokens
+        self._waste.wasted += tokens
         self.record(SpeculationDropped(tokens))
 
     def heard(self, message_id: str) -> None:

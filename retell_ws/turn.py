@@ -176,13 +176,14 @@ class Turn:
             self._calls = []
             self._talk.turn_ended(self._question if self._is_bound else None)
             if self._is_dropped:
-                self._talk.waste(self._cost)
+                self._talk.wasted(self._cost)
             else:
                 self._tell()
 
     def _tell(self) -> None:
-        """Make known where the time went."""
+        """Make known where the time went, and what it cost."""
         if self._question is not None and self._response_id is not None:
+            self._talk.answered(self._cost)
             now = monotonic()
             bound_to = self._line.call.bound_to(self._generation) or (self._response_id, self._stages.asked_at or now)
             self._talk.record(self._stages.measured(bound_to[0], self._outcome, now, bound_to[1]))
@@ -223,7 +224,7 @@ class Turn:
         """It is not wanted. Its task is cancelled by whoever started it."""
         self._is_dropped = True
         if self._is_over:
-            self._talk.waste(self._cost)
+            self._talk.wasted(self._cost)
 
     # ------------------------------------------------------------------------ the answer
 
@@ -301,7 +302,8 @@ class Turn:
                 usage = estimated(request, [*self._said, *self._pieces.raw])
             if usage is not None:
                 self._talk.spend(usage)
-                self._cost += usage.input_tokens + usage.output_tokens
+                read = usage.cache_read_input_tokens + usage.cache_creation_input_tokens
+                self._cost += usage.input_tokens + read + usage.output_tokens
         if reason is None:
             self._fail("no_end")
         if exchange is None or not committed.is_set():

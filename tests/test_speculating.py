@@ -261,6 +261,7 @@ async def test_one_whose_instructions_are_others_by_now_is_not_adopted() -> None
         ({"speculate": True}, True, {}, True),
         ({"budget": Budget(tokens=1)}, False, {"speculate": True}, True),
         ({}, False, {"speculate": True, "speculation_tokens": 0}, False),
+        ({}, False, {"speculate": True, "speculation_percent": 0}, False),
     ],
 )
 async def test_who_speculates(options: Any, hook: bool, settings: Any, speculates: bool) -> None:
@@ -393,7 +394,9 @@ async def test_no_side_effect_ever_runs_for_words_that_retell_did_not_ask_about(
         async with gate:
             return await call(number)
 
-    async with running(agent, Settings(port=0, speculate=True), model=Eager(random.Random(SEED))) as server:
+    async with running(
+        agent, Settings(port=0, speculate=True, speculation_percent=1000), model=Eager(random.Random(SEED))
+    ) as server:
         url = server.url
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(gated(number)) for number in range(CALLS)]

@@ -15,6 +15,7 @@ from retell_ws.facts import SpeculationAdopted, SpeculationStarted, TurnFinished
 from retell_ws.intent import TransferCall
 from retell_ws.speculation import MAX_BEGUN, QUIET_S, UNMARKED_QUIET_S, Speculation
 from retell_ws.transcript import AGENT, DTMF, Question, Utterance
+from retell_ws.waste import FREE_TOKENS, Waste
 from retell_ws.wire import Response, decode_outbound
 
 Item: TypeAlias = str | tuple[str, str]
@@ -346,7 +347,21 @@ def test_the_quiet_comes_to_nothing_when_the_agent_means_to_leave_by_then() -> N
     assert retell.call.quiet(3.0) == ()
 
 
-# ------------------------------------------------------------------------ the part alone
+# ------------------------------------------------------------------------ the parts alone
+
+
+def test_what_may_be_wasted_grows_with_what_was_of_use() -> None:
+    waste = Waste(0.25)
+    waste.wasted = FREE_TOKENS
+    assert not waste.is_affordable
+    waste.answered = 8
+    assert waste.is_affordable
+    waste.wasted += 2
+    assert not waste.is_affordable
+
+
+def test_no_share_is_no_speculation() -> None:
+    assert not Waste(0).is_affordable
 
 
 def test_words_of_another_generation_are_not_its_own() -> None:

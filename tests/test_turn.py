@@ -29,6 +29,7 @@ from retell_ws.talk import Talk
 from retell_ws.testing import FakeRetell
 from retell_ws.tools import Tools
 from retell_ws.turn import Turn
+from retell_ws.waste import Waste
 from retell_ws.wire import Response, decode_outbound
 
 from .puppet import Puppet, Stream, serving
@@ -74,6 +75,7 @@ class Tape:
             record=self.recorded.append,
             spawn=self.spawn,
             spawn_lasting=self.spawn,
+            waste=Waste(settings.speculation_percent / 100),
         )
         return Turn(self.starts[0], talk)
 
