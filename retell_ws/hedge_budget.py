@@ -13,7 +13,7 @@ __all__ = ["HedgeBudget"]
 REQUESTS_A_HEDGE: Final = 20
 """One second request for so many first ones: 5 %."""
 
-MOST: Final = 5
+MOST: Final = 20
 """Second requests that may be saved up, and so how many a slow moment may see at once."""
 
 

@@ -45,6 +45,9 @@ BEAT_S: Final = 0.02
 ENDED_WELL: Final = frozenset({"end_turn", "stop_sequence", "max_tokens"})
 """Stop reasons after which what was said is an answer. Any other one gets an apology: nobody is left in silence."""
 
+UNTOLD: Final = Usage()
+"""The usage of a model that tells none."""
+
 MAX_ROUNDS: Final = 6
 """Rounds of tools in one turn; in the last one the model may only speak."""
 
@@ -288,7 +291,9 @@ class Turn:
                             exchange = self._talk.tools.exchanges.begin(question, self._generation)
                         self._call(delta, exchange, committed)
                     elif isinstance(delta, End):
-                        reason, usage = delta.stop_reason, delta.usage
+                        reason = delta.stop_reason
+                        if delta.usage != UNTOLD or delta.source == "cache":
+                            usage = delta.usage
                         self._note(delta)
                         if exchange is None or reason != "tool_use":
                             # The stream is still read to its own end: then its connection can serve again.

@@ -12,11 +12,11 @@ import msgspec
 from bench.harness.machine import Cores
 from bench.harness.phrases import COMMON
 from bench.harness.processes import Running, started
-from retell_ws.settings import Settings
 
 __all__ = ["ALL", "COLOURS", "CONFIGURATIONS", "OFF", "Configuration", "chosen", "serving"]
 
 FALLBACK: Final = "claude-sonnet-5-5"
+NEVER_MS: Final = "600000"
 
 
 class Configuration(msgspec.Struct, frozen=True):
@@ -45,13 +45,14 @@ class Configuration(msgspec.Struct, frozen=True):
             *("--fallback-model", FALLBACK if "race" in on else ""),
             "--warm-cache" if "warm" in on else "--no-warm-cache",
             "--answer-cache" if "answers" in on else "--no-answer-cache",
+            *(() if "holding" in on else ("--holding-ms", NEVER_MS)),
         ]
-        if "answers" in on and "answers_file" in Settings.__struct_fields__:
+        if "answers" in on:
             flags += ["--answers-file", str(answers_file)]
         return flags
 
 
-LEVERS: Final = ("speculation", "race", "warm", "answers")
+LEVERS: Final = ("speculation", "race", "warm", "answers", "holding")
 OFF, ALL = "off", "all"
 
 CONFIGURATIONS: Final = {
@@ -62,13 +63,14 @@ CONFIGURATIONS: Final = {
         Configuration("race", "race alone", frozenset({"race"})),
         Configuration("warm", "warm prompt cache alone", frozenset({"warm"})),
         Configuration("answers", "answer cache alone", frozenset({"answers"})),
+        Configuration("holding", "holding phrases alone", frozenset({"holding"})),
         Configuration(ALL, "all on", frozenset(LEVERS)),
     )
 }
 """Every configuration by name."""
 
 COLOURS: Final = dict(
-    zip(CONFIGURATIONS, ("#8a8a8a", "#2f6fb0", "#d08c2f", "#7d6b91", "#b3423a", "#0b6e4f"), strict=True)
+    zip(CONFIGURATIONS, ("#8a8a8a", "#2f6fb0", "#d08c2f", "#7d6b91", "#b3423a", "#58a4b0", "#0b6e4f"), strict=True)
 )
 
 

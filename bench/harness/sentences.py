@@ -11,6 +11,7 @@ import msgspec
 from bench.harness.figures import percentile
 from bench.harness.plans import SpokenTurn
 from retell_ws.testing.fake_anthropic_totals import Totals
+from retell_ws.testing.first_tokens import FirstTokens
 
 __all__ = [
     "BANDS_MS",
@@ -18,6 +19,8 @@ __all__ = [
     "IN_TIME",
     "Band",
     "bands",
+    "best",
+    "best_of_patient",
     "costs",
     "sentence_ms",
     "share_within",
@@ -30,6 +33,9 @@ BUDGETS_MS: Final = (300, 500, 800)
 
 IN_TIME: Final = 0.8
 """The share of turns that has to keep a budget."""
+
+PATIENT_MS: Final = 400
+"""From this end-of-turn delay on the budget of 300 ms is promised."""
 
 BANDS_MS: Final = tuple((low, low + 100) for low in range(200, 800, 100))
 """End-of-turn delays are told apart by these."""
@@ -80,11 +86,37 @@ def bands(turns: Sequence[SpokenTurn], budget_ms: float) -> list[Band]:
     return found
 
 
+def best(turns: Sequence[SpokenTurn], budget_ms: float, tokens: FirstTokens, sentence_s: float) -> list[Band]:
+    """Reckon what a perfect speculation would reach: begun at the last recognised word, never in vain.
+
+    Args:
+        turns: Those whose delays count.
+        budget_ms: In time.
+        tokens: When first tokens come.
+        sentence_s: From the first token to the end of the first sentence.
+    """
+    found = []
+    for low, high in BANDS_MS:
+        inside = [turn for turn in turns if low <= turn.delay_ms < high]
+        found.append(Band(low, high, len(inside), _reached(inside, budget_ms, tokens, sentence_s)))
+    return found
+
+
+def best_of_patient(turns: Sequence[SpokenTurn], budget_ms: float, tokens: FirstTokens, sentence_s: float) -> float:
+    """Reckon the same over all turns before which Retell waits 400 ms or more."""
+    return _reached([turn for turn in turns if turn.delay_ms >= PATIENT_MS], budget_ms, tokens, sentence_s)
+
+
+def _reached(turns: Sequence[SpokenTurn], budget_ms: float, tokens: FirstTokens, sentence_s: float) -> float:
+    shares = [tokens.within((turn.delay_ms + budget_ms) / 1000 - sentence_s) for turn in turns]
+    return sum(shares) / len(shares) if shares else math.nan
+
+
 def times(turns: Sequence[SpokenTurn]) -> dict[str, float]:
     """Reckon the times of one round, in milliseconds, and shares from 0 to 1."""
     sentences = [sentence_ms(turn) for turn in turns]
     quiet = [silence_ms(turn) for turn in turns]
-    patient = [turn for turn in turns if turn.delay_ms >= 400]
+    patient = [turn for turn in turns if turn.delay_ms >= PATIENT_MS]
     common = [sentence_ms(turn) for turn in turns if turn.kind == "common"]
     return {
         "turns": len(turns),
@@ -94,6 +126,7 @@ def times(turns: Sequence[SpokenTurn]) -> dict[str, float]:
         "common_p50_ms": percentile(common, 50),
         "common_p99_ms": percentile(common, 99),
         "word_p50_ms": percentile([turn.ended_ms if turn.first_ms is None else turn.first_ms for turn in turns], 50),
+        "audible_p50_ms": percentile(quiet, 50),
         "audible_p99_ms": percentile(quiet, 99),
         "longest_silence_ms": max(quiet, default=math.nan),
         **{f"within_{budget}": share_within(turns, budget) for budget in BUDGETS_MS},

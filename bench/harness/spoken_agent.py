@@ -1,12 +1,6 @@
 """The agent of the spoken conversations: a prompt of a usual length, and leave to answer from the cache."""
 
-from inspect import signature
-from typing import Any
-
 from retell_ws import Agent
-
-# An agent has to allow the cache. Older checkouts, which `call_path` may run, have none.
-_allowed: dict[str, Any] = {"cache": True} if "cache" in signature(Agent.__init__).parameters else {}
 
 agent = Agent(
     "You are Ana, the receptionist of Harbor Clinic. Answer in two or three short sentences, as one speaks; no lists. "
@@ -22,5 +16,5 @@ agent = Agent(
     "the caller to ring the emergency number at once. If you do not know something, say so and offer a call back. "
     "Speak kindly and plainly, use the caller's name now and then, and ask one question at a time.",
     greeting="Harbor Clinic, this is Ana. How can I help?",
-    **_allowed,
+    cache=True,
 )

@@ -17,12 +17,11 @@ from retell_ws.testing.first_tokens import FirstTokens
 __all__ = ["how", "in_bands", "in_outage"]
 
 
-def how(tokens: FirstTokens, *, told_in_advance: bool) -> str:
+def how(tokens: FirstTokens) -> str:
     """Tell how it was measured.
 
     Args:
         tokens: The fake model's distribution.
-        told_in_advance: The answer cache was given the common questions when the server started.
     """
     paces = f"{talk.WORDS_PER_MINUTE[0]:g} to {talk.WORDS_PER_MINUTE[1]:g}"
     low, high = (f"{1000 * delay_s:.0f}" for delay_s in hearing.END_OF_TURN_S)
@@ -32,8 +31,8 @@ def how(tokens: FirstTokens, *, told_in_advance: bool) -> str:
         f"{tokens.slow_to_s:g} s) and {_percent(tokens.hangs)} that never come, p50 {tokens.p50_s:g} s and p95 "
         f"{tokens.p95_s:g} s of all together; then {SPACING_MS:g} ms a word, six to ten words in the first sentence.",
         f"Callers: {paces} words a minute, {talk.TURNS[0]} or {talk.TURNS[1]} turns a call;",
-        f"{_percent(talk.COMMON_SHARE)} of calls open with one of {len(COMMON)} common questions"
-        + (", which the answer cache was told in advance;" if told_in_advance else ";"),
+        f"{_percent(talk.COMMON_SHARE)} of calls open with one of {len(COMMON)} common questions, which the answer "
+        "cache was told in advance;",
         f"every recognised word is an update; {_percent(hearing.MISHEARD)} of words are wrong at first, in "
         f"{_percent(hearing.MISHEARD_LAST)} of utterances the last one until the very end;",
         f"{_percent(hearing.FALSE_END)} of partials end in a mark that goes away, {_percent(hearing.FILLER)} of words "
@@ -45,23 +44,33 @@ def how(tokens: FirstTokens, *, told_in_advance: bool) -> str:
         "the same words, for which time runs from the first request.",
         f"Into {_percent(talk.BARGES_IN)} of answers the caller speaks. The agent is heard at {AGENT_SPEED:g} times a "
         f"voice's pace, one update per {WORDS_AN_UPDATE} words.",
-        "Any: the first sentence of anything, a holding phrase or an apology too. Common: turns that ask a common "
-        "question. Hedged: requests in the words of one that was still running, without conversations at their "
-        "opening, which calls share. Unheard: output of the model whose stream was closed before its end. Failed: "
-        "turns that ended in an apology or a closing phrase.",
+        "Own: the first sentence of the model's own words, or the cache's; a turn that gets none counts with its end. "
+        "Spoken: the first sentence of anything, a holding phrase or an apology too. Hedged: requests in the words of "
+        "one that was still running, without conversations at their opening, which calls share. Failed: turns that "
+        "ended in an apology or a closing phrase.",
     ]
     return " ".join(sentences)
 
 
-def in_bands(found: Sequence[Band], budget_ms: int) -> str:
-    """Tell the share in time of each band of end-of-turn delays, and which bands miss."""
+def in_bands(found: Sequence[Band], best: Sequence[Band], at_best: float, budget_ms: int) -> str:
+    """Tell the share in time of each band of end-of-turn delays, and which bands miss.
+
+    Args:
+        found: What was measured.
+        best: What would be at best.
+        at_best: The same over all delays of 400 ms and more.
+        budget_ms: In time.
+    """
     told = ", ".join(f"{band.low_ms}–{band.high_ms} ms: {_percent(band.share)}" for band in found if band.turns)
     missed = [f"{band.low_ms}–{band.high_ms}" for band in found if band.turns and band.share < IN_TIME]
     kept = f"not kept by {_percent(IN_TIME)} of turns in the bands {', '.join(missed)} ms"
     return (
         f"All on, first sentence within {budget_ms} ms by end-of-turn delay: {told}. The budget is "
         + (kept if missed else f"kept by {_percent(IN_TIME)} of turns in every band")
-        + "."
+        + ". A speculation that is always begun at the last recognised word, in the right words, and adopted, could "
+        f"keep it in {_percent(at_best)} of turns with delays of 400 ms and more ("
+        + ", ".join(f"{band.low_ms}–{band.high_ms}: {_percent(band.share)}" for band in best if band.turns)
+        + "), by the stated first tokens; openings from the cache come on top."
     )
 
 

@@ -97,6 +97,6 @@ def test_first_sentence_plays_spoken_calls_and_an_outage_and_leaves_its_files(tm
     outage = found["rounds"][-1]
     assert outage["case"] == "outage"
     assert outage["outage_turns"] > 0
-    assert len(found["claims"]) == 6
+    assert len(found["claims"]) == 7
     for name in ("first_sentence", "first_sentence_shares", "first_sentence_delays"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")

@@ -7,8 +7,9 @@ import math
 import pytest
 
 from bench.harness.plans import SpokenTurn
-from bench.harness.sentences import bands, costs, share_within, silences, times
+from bench.harness.sentences import bands, best, best_of_patient, costs, share_within, silences, times
 from retell_ws.testing.fake_anthropic_totals import Totals
+from retell_ws.testing.first_tokens import FirstTokens
 
 
 def turn(
@@ -83,3 +84,13 @@ def test_silences_are_those_of_the_outage() -> None:
     assert found["outage_longest_ms"] == 1600
     assert found["outage_over_limit"] == 0.5
     assert found["outage_answered"] == 0.5
+
+
+def test_a_perfect_speculation_has_the_delay_and_the_budget_for_token_and_sentence() -> None:
+    tokens = FirstTokens(slow=0, hangs=0)
+    turns = [turn(100, delay_ms=400), turn(100, delay_ms=700)]
+    (only,) = [band for band in best(turns, 300, tokens, 0.1) if band.low_ms == 400]
+    assert only.share == pytest.approx(tokens.within(0.6))
+    both = best_of_patient([turn(100, delay_ms=200), *turns], 300, tokens, 0.1)
+    assert both == pytest.approx((tokens.within(0.6) + tokens.within(0.9)) / 2)
+    assert math.isnan(best_of_patient([], 300, tokens, 0.1))
