@@ -430,7 +430,7 @@ class CallMachine:
         return self._begin(question, "quiet", self._allowance, now)
 
     def _begin(self, question: Question, why: Why, allowance: Allowance, now: float) -> tuple[Action, ...]:
-        if not allowance.may_begin():
+        if not allowance.may_begin(sure=self._speculation.is_sure(question)):
             return ()
         answer = Answer(self._number(), self._answer.response_id, question, now)
         self._speculation.begin(answer, now)

@@ -324,9 +324,9 @@ class Session:
         self._quiet = None
         self._perform(self._machine.quiet(monotonic()))
 
-    def may_begin(self) -> bool:
+    def may_begin(self, *, sure: bool) -> bool:
         """Tell whether a speculation may be begun."""
-        return self._talk.may_speculate
+        return self._talk.may_speculate(sure=sure)
 
     def still_holds(self, generation: int) -> bool:
         """Tell whether the model would be asked the same now as when this generation was begun."""

@@ -38,6 +38,8 @@ Move: TypeAlias = Literal["keep", "drop", "begin", "wait"]
 # The end of what was said so far, as speech recognition marks it; an ellipsis marks the opposite.
 _END = re.compile(r"""(?<!\.)[.!?]["'”’)]?$|[。！？]$""")
 
+_ASKS = ("?", "？", "؟")
+
 # Nobody ends with these. Recognition puts its mark after them all the same when a word is slow to come, and the next
 # word takes it away. In other languages there are just a few more speculations in vain.
 _OPEN = frozenset(
@@ -48,8 +50,12 @@ _OPEN = frozenset(
 class Allowance(Protocol):
     """What the driver knows and the machine does not."""
 
-    def may_begin(self) -> bool:
-        """Tell whether a speculation may be begun: nothing runs that its prompt should know of, and it may cost."""
+    def may_begin(self, *, sure: bool) -> bool:
+        """Tell whether a speculation may be begun: nothing runs that its prompt should know of, and it may cost.
+
+        Args:
+            sure: It is likely to be adopted.
+        """
         ...
 
     def still_holds(self, generation: int) -> bool:
@@ -119,6 +125,11 @@ class Speculation:
         """Give the words that have stayed the same for `quiet_s`."""
         question, self._waiting = self._waiting, None
         return question
+
+    def is_sure(self, question: Question) -> bool:
+        """Tell whether these words are likely to be asked: who asks something waits for an answer, and who went on
+        after a first sentence seldom goes on after a second."""
+        return self._begun > 0 or (question.transcript[-1].content or "").rstrip().endswith(_ASKS)
 
     def begin(self, answer: Answer, now: float) -> None:
         """A generation is asked."""

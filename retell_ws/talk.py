@@ -189,10 +189,9 @@ class Talk:
                 cache_write=usage.cache_creation_input_tokens,
             )
 
-    @property
-    def may_speculate(self) -> bool:
-        """Nothing runs that the prompt should wait for, and what may be wasted in this call is not used up."""
-        affordable = self._wasted < self.settings.speculation_tokens and self._waste.is_affordable
+    def may_speculate(self, *, sure: bool) -> bool:
+        """Tell whether nothing runs that the prompt should wait for, and what may be wasted is not used up."""
+        affordable = self._wasted < self.settings.speculation_tokens and self._waste.affords(sure=sure)
         return affordable and not self.tools.is_busy and not self.is_over_budget
 
     def answered(self, tokens: int) -> None:

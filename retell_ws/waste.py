@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["FREE_TOKENS", "Waste"]
+__all__ = ["FREE_TOKENS", "OF_ANY", "Waste"]
 
 FREE_TOKENS: Final = 10_000
 """Tokens that may be spent in vain before there is anything to compare them with: a dozen prompts."""
+
+
+OF_ANY: Final = 0.8
+"""The part of the allowance that any speculation may use up."""
 
 
 class Waste:
@@ -32,7 +36,11 @@ class Waste:
         self.answered = 0
         self.wasted = 0
 
-    @property
-    def is_affordable(self) -> bool:
-        """Another speculation may turn out to be in vain."""
-        return self._share > 0 and self.wasted < FREE_TOKENS + self._share * self.answered
+    def affords(self, *, sure: bool) -> bool:
+        """Tell whether another speculation may turn out to be in vain.
+
+        Args:
+            sure: It is one of those that seldom do. The last of what there is goes to them.
+        """
+        allowed = FREE_TOKENS + self._share * self.answered
+        return self._share > 0 and self.wasted < (allowed if sure else OF_ANY * allowed)

@@ -49,7 +49,7 @@ class Allowing:
     def __init__(self) -> None:
         self.begins = self.holds = True
 
-    def may_begin(self) -> bool:
+    def may_begin(self, *, sure: bool) -> bool:
         return self.begins
 
     def still_holds(self, generation: int) -> bool:

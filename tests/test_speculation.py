@@ -15,7 +15,7 @@ from retell_ws.facts import SpeculationAdopted, SpeculationStarted, TurnFinished
 from retell_ws.intent import TransferCall
 from retell_ws.speculation import MAX_BEGUN, QUIET_S, UNMARKED_QUIET_S, Speculation
 from retell_ws.transcript import AGENT, DTMF, Question, Utterance
-from retell_ws.waste import FREE_TOKENS, Waste
+from retell_ws.waste import FREE_TOKENS, OF_ANY, Waste
 from retell_ws.wire import Response, decode_outbound
 
 Item: TypeAlias = str | tuple[str, str]
@@ -30,8 +30,10 @@ class Allowing:
     def __init__(self) -> None:
         self.begins = self.holds = True
         self.asked: list[int] = []
+        self.sure: list[bool] = []
 
-    def may_begin(self) -> bool:
+    def may_begin(self, *, sure: bool) -> bool:
+        self.sure.append(sure)
         return self.begins
 
     def still_holds(self, generation: int) -> bool:
@@ -353,15 +355,32 @@ def test_the_quiet_comes_to_nothing_when_the_agent_means_to_leave_by_then() -> N
 def test_what_may_be_wasted_grows_with_what_was_of_use() -> None:
     waste = Waste(0.25)
     waste.wasted = FREE_TOKENS
-    assert not waste.is_affordable
+    assert not waste.affords(sure=True)
     waste.answered = 8
-    assert waste.is_affordable
+    assert waste.affords(sure=True)
     waste.wasted += 2
-    assert not waste.is_affordable
+    assert not waste.affords(sure=True)
+
+
+def test_the_last_of_it_goes_to_what_is_seldom_in_vain() -> None:
+    waste = Waste(1.0)
+    waste.wasted = int(OF_ANY * FREE_TOKENS)
+    assert waste.affords(sure=True) and not waste.affords(sure=False)
+    waste.wasted -= 1
+    assert waste.affords(sure=False)
+
+
+def test_questions_and_second_sentences_are_seldom_in_vain() -> None:
+    retell = Retell()
+    retell.hears(HELLO, "Hello.")
+    retell.hears(HELLO, "Hello. I need a doctor.")
+    retell.asks(1, HELLO, "Hello. I need a doctor.")
+    retell.hears(HELLO, "Hello. I need a doctor.", ("agent", "Why?"), "Are you open?", turn="user_turn")
+    assert retell.allowing.sure == [False, True, True]
 
 
 def test_no_share_is_no_speculation() -> None:
-    assert not Waste(0).is_affordable
+    assert not Waste(0).affords(sure=True)
 
 
 def test_words_of_another_generation_are_not_its_own() -> None:
