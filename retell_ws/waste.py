@@ -14,7 +14,7 @@ FREE_TOKENS: Final = 10_000
 """Tokens that may be spent in vain before there is anything to compare them with: a dozen prompts."""
 
 
-OF_ANY: Final = 0.8
+OF_ANY: Final = 0.95
 """The part of the allowance that any speculation may use up."""
 
 
