@@ -1,7 +1,8 @@
 """Is the call path of this checkout as quick as another one's, say the last release's? It compares with no peer.
 
 Both are this project, from two folders, in one run and in turns: the same fake model, the same synthetic callers, a
-fresh server each round on a core of its own. The agent has no tools, so what is compared is what every call pays.
+fresh server each round on a core of its own. The agent has no tools, so what is compared is what every call pays. This
+one runs twice: with every lever on the model's time off, which should cost nothing, and as `serve` starts it.
 
     git worktree add ../before v0.1.0
     python -m bench.call_path ../before
@@ -19,6 +20,7 @@ import cyclopts
 
 from bench.harness import machine
 from bench.harness.figures import clean, median_of, ratios
+from bench.harness.levers import CONFIGURATIONS, OFF
 from bench.harness.paced_round import Speech, paced_round
 from bench.harness.report import RESULTS, Claim, Column, Report, foreign_note
 from bench.harness.rounds import Screen, interleaved
@@ -69,7 +71,7 @@ def main(
     speech, numbers = Speech(), [int(number) for number in calls.split(",")]
     if quick:
         rounds, window_s, numbers, speech = 1, 2.0, numbers[:1], Speech(ttft_ms=20, deltas=5, spacing_ms=5)
-    stacks = [STACKS["ours"], _stack_of(before)]
+    stacks = [_levers_off(), STACKS["ours"], _stack_of(before)]
     cores = machine.cores()
     machine.raise_file_limit()
     found: list[dict[str, Any]] = []
@@ -102,6 +104,11 @@ def _stack_of(folder: Path) -> Stack:
     return Stack("before", "before", lambda url: ["-c", _FROM, str(folder.resolve()), *ours(url)[2:]])
 
 
+def _levers_off() -> Stack:
+    ours, flags = STACKS["ours"].argv, CONFIGURATIONS[OFF].flags(Path())
+    return Stack("off", "now, levers off", lambda url: [*ours(url), *flags])
+
+
 def _report(stacks: list[Stack], numbers: list[int], found: list[dict[str, Any]], settings: dict[str, Any]) -> Report:
     rows: list[dict[str, Any]] = []
     for at_once in numbers:
@@ -113,7 +120,8 @@ def _report(stacks: list[Stack], numbers: list[int], found: list[dict[str, Any]]
             rows.append(
                 {
                     "stack": stack.name,
-                    "label": ("now" if stack.name == "ours" else stack.label) + ("" if unmixed else " (!)"),
+                    "label": ("now, as it starts" if stack.name == "ours" else stack.label)
+                    + ("" if unmixed else " (!)"),
                     "calls": at_once,
                     **{key: median_of(kept, key) for key in keys},
                     "x_p50": ratios(kept, base, "overhead_p50_ms"),
@@ -122,9 +130,9 @@ def _report(stacks: list[Stack], numbers: list[int], found: list[dict[str, Any]]
                 }
             )
     claims = [
-        Claim(f"{row['calls']} calls, {what}, in those of before", row[key], SLOWER)
+        Claim(f"{row['calls']} calls, levers off, {what}, in those of before", row[key], SLOWER)
         for row in rows
-        if row["stack"] == "ours"
+        if row["stack"] == "off"
         for what, key in (("first frame p50", "x_p50"), ("CPU of a turn", "x_cpu"))
     ]
     return Report(
