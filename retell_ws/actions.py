@@ -51,11 +51,18 @@ class StartTurn(msgspec.Struct, frozen=True):
     interrupted: Intent | None = None
 
 
-class AdoptTurn(_Action, frozen=True):
-    """A speculation answers this id from now on."""
+class AdoptTurn(msgspec.Struct, frozen=True):
+    """A speculation answers this id from now on. Its words so far have been sent.
+
+    Attributes:
+        generation: The speculation.
+        response_id: The id.
+        question: What is asked: the same words, perhaps written otherwise.
+    """
 
     generation: int
     response_id: int
+    question: Question
 
 
 class CancelTurn(_Action, frozen=True):

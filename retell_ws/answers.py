@@ -29,11 +29,24 @@ import msgspec
 
 from .agent import Agent
 from .cache import Cache
+from .ear import Ear
 from .prompt import PLAIN, Context
 from .request import ModelRequest
 from .transcript import AGENT, Question, Utterance, normalised
 
-__all__ = ["Answer", "VERSION", "fits", "granted", "key_of", "opening", "problem", "refusal", "scope_of", "unfit"]
+__all__ = [
+    "Answer",
+    "VERSION",
+    "fits",
+    "granted",
+    "key_of",
+    "opening",
+    "problem",
+    "refusal",
+    "scope_of",
+    "unfit",
+    "unspeakable",
+]
 
 VERSION: Final = 1
 """Of the key and the value; answers of another one are not read."""
@@ -208,6 +221,21 @@ def problem(answer: Answer, *, key: str, scope: str, model: str, now: float) -> 
     if answer.created_at > now + SKEW_S:
         return "created_at"
     return "" if answer.text.strip() and len(answer.text) <= MAX_ANSWER else "text"
+
+
+def unspeakable(text: str) -> str:
+    """Say why a text cannot be an answer to keep; empty when it can.
+
+    What the voice would be spared (`ear.py`) is judged here as well: kept, an answer that leaves nothing to say would
+    be an apology to everybody for as long as it is kept.
+    """
+    ear = Ear("")
+    heard = ear.feed(text) + ear.close()
+    if "leak" in ear.removed:
+        return "it holds a tool call"
+    if not heard.strip():
+        return "it is empty"
+    return "it is too long" if len(text) > MAX_ANSWER else ""
 
 
 def opening(agent: Agent, heard: Sequence[str]) -> Question:

@@ -35,9 +35,11 @@ class Attempt:
         asked_at: When it began, in seconds.
         stream: Its deltas, without the first one.
         is_over: The first delta is there, or none will come.
+        is_silent: It was told of as silent for too long.
     """
 
-    __slots__ = ("_error", "_first", "_rest", "_task", "asked_at", "is_hedge", "is_over", "name", "stream")
+    __slots__ = ("_error", "_first", "_rest", "_task", "asked_at", "is_hedge", "is_over", "is_silent", "name",
+                 "stream")  # fmt: skip
 
     def __init__(
         self, model: Model, request: ModelRequest, rest: Rest, *, name: str, is_hedge: bool, now: float
@@ -45,7 +47,7 @@ class Attempt:
         self.name = name
         self.is_hedge = is_hedge
         self.asked_at = now
-        self.is_over = False
+        self.is_over = self.is_silent = False
         self._rest = rest
         self._first: Delta | None = None
         self._error: ModelError | None = None

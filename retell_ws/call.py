@@ -122,6 +122,7 @@ from .transcript import (
     same_question,
 )
 from .wire import (
+    NO_ITEMS,
     AgentConfig,
     CallDetails,
     CallInfo,
@@ -352,9 +353,10 @@ class CallMachine:
             answer.sent = answer.completed_on = 0
             actions += (*self._drop(), *self._catch_up())
             return tuple(actions)
+        may_adopt = whole and self._may_adopt(question)  # before anything changes: it asks the driver
         if not answer.done:
             actions += self._supersede(by=response_id)
-        if whole and self._may_adopt(question):
+        if may_adopt and not self._means_something:
             actions += self._adopt(response_id, question, now)
             return tuple(actions)
         actions += self._drop()
@@ -408,6 +410,8 @@ class CallMachine:
     # ------------------------------------------------------------------------ before Retell asks
 
     def _speculate(self, message: UpdateOnly, allowance: Allowance, now: float) -> tuple[Action, ...]:
+        if self._agent.keypad and message.transcript_with_tool_calls == NO_ITEMS:
+            return self._drop()  # it does not tell all that a request would
         question, whole = self._question(message, "response")
         answering = None if self._answer.failed else self._answer.question
         if not whole or self.state is not State.OPEN or self._means_something:
@@ -451,7 +455,6 @@ class CallMachine:
             answer is not None
             and self._allowance is not None
             and self._speculation.answers(question)
-            and not self._means_something
             and self._allowance.still_holds(answer.generation)
         )
 
@@ -468,7 +471,8 @@ class CallMachine:
             Record(SpeculationAdopted(response_id, now - speculation.begun_at)),
         )
         said = self.finish(answer.generation, now) if speculation.is_finished else self._catch_up()
-        return (*facts, AdoptTurn(answer.generation, response_id), *said)
+        # The words first: they count as sent, and the driver has things to do for the turn.
+        return (*facts, *said, AdoptTurn(answer.generation, response_id, question))
 
     # ------------------------------------------------------------------------ what the model says
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from .transcript import Place, Question, normalised, place_of
+from .transcript import Place, Question, place_of, without_fillers
 
 __all__ = ["Exchange", "Exchanges", "News", "Use"]
 
@@ -54,7 +54,7 @@ class _Placed(msgspec.Struct):
         if not 0 < heard <= len(transcript):
             return len(transcript) if heard else 0
         now = transcript[heard - 1].content or ""
-        return heard if normalised(now) == normalised(self.place.last) else heard - 1
+        return heard if without_fillers(now) == without_fillers(self.place.last) else heard - 1
 
 
 class Exchange(_Placed, eq=False):

@@ -152,6 +152,7 @@ class TurnMeasured(_Fact, frozen=True, tag="turn_measured"):
         head_start_s: Seconds by which it was ahead of the request.
         cached: The answer came from the cache.
         hedged: The model was asked once more because it was slow.
+        fallback: Another model than the agent's has answered.
         attempts: Requests to a model, over all rounds.
         rounds: How often the model was asked: once more than tools made it necessary.
         held: Holding phrases were said.
@@ -173,6 +174,7 @@ class TurnMeasured(_Fact, frozen=True, tag="turn_measured"):
     head_start_s: float = 0.0
     cached: bool = False
     hedged: bool = False
+    fallback: bool = False
     attempts: int = 0
     rounds: int = 0
     held: int = 0

@@ -7,6 +7,7 @@ would say `/livez` for a loop that stands still.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -74,7 +75,8 @@ class HttpPort:
         if self._listener is not None:
             self._listener.close()
             with suppress(TimeoutError):
-                await self._listener.wait_closed()
+                async with asyncio.timeout(GOODBYE_S):
+                    await self._listener.wait_closed()
 
     @property
     def address(self) -> str:

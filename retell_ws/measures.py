@@ -121,6 +121,7 @@ class Measures:
             (metrics.holding_phrases, turn.held),
             (metrics.attempts, turn.attempts),
             (metrics.hedged_turns, turn.hedged),
+            (metrics.fallback_turns, turn.fallback),
             (metrics.cached_answers, turn.cached),
             (metrics.input_tokens["read"], turn.cache_read_tokens),
             (metrics.input_tokens["missed"], turn.input_tokens),

@@ -69,6 +69,7 @@ class Metrics:
         self.holding_phrases = self._count("holding_phrases", "Holding phrases said.")
         self.attempts = self._count("attempts", "Requests to a model.")
         self.hedged_turns = self._count("hedged_turns", "Turns whose model was asked once more, being slow.")
+        self.fallback_turns = self._count("fallback_turns", "Turns that another model than the agent's has answered.")
         self.cached_answers = self._count("cached_answers", "Answers from the cache.")
         about = "Times the provider's prompt cache missed, by reason."
         self.prompt_cache_misses = self._words("prompt_cache_misses", about, "reason")

@@ -69,6 +69,7 @@ class End(msgspec.Struct, frozen=True, gc=False):
         connect_s: Seconds from the call of `stream` until the request was written; None when nobody knows.
         attempts: Requests that were made for this answer.
         hedged: One of them because another was slow.
+        fallback: Another model than the one that was to be asked has answered.
         source: `cache` when no model was asked.
     """
 
@@ -81,6 +82,7 @@ class End(msgspec.Struct, frozen=True, gc=False):
     connect_s: float | None = None
     attempts: int = 1
     hedged: bool = False
+    fallback: bool = False
     source: Literal["model", "cache"] = "model"
 
 

@@ -2,7 +2,8 @@
 an answer costs at most one second request, and each model is otherwise asked once.
 
     slow     no content by the deadline (`first_tokens.py`) → the same request once more, when the budget has one left
-             (`hedge_budget.py`); whichever speaks first is read, the other is closed at that moment
+             (`hedge_budget.py`); whichever speaks first is read, the others are closed at that moment
+    lost     no content after `LOST_S` all the same → the next model beside it, and a failure in its breaker's eyes
     failed   before any content → the next model, at once; a second request that is under way is waited for instead
     refused  (`ModelRejected`: the key, the request) → passed on: it would be refused again
     later    after the first content every fault is passed on as it is: no word is said twice, and the turn closes with
@@ -17,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator
+from math import inf
 from typing import Final
 
 import msgspec
@@ -39,6 +41,10 @@ MAX_MODELS: Final = 32
 LATE_S: Final = 0.05
 """Seconds by which a deadline may be late before it is taken for a loop that stood still: the answer may lie in the
 socket, and a second request would be spent for nothing."""
+
+LOST_S: Final = 2.5
+"""Seconds without content after which a model counts as failing and the next one is asked as well: one answer in fifty
+of a model that is well, and every one of a model on which everything hangs."""
 
 HOPELESS_S: Final = 5.0
 """Seconds without content after which a request that is given up counts as failed: a provider on which everything hangs
@@ -78,13 +84,27 @@ class _Known:
 class _Answer:
     """One answer in the making."""
 
-    __slots__ = ("closing", "failure", "is_hedged", "is_probe", "made", "request", "rest", "running", "winner")
+    __slots__ = (
+        "closing",
+        "failure",
+        "is_hedged",
+        "is_late",
+        "is_probe",
+        "lost_at",
+        "made",
+        "request",
+        "rest",
+        "running",
+        "winner",
+    )
 
     def __init__(self, request: ModelRequest, rest: Rest) -> None:
         self.request = request
         self.rest = rest
         self.made = 0  # requests
         self.is_hedged = False
+        self.is_late = False  # something was done about a model that is slow, if anything could be
+        self.lost_at = 0.0  # when something is done about one that stays silent
         self.is_probe = False  # the last request was made to find out whether a model is back
         self.running: list[Attempt] = []  # those without content
         self.winner: Attempt | None = None
@@ -196,7 +216,7 @@ class RacingModel:
             try:
                 delta = over.result()
             except ModelError as exc:
-                if isinstance(exc, ModelRejected) and answer.failure is None:
+                if isinstance(exc, ModelRejected) and over.name == self._named(answer.request):
                     raise
                 self._failed(over, exc)
                 answer.failure = answer.failure or exc
@@ -228,8 +248,11 @@ class RacingModel:
 
     # ------------------------------------------------------------------------ whom to ask
 
+    def _named(self, request: ModelRequest) -> str:
+        return request.model or self._model_name
+
     def _names(self, request: ModelRequest) -> tuple[str, ...]:
-        first = request.model or self._model_name
+        first = self._named(request)
         return (first, self._fallback_model) if self._fallback_model not in ("", first) else (first,)
 
     def _to_ask(self, request: ModelRequest) -> Iterator[str]:
@@ -245,12 +268,15 @@ class RacingModel:
 
     def _begin(self, answer: _Answer, name: str) -> float | None:
         """Ask a model; gives the time at which it is slow, None when nothing is done about that."""
-        if name != (answer.request.model or self._model_name):
+        if name != self._named(answer.request):
             self._fallbacks += 1
         now, known = self._now(), self._of(name)
         answer.is_probe = known.breaker.state(now) != "closed"
         self._ask(answer, name, now, is_hedge=False)
-        return now + known.first_tokens.deadline_s if self._hedge and not answer.is_hedged else None
+        names = self._names(answer.request)
+        answer.lost_at = now + LOST_S if name != names[-1] else inf  # behind the last one there is nobody
+        slow_at = now + known.first_tokens.deadline_s if self._hedge and not answer.is_late else inf
+        return _due(min(slow_at, answer.lost_at))
 
     def _begin_another(self, answer: _Answer, models: Iterator[str]) -> float | None:
         """Do something about a slow model; gives the time as `_begin` does.
@@ -258,14 +284,20 @@ class RacingModel:
         A model that is being tried out gets one request and not two. Who happened to get it should not have to wait
         for it, so it is raced by the next model.
         """
+        now, is_late, answer.is_late = self._now(), answer.is_late, True
         if answer.is_probe:
             answer.is_hedged = True
-            return None if (name := next(models, None)) is None else self._begin(answer, name)
-        if self._budget.take():
-            self._hedges += 1
-            answer.is_hedged = True
-            self._ask(answer, answer.running[-1].name, self._now(), is_hedge=True)
-        return None
+        elif not is_late and self._hedge and now < answer.lost_at:
+            if self._budget.take():
+                self._hedges += 1
+                answer.is_hedged = True
+                self._ask(answer, answer.running[-1].name, now, is_hedge=True)
+            return _due(answer.lost_at)
+        else:
+            self._budget.take()  # it is one more request, too
+            self._silent(answer.running[0])
+        answer.lost_at = inf
+        return None if (name := next(models, None)) is None else self._begin(answer, name)
 
     def _ask(self, answer: _Answer, name: str, now: float, *, is_hedge: bool) -> None:
         request = answer.request
@@ -294,9 +326,10 @@ class RacingModel:
         winner = answer.winner
         if winner is not None:
             self._of(winner.name).breaker.succeeded(self._now(), asked_at=winner.asked_at)
-        if answer.made == 1:
+        if answer.made == 1 and (winner is None or winner.name == self._named(answer.request)):
             return end
-        return msgspec.structs.replace(end, attempts=answer.made, hedged=answer.is_hedged)
+        fallback = winner is not None and winner.name != self._named(answer.request)
+        return msgspec.structs.replace(end, attempts=answer.made, hedged=answer.is_hedged, fallback=fallback)
 
     def _failed(self, attempt: Attempt, error: ModelError) -> None:
         if isinstance(error, ModelRejected):
@@ -309,14 +342,21 @@ class RacingModel:
             retry_after_s=error.retry_after_s if isinstance(error, ModelRateLimited) else None,
         )
         if was == "closed" and breaker.state(now) != "closed":
-            logger.warning("the model %s is passed over for a while: %s", attempt.name, error)
+            instead = f"; {self._fallback_model} is asked" if self._fallback_model not in ("", attempt.name) else ""
+            logger.warning("the model %s is passed over for a while%s: %s", attempt.name, instead, error)
+
+    def _silent(self, attempt: Attempt) -> None:
+        """Note that an attempt has said nothing for too long; should it win yet, its end makes that good."""
+        if not attempt.is_silent:
+            attempt.is_silent = True
+            self._of(attempt.name).breaker.failed(self._now(), asked_at=attempt.asked_at)
 
     def _given_up(self, attempt: Attempt) -> None:
         """Note that nobody waits for an attempt any more, which has said nothing yet."""
         now, known = self._now(), self._of(attempt.name)
         known.first_tokens.took_longer_than(now - attempt.asked_at)
         if now - attempt.asked_at >= HOPELESS_S:
-            known.breaker.failed(now, asked_at=attempt.asked_at)
+            self._silent(attempt)
 
     async def _let_go(self, answer: _Answer) -> None:
         """Close what is left, all of it before anything is waited for."""
@@ -342,3 +382,7 @@ class RacingModel:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def _due(at: float) -> float | None:
+    return None if at == inf else at

@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from .answers import MAX_ANSWER, VERSION, Answer, fits, key_of, problem
+from .answers import VERSION, Answer, fits, key_of, problem, unspeakable
 from .errors import ModelBroken, ModelError, ModelUnavailable
 from .ports import AnswerStore, Delta, End, Model, Rest, Text, ToolCall, no_rest
 from .request import ModelRequest
@@ -146,10 +146,9 @@ class _Flight:
             return f"it ended in {self.end.stop_reason}"
         if any(isinstance(delta, ToolCall) for delta in self.deltas):
             return "it calls tools"
-        text = self.text()
-        if not text.strip():
-            return "it is empty"
-        return "it is too long" if len(text) > MAX_ANSWER else ""
+        if self.end.fallback:
+            return "another model has answered"
+        return unspeakable(self.text())
 
 
 class RecallingModel:

@@ -140,6 +140,12 @@ class Server:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
+        try:
+            await self._end()
+        finally:
+            await self._beside.aclose()
+
+    async def _end(self) -> None:
         self._draining = True  # whoever dials from here on finds another server
         for session in list(self._sessions.values()):
             session.close()
@@ -158,7 +164,6 @@ class Server:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_S):
                     await self._listener.wait_closed()
-        await self._beside.aclose()
 
     @property
     def address(self) -> str:

@@ -40,7 +40,7 @@ from .settings import Settings
 from .stages import Stages
 from .talk import Spawn, Talk
 from .tools import Tools
-from .transcript import DTMF
+from .transcript import DTMF, Question
 from .turn import Turn
 from .verification import Verification, Verify
 from .waste import Waste
@@ -258,8 +258,8 @@ class Session:
                     self._record(self.call_id, fact)
                 case StartTurn():
                     self._start(action)
-                case AdoptTurn(generation=generation, response_id=response_id):
-                    self._adopt(generation, response_id)
+                case AdoptTurn():
+                    self._adopt(action)
                 case CancelTurn(generation=generation):
                     self._cancel(generation)
                 case AwaitQuiet(seconds=seconds):
@@ -285,9 +285,8 @@ class Session:
     def _start(self, start: StartTurn) -> None:
         if self._machine.details is not self._known:
             self._know()
-        if start.question is not None and self._talk.agent.keypad:
-            pressed = [item.content or "" for item in start.question.transcript if item.role == DTMF]
-            self._call.press_heard("".join(pressed))
+        if start.response_id is not None:
+            self._hear_keys(start.question)
         turn = Turn(start, self._talk, self._stages(start.response_id is not None))
         running = _Running(start.generation, turn, self._spawn(turn.run()))
         if start.response_id is None:
@@ -295,12 +294,18 @@ class Session:
         else:
             self._turn = running
 
-    def _adopt(self, generation: int, response_id: int) -> None:
+    def _hear_keys(self, question: Question | None) -> None:
+        if question is not None and self._talk.agent.keypad:
+            pressed = [item.content or "" for item in question.transcript if item.role == DTMF]
+            self._call.press_heard("".join(pressed))
+
+    def _adopt(self, adopted: AdoptTurn) -> None:
         running, self._speculation = self._speculation, None
-        if running is None or running.generation != generation:
+        if running is None or running.generation != adopted.generation:
             raise AssertionError("the machine adopts what it began")
+        self._hear_keys(adopted.question)
         self._turn = running
-        running.turn.adopt(response_id, self._stages(asked=True))
+        running.turn.adopt(adopted, self._stages(asked=True))
 
     def _stages(self, asked: bool) -> Stages:
         now = monotonic()

@@ -39,6 +39,7 @@ class Stages(msgspec.Struct):
     rounds: int = 0
     attempts: int = 0
     hedged: bool = False
+    fallback: bool = False
     cached: bool = False
     cache_miss: str = ""
     cache_read_tokens: int = 0
@@ -66,6 +67,7 @@ class Stages(msgspec.Struct):
             head_start_s=0.0 if self.begun_at is None else max(0.0, (self.asked_at or asked_at) - self.begun_at),
             cached=self.cached,
             hedged=self.hedged,
+            fallback=self.fallback,
             attempts=self.attempts,
             rounds=self.rounds,
             held=self.held,

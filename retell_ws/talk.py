@@ -166,6 +166,15 @@ class Talk:
         # Whatever a hook put in may be the caller's own, so its answer is nobody else's.
         return msgspec.structs.replace(request, cache_scope="") if request.cache_scope else request
 
+    def hooks_see(self) -> bytes:
+        """Write down what `before_model` functions may go by beside the request; empty when there are none."""
+        if not self.changes_requests:
+            return b""
+        try:
+            return msgspec.json.encode((self.call.state, self.call.details))
+        except (TypeError, ValueError, msgspec.MsgspecError):
+            return b""
+
     # ------------------------------------------------------------------------ cost
 
     @property
@@ -191,6 +200,8 @@ class Talk:
 
     def may_speculate(self, *, sure: bool) -> bool:
         """Tell whether nothing runs that the prompt should wait for, and what may be wasted is not used up."""
+        if self._restoring is not None and not self._restoring.done():
+            return False  # what was before is waited for by a turn, and not for ever
         affordable = self._wasted < self.settings.speculation_tokens and self._waste.affords(sure=sure)
         return affordable and not self.tools.is_busy and not self.is_over_budget
 
@@ -206,7 +217,7 @@ class Talk:
 
     def heard(self, message_id: str) -> None:
         """An answer came: the next request is compared with its request, when the provider's prompt cache misses."""
-        self._previous_id = message_id
+        self._previous_id = message_id or self._previous_id
 
     # ------------------------------------------------------------------------ state
 

@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from .actions import StartTurn
+from .actions import AdoptTurn, StartTurn
 from .ear import Ear
 from .errors import ModelError
 from .exchange import Exchange
@@ -44,6 +44,9 @@ BEAT_S: Final = 0.02
 
 ENDED_WELL: Final = frozenset({"end_turn", "stop_sequence", "max_tokens"})
 """Stop reasons after which what was said is an answer. Any other one gets an apology: nobody is left in silence."""
+
+LAPSE_S: Final = 5.0
+"""Seconds after which a speculation nobody asked for is given up: its stream could hold a connection for ever."""
 
 UNTOLD: Final = Usage()
 """The usage of a model that tells none."""
@@ -81,7 +84,9 @@ class Turn:
         "_gathering",
         "_generation",
         "_guarded",
+        "_has_begun",
         "_holds",
+        "_hooks_saw",
         "_is_closed",
         "_is_dropped",
         "_is_fresh",
@@ -91,6 +96,7 @@ class Turn:
         "_loop",
         "_look",
         "_looks_again",
+        "_message_id",
         "_outcome",
         "_patience",
         "_pieces",
@@ -113,7 +119,9 @@ class Turn:
         self._outcome: Literal["finished", "failed", "superseded"] = "superseded"
         self._request: ModelRequest | None = None  # the first one
         self._cost = 0  # tokens
-        self._is_over = self._is_dropped = False
+        self._has_begun = self._is_over = self._is_dropped = False
+        self._hooks_saw = b""
+        self._message_id = ""  # of a speculation's answer
         self._guarded: tuple[str, ...] = ()  # what was not fit for the voice, to be told when it is adopted
         self._generation = start.generation
         self._question = start.question
@@ -141,7 +149,8 @@ class Turn:
     async def run(self) -> None:
         """Answer, or say why not; in every case the id is completed, unless it is no longer asked for."""
         try:
-            async with asyncio.timeout(None) as self._deadline:
+            self._has_begun = True
+            async with asyncio.timeout(None if self._is_bound else LAPSE_S) as self._deadline:
                 self._watch()
                 if self._talk.is_restoring:
                     await self._talk.restored()
@@ -199,15 +208,23 @@ class Turn:
 
     def still_holds(self) -> bool:
         """Tell whether the model would be asked the same, if it were asked now: tools, state and summaries go on."""
-        if self._talk.tools.is_busy or self._talk.is_over_budget:
+        if self._talk.tools.is_busy:
             return False
-        then = self._request
-        return then is None or self._talk.request(self._start, may_call=True).asks_the_same(then)
+        if (then := self._request) is None:
+            return True
+        try:
+            now = self._talk.request(self._start, may_call=True)
+        except Exception:  # of the agent's functions: a turn of its own meets it where it can be told
+            return False
+        return now.asks_the_same(then) and self._hooks_saw == self._talk.hooks_see()
 
-    def adopt(self, response_id: int, stages: Stages) -> None:
+    def adopt(self, adopted: AdoptTurn, stages: Stages) -> None:
         """Answer this id from now on. The caller has begun to wait."""
-        now = self._loop.time()
-        self._response_id = response_id
+        now, response_id = self._loop.time(), adopted.response_id
+        self._response_id, self._question = response_id, adopted.question
+        self._start = replace(self._start, response_id=response_id, question=adopted.question)
+        if self._message_id:
+            self._talk.heard(self._message_id)
         self._stages.asked_at, self._stages.queued_s = stages.asked_at, stages.queued_s
         self._stages.decoded_at = stages.decoded_at
         if self._guarded:
@@ -219,6 +236,8 @@ class Turn:
         self._patience = Patience(self._talk.settings, now)
         if self._spoke:
             self._patience.progressed(now)
+        if self._deadline is not None:
+            self._deadline.reschedule(None)
         self._watch()
         if self._bound is not None:
             self._bound.set()
@@ -226,14 +245,16 @@ class Turn:
     def drop(self) -> None:
         """It is not wanted. Its task is cancelled by whoever started it."""
         self._is_dropped = True
-        if self._is_over:
+        if (
+            self._is_over or not self._has_begun
+        ):  # a task that is cancelled before its first step never comes to its end
             self._talk.wasted(self._cost)
 
     # ------------------------------------------------------------------------ the answer
 
     async def _answer(self, question: Question) -> None:
         talk = self._talk
-        if talk.tools.is_busy and not self._is_bound:
+        if not self._is_bound and (talk.tools.is_busy or talk.is_over_budget):
             self._fail("too_soon")
             return
         if talk.tools.is_busy:
@@ -254,6 +275,7 @@ class Turn:
             self._stages.rounds = number
             if self._request is None:
                 self._request = request
+                self._hooks_saw = talk.hooks_see()
                 self._stages.prompt_at = monotonic()
             if talk.changes_requests:
                 request = await talk.changed(request)
@@ -324,14 +346,17 @@ class Turn:
         stages = self._stages
         stages.attempts += end.attempts if end.source == "model" else 0
         stages.hedged |= end.hedged
+        stages.fallback |= end.fallback
         stages.cached |= end.source == "cache"
         stages.cache_miss = stages.cache_miss or end.cache_miss
         stages.cache_read_tokens += end.usage.cache_read_input_tokens
         stages.input_tokens += end.usage.input_tokens + end.usage.cache_creation_input_tokens
         if stages.connect_s is None:
             stages.connect_s = end.connect_s
-        if end.message_id and self._is_bound:
+        if self._is_bound:
             self._talk.heard(end.message_id)
+        else:
+            self._message_id = end.message_id
 
     def _call(self, called: ToolCall, exchange: Exchange, committed: asyncio.Event) -> None:
         """Let a tool run as soon as it may."""

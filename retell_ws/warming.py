@@ -13,7 +13,7 @@ import msgspec
 
 from .agent import Agent
 from .answer_file import AnswerFile, KeptAnswer, Opening, steps
-from .answers import granted, opening, refusal, scope_of
+from .answers import granted, opening, refusal, scope_of, unspeakable
 from .ear import Ear
 from .errors import ModelError
 from .prompt import build
@@ -134,7 +134,7 @@ class Warming:
         kept = 0
         for answer in found.answers:
             request = self._request(answer.heard)
-            if isinstance(request, ModelRequest) and answer.scope == self._scope and answer.text.strip():
+            if isinstance(request, ModelRequest) and answer.scope == self._scope and not unspeakable(answer.text):
                 if answer.model == self._model.asked(request):
                     await self._model.keep(request, answer.text)
                     kept += 1
@@ -164,12 +164,13 @@ class Warming:
     @asynccontextmanager
     async def going_on(self, found: Sequence[Opening] | AnswerFile) -> AsyncIterator[None]:
         """Fill the cache beside the block, at once and whenever the answers are about to grow old."""
-        async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(self._go_on(found))
-            try:
-                yield
-            finally:
-                task.cancel()
+        task = asyncio.create_task(self._go_on(found))
+        task.add_done_callback(_over)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait((task,))
 
     async def _go_on(self, found: Sequence[Opening] | AnswerFile) -> None:
         ttl_s = self._agent.cache.ttl_s if self._agent.cache is not None else 0.0
@@ -186,3 +187,10 @@ class Warming:
                     logger.warning("%d × an answer is not kept ahead: %s", count, why)
             logger.info("%d of %d answers are ready in the cache", kept, of)
             await asyncio.sleep(due_s)
+
+
+def _over(task: asyncio.Task[None]) -> None:
+    """Tell when it failed: the server goes on without it."""
+    if not task.cancelled() and (exc := task.exception()) is not None:
+        logger.error("answers are not asked ahead any more: %s", type(exc).__name__)
+        logger.debug("answers are not asked ahead any more", exc_info=exc)

@@ -55,6 +55,7 @@ FIELDS: dict[type[msgspec.Struct], dict[str, str]] = {
         "head_start_s": "float",
         "cached": "bool",
         "hedged": "bool",
+        "fallback": "bool",
         "attempts": "int",
         "rounds": "int",
         "held": "int",

@@ -136,6 +136,7 @@ def test_what_is_no_word_is_no_label(why: str) -> None:
 def test_a_turn_is_counted_and_timed() -> None:
     measured = turn(
         hedged=True,
+        fallback=True,
         attempts=2,
         held=1,
         queued_s=0.0625,
@@ -168,6 +169,7 @@ def test_a_turn_is_counted_and_timed() -> None:
         "turn_seconds_sum": 2,
         "attempts_total": 2,
         "hedged_turns_total": 1,
+        "fallback_turns_total": 1,
         "holding_phrases_total": 1,
         'prompt_cache_misses_total{reason="tools_changed"}': 1,
         'input_tokens_total{prompt_cache="read"}': 900,
@@ -270,7 +272,7 @@ figures = st.fixed_dictionaries(
     {
         "response_id": st.integers(0, 3),
         "outcome": st.sampled_from(OUTCOMES),
-        **dict.fromkeys(("adopted", "cached", "hedged"), st.booleans()),
+        **dict.fromkeys(("adopted", "cached", "hedged", "fallback"), st.booleans()),
         **dict.fromkeys(("attempts", "held", "cache_read_tokens", "input_tokens"), st.integers(-5, 10**9)),
         **{f"{name}_s": seconds for name in ("queued", "decoded", "prompt", "connect")},
         **{f"{name}_s": seconds for name in ("first_token", "first_sentence", "done")},

@@ -12,6 +12,7 @@ from types import AsyncGeneratorType
 import msgspec
 import pytest
 
+from retell_ws import race
 from retell_ws.breaker import IN_A_ROW
 from retell_ws.errors import (
     ModelBroken,
@@ -133,9 +134,9 @@ async def test_with_nothing_to_race_the_stream_is_the_client_s_own() -> None:
     assert model.name == "puppet"
 
 
-async def test_without_hedging_no_task_is_made() -> None:
+async def test_without_hedging_and_another_model_no_task_is_made() -> None:
     puppet = Puppet()
-    model = racing(puppet, hedge=False)
+    model = racing(puppet, hedge=False, fallback_model="")
     listener = Listener(model)
     stream = await puppet.asked(1)
     assert len(asyncio.all_tasks()) == 2, "this one and the listener's"
@@ -668,3 +669,90 @@ async def test_failures_leave_nothing_for_the_collector() -> None:
         gc.garbage.clear()
         gc.enable()
     assert not left & {"Attempt", "_Answer", "ModelUnavailable", "traceback"}
+
+
+# ------------------------------------------------------------------------ a model that stays silent
+
+
+@pytest.mark.parametrize("hedge", [True, False])
+async def test_a_model_that_stays_silent_is_answered_for_by_the_next(
+    hedge: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(race, "LOST_S", 0.02)
+    puppet = Puppet()
+    model = racing(puppet, hedge=hedge)
+    listener = Listener(model)
+    silent, next_one = await puppet.asked(1), await puppet.asked(2)
+    assert (silent.request.model, next_one.request.model) == ("", NEXT)
+    next_one.say("Hi.")
+    next_one.end()
+    await listener.end()
+    assert listener.text == "Hi." and silent.closed.is_set()
+    assert isinstance(listener.heard[-1], End) and listener.heard[-1].fallback and not listener.heard[-1].hedged
+
+
+async def test_a_model_that_was_silent_for_long_may_still_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(race, "LOST_S", 0.02)
+    puppet = Puppet()
+    listener = Listener(racing(puppet))
+    silent, next_one = await puppet.asked(1), await puppet.asked(2)
+    silent.say("Hi.")
+    silent.end()
+    await listener.end()
+    assert listener.text == "Hi." and next_one.closed.is_set()
+    assert isinstance(listener.heard[-1], End) and not listener.heard[-1].fallback
+
+
+async def test_a_model_that_is_silent_every_time_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(race, "LOST_S", 0.01)
+    puppet = Puppet()
+    model = racing(puppet)
+    for number in range(5):
+        listener = Listener(model)
+        answers = await puppet.asked(2 * number + 2)
+        answers.say("Hi.")
+        answers.end()
+        await listener.end()
+    assert model.statistics().breakers[MAIN] == "open"
+    listener = Listener(model)
+    only = await puppet.asked(11)
+    assert only.request.model == NEXT
+    only.end()
+    await listener.end()
+
+
+async def test_a_slow_model_is_asked_once_more_and_then_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(race, "LOST_S", 0.03)
+    puppet = Puppet()
+    listener = Listener(racing(puppet, first_tokens=at_once))
+    asked = [(await puppet.asked(number)).request.model for number in (1, 2, 3)]
+    assert asked == ["", "", NEXT]
+    puppet.streams[2].say("Hi.")
+    puppet.streams[2].end()
+    await listener.end()
+    assert all(stream.closed.is_set() for stream in puppet.streams) and len(puppet.streams) == 3
+
+
+async def test_without_a_next_model_nobody_else_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(race, "LOST_S", 0.01)
+    puppet = Puppet()
+    listener = Listener(racing(puppet, fallback_model=""))
+    (await puppet.asked(1)).say("Hi.")
+    puppet.streams[0].end()
+    await listener.end()
+    assert listener.text == "Hi." and len(puppet.streams) == 1
+
+
+async def test_the_next_model_s_refusal_does_not_silence_one_that_is_about_to_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(race, "LOST_S", 0.01)
+    puppet = Puppet()
+    listener = Listener(racing(puppet))
+    silent, next_one = await puppet.asked(1), await puppet.asked(2)
+    next_one.fail(ModelRejected("no access", status=404))
+    await asyncio.wait_for(next_one.closed.wait(), 2)
+    silent.say("Hi.")
+    silent.end()
+    await listener.end()
+    assert listener.text == "Hi."

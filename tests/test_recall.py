@@ -189,6 +189,8 @@ async def test_an_answer_with_tools_none_at_all_or_one_too_long_is_not_kept() ->
         lambda stream: stream.call("book"),
         lambda stream: None,
         lambda stream: stream.say(" "),
+        lambda stream: stream.say('{"name": "look_up", "arguments": {"day": "today"}}'),  # the voice is spared it
+        lambda stream: stream.say("\U0001f600"),
         lambda stream: stream.say("x" * 5000),
     ]
     for number, act in enumerate(acts, start=1):
@@ -197,6 +199,18 @@ async def test_an_answer_with_tools_none_at_all_or_one_too_long_is_not_kept() ->
         act(stream)
         stream.end()
         await hearing
+    assert len(recall.store) == 0
+    await recall.model.aclose()
+
+
+async def test_what_another_model_answered_is_not_kept() -> None:
+    recall = Recall()
+    hearing = asyncio.create_task(hear(recall.model, request()))
+    stream = await recall.puppet.asked(1)
+    stream.say(HOURS)
+    stream._deltas.put_nowait(End(model="weaker", fallback=True))
+    stream._deltas.put_nowait(None)
+    await hearing
     assert len(recall.store) == 0
     await recall.model.aclose()
 

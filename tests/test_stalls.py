@@ -175,7 +175,7 @@ async def test_the_coroutine_that_stands_still_is_named_with_those_that_wait_for
 async def test_a_second_standstill_soon_after_is_measured_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
     async with watched() as late:
         for _ in range(2):
-            a_function_that_does_not_give_way(0.4)
+            a_function_that_does_not_give_way(0.6)
             await late.visits(2)
     assert len([seconds for seconds in late.heard if seconds >= LONG_S]) >= 2
     assert caplog.text.count("stood still") == 1
