@@ -76,6 +76,11 @@ class Attempt:
         """It waits in a task."""
         return self._task is not None
 
+    @property
+    def has_spoken(self) -> bool:
+        """Its first delta is there."""
+        return self.is_over and self._error is None
+
     def result(self) -> Delta | None:
         """Give the first delta once; None when the stream stopped without one.
 

@@ -92,14 +92,24 @@ class _Answer:
         "is_probe",
         "lost_at",
         "made",
+        "models",
+        "news",
         "request",
         "rest",
         "running",
+        "timer",
+        "waiting",
+        "was_late",
         "winner",
     )
 
-    def __init__(self, request: ModelRequest, rest: Rest) -> None:
+    def __init__(self, request: ModelRequest, rest: Rest, models: Iterator[str]) -> None:
         self.request = request
+        self.models = models  # those to ask, one by one
+        self.timer: asyncio.TimerHandle | None = None  # for when something is to be done about a slow one
+        self.was_late = False  # the timer
+        self.waiting: asyncio.Timeout | None = None  # for the only attempt, in the caller's task
+        self.news = asyncio.Event()  # of an attempt with a task
         self.rest = rest
         self.made = 0  # requests
         self.is_hedged = False
@@ -184,7 +194,7 @@ class RacingModel:
     async def _race(self, request: ModelRequest, rest: Rest) -> AsyncGenerator[Delta, None]:
         self._requests += 1
         self._budget.earn()
-        answer = _Answer(request, rest)
+        answer = _Answer(request, rest, self._to_ask(request))
         try:
             delta = await self._first(answer)
             winner = answer.winner
@@ -205,46 +215,79 @@ class RacingModel:
 
     async def _first(self, answer: _Answer) -> Delta | None:
         """Wait for the first delta of whichever attempt has one, which is the winner then."""
-        models = self._to_ask(answer.request)
-        due = self._begin(answer, next(models))
-        while answer.running:
-            over = await self._over(answer.running, due)
-            if over is None:
-                due = self._begin_another(answer, models)
-                continue
-            answer.running.remove(over)
-            try:
-                delta = over.result()
-            except ModelError as exc:
-                if isinstance(exc, ModelRejected) and over.name == self._named(answer.request):
-                    raise
-                self._failed(over, exc)
-                answer.failure = answer.failure or exc
-            else:
-                self._won(answer, over, delta)
-                return delta
-            if not answer.running and (name := next(models, None)) is not None:
-                due = self._begin(answer, name)
+        self._begin(answer, next(answer.models))
+        try:
+            while answer.running:
+                only = answer.running[0]
+                over = await (self._alone(answer, only) if not only.is_racing else self._of_several(answer))
+                answer.running.remove(over)
+                try:
+                    delta = over.result()
+                except ModelError as exc:
+                    if isinstance(exc, ModelRejected) and over.name == self._named(answer.request):
+                        raise
+                    self._failed(over, exc)
+                    answer.failure = answer.failure or exc
+                else:
+                    self._won(answer, over, delta)
+                    return delta
+                if not answer.running and (name := next(answer.models, None)) is not None:
+                    self._begin(answer, name)
+        finally:
+            self._set_timer(answer, None)
         if answer.failure is None:
             raise AssertionError("some model is always asked")
         raise answer.failure
 
-    async def _over(self, running: list[Attempt], due: float | None) -> Attempt | None:
-        """Wait until one of them has its first delta or failed; None when it is due first."""
-        if due is None and len(running) == 1 and not running[0].is_racing:
-            await running[0].first()  # alone it needs no task
-            return running[0]
-        tasks = [attempt.race() for attempt in running]
-        is_late = False
+    async def _alone(self, answer: _Answer, attempt: Attempt) -> Attempt:
+        """Wait for an attempt in the caller's own task.
+
+        A task of its own would take three more steps of the loop, for which the caller would wait. One that joins it
+        later has a task, and ends this waiting when it speaks first. The end of the waiting closes the stream, and what
+        that takes is waited for: with our own client nothing.
+        """
+        try:
+            async with asyncio.timeout(None) as answer.waiting:
+                await attempt.first()
+            return attempt
+        except TimeoutError:
+            if answer.waiting is None or not answer.waiting.expired():
+                raise  # what no model may raise goes its way
+        finally:
+            answer.waiting = None
+        answer.running.remove(attempt)
+        self._given_up(attempt)  # the end of the waiting has closed it
+        return await self._of_several(answer)
+
+    async def _of_several(self, answer: _Answer) -> Attempt:
+        """Wait until one of those that have tasks has its first delta or failed."""
         while True:
-            timeout = None if due is None else due - self._now()
-            await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            for attempt in running:
+            answer.news.clear()
+            for attempt in answer.running:
                 if attempt.race().done():
                     return attempt
-            if due is None or is_late or self._now() < due + LATE_S:
-                return None
-            is_late, due = True, self._now() + LATE_S
+            await answer.news.wait()
+
+    def _told(self, answer: _Answer, attempt: Attempt) -> None:
+        """An attempt with a task has its first delta or failed."""
+        answer.news.set()
+        if answer.waiting is not None and attempt.has_spoken:
+            answer.waiting.reschedule(self._now())
+
+    def _set_timer(self, answer: _Answer, due: float | None) -> None:
+        if answer.timer is not None:
+            answer.timer.cancel()
+        loop = asyncio.get_running_loop()
+        answer.timer = None if due is None else loop.call_at(due, self._is_due, answer, due)
+
+    def _is_due(self, answer: _Answer, due: float) -> None:
+        if not answer.was_late and self._now() >= due + LATE_S:
+            answer.was_late = True
+            again = self._now() + LATE_S
+            answer.timer = asyncio.get_running_loop().call_at(again, self._is_due, answer, again)
+        else:
+            answer.was_late = False
+            self._begin_another(answer)
 
     # ------------------------------------------------------------------------ whom to ask
 
@@ -266,8 +309,8 @@ class RacingModel:
         if not is_any:
             yield names[0]
 
-    def _begin(self, answer: _Answer, name: str) -> float | None:
-        """Ask a model; gives the time at which it is slow, None when nothing is done about that."""
+    def _begin(self, answer: _Answer, name: str) -> None:
+        """Ask a model, and see to it that something is done when it is slow."""
         if name != self._named(answer.request):
             self._fallbacks += 1
         now, known = self._now(), self._of(name)
@@ -276,10 +319,10 @@ class RacingModel:
         names = self._names(answer.request)
         answer.lost_at = now + LOST_S if name != names[-1] else inf  # behind the last one there is nobody
         slow_at = now + known.first_tokens.deadline_s if self._hedge and not answer.is_late else inf
-        return _due(min(slow_at, answer.lost_at))
+        self._set_timer(answer, _due(min(slow_at, answer.lost_at)))
 
-    def _begin_another(self, answer: _Answer, models: Iterator[str]) -> float | None:
-        """Do something about a slow model; gives the time as `_begin` does.
+    def _begin_another(self, answer: _Answer) -> None:
+        """Do something about a slow model.
 
         A model that is being tried out gets one request and not two. Who happened to get it should not have to wait
         for it, so it is raced by the next model.
@@ -292,19 +335,24 @@ class RacingModel:
                 self._hedges += 1
                 answer.is_hedged = True
                 self._ask(answer, answer.running[-1].name, now, is_hedge=True)
-            return _due(answer.lost_at)
+            self._set_timer(answer, _due(answer.lost_at))
+            return
         else:
             self._budget.take()  # it is one more request, too
             self._silent(answer.running[0])
         answer.lost_at = inf
-        return None if (name := next(models, None)) is None else self._begin(answer, name)
+        if (name := next(answer.models, None)) is not None:
+            self._begin(answer, name)
 
     def _ask(self, answer: _Answer, name: str, now: float, *, is_hedge: bool) -> None:
         request = answer.request
         if name != (request.model or self._model_name):
             request = msgspec.structs.replace(request, model=name)
         answer.made += 1
-        answer.running.append(Attempt(self.model, request, answer.rest, name=name, is_hedge=is_hedge, now=now))
+        attempt = Attempt(self.model, request, answer.rest, name=name, is_hedge=is_hedge, now=now)
+        if answer.running:
+            attempt.race().add_done_callback(lambda _: self._told(answer, attempt))
+        answer.running.append(attempt)
 
     # ------------------------------------------------------------------------ what came of it
 

@@ -624,14 +624,15 @@ async def test_closing_the_model_waits_for_losers_that_take_their_time() -> None
     puppet = Slow()
     model = racing(puppet, first_tokens=at_once)
     listener = Listener(model)
-    second = await puppet.asked(2)
-    second.say("Hi.")
+    await puppet.asked(2)
+    first = puppet.streams[0]
+    first.say("Hi.")
     async with asyncio.timeout(5):
         await listener.news.wait()  # which waited for no loser
     assert left == []
     await model.aclose()
-    assert puppet.streams[0] in left
-    second.end()
+    assert puppet.streams[1] in left
+    first.end()
     await listener.end()
     await model.warm()
 
