@@ -22,7 +22,7 @@ from bench.harness.figures import clean, median_of, ms
 from bench.harness.machine import Cores
 from bench.harness.plans import Recalling, RecallingResult
 from bench.harness.processes import started
-from bench.harness.report import RESULTS, Claim, Column, Report, foreign_note
+from bench.harness.report import RESULTS, Claim, Column, Report, foreign_note, results_in
 from bench.harness.rounds import Screen, carry_out, interleaved
 
 TTFT_MS, SPACING_MS = 200, 15
@@ -81,6 +81,7 @@ def main(
         quick: A few calls for a moment: shows that the bench runs, nothing else.
         out: Folder of the results.
     """
+    out = results_in(out, quick=quick)
     if quick:
         calls, window_s, rounds = 10, 1.0, 1
     ways = [

@@ -30,7 +30,7 @@ from bench.harness.figures import clean, median_of, ms
 from bench.harness.machine import Cores
 from bench.harness.paced_round import Speech
 from bench.harness.plans import Barging, BargingResult
-from bench.harness.report import RESULTS, Claim, Column, Report, foreign_note
+from bench.harness.report import RESULTS, Claim, Column, Report, foreign_note, results_in
 from bench.harness.rounds import Screen, carry_out, interleaved
 from bench.harness.stacks import COLOURS, Stack, chosen, fake_model, serving
 
@@ -82,6 +82,7 @@ def main(
         quick: A few turns: shows that the bench runs, nothing else.
         out: Folder of the results.
     """
+    out = results_in(out, quick=quick)
     if quick:
         calls, turns, rounds, many_calls, many_turns, batch = 3, 30, 1, 5, 50, 25
     cores = machine.cores()

@@ -22,7 +22,7 @@ from bench.harness import machine
 from bench.harness.figures import clean, median_of, ratios
 from bench.harness.levers import CONFIGURATIONS, OFF
 from bench.harness.paced_round import Speech, paced_round
-from bench.harness.report import RESULTS, Claim, Column, Report, foreign_note
+from bench.harness.report import RESULTS, Claim, Column, Report, foreign_note, results_in
 from bench.harness.rounds import Screen, interleaved
 from bench.harness.stacks import STACKS, Stack
 
@@ -70,6 +70,7 @@ def main(
         quick: One short round: shows that the bench runs, nothing else.
         out: Folder of the results.
     """
+    out = results_in(out, quick=quick)
     speech, numbers = Speech(), [int(number) for number in calls.split(",")]
     if quick:
         rounds, window_s, numbers, speech = 1, 2.0, numbers[:1], Speech(ttft_ms=20, deltas=5, spacing_ms=5)

@@ -22,7 +22,7 @@ import cyclopts
 
 from bench.harness import machine
 from bench.harness.figures import clean, median_of
-from bench.harness.report import RESULTS, Claim, Column, Report, foreign_note
+from bench.harness.report import RESULTS, Claim, Column, Report, foreign_note, results_in
 from bench.harness.rounds import Screen, interleaved
 from retell_ws.ear import Ear
 
@@ -115,6 +115,7 @@ def main(*, answers: int = 2000, rounds: int = 9, quick: bool = False, out: Path
         quick: A few answers: shows that the bench runs, nothing else.
         out: Folder of the results.
     """
+    out = results_in(out, quick=quick)
     if quick:
         answers, rounds = 20, 1
     found: list[dict[str, Any]] = []

@@ -25,7 +25,7 @@ from bench.harness.paced_round import Speech, paced_round
 from bench.harness.plans import Floor, PacedResult
 from bench.harness.processes import started
 from bench.harness.relay import REPLY_BYTES
-from bench.harness.report import RESULTS, Claim, Column, Report, foreign_note
+from bench.harness.report import RESULTS, Claim, Column, Report, foreign_note, results_in
 from bench.harness.rounds import Screen, carry_out, interleaved
 from bench.harness.stacks import COLOURS, Stack, chosen
 
@@ -67,6 +67,7 @@ def main(
         quick: One round of a few fast turns: shows that the bench runs, nothing else.
         out: Folder of the results.
     """
+    out = results_in(out, quick=quick)
     speech = Speech()
     if quick:
         rounds, turns, cycle_s, speech = 1, 4, 0.3, Speech(ttft_ms=20, deltas=5, spacing_ms=5)

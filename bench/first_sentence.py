@@ -29,7 +29,7 @@ from bench.harness.figures import clean, median_of, ratios
 from bench.harness.levers import ALL, COLOURS, CONFIGURATIONS, OFF, Configuration, chosen
 from bench.harness.phrases import ANSWERS
 from bench.harness.plans import SpokenTurn
-from bench.harness.report import RESULTS, Claim, Column, Report, foreign_note
+from bench.harness.report import RESULTS, Claim, Column, Report, foreign_note, results_in
 from bench.harness.rounds import Screen, interleaved
 from bench.harness.sentences import BUDGETS_MS, IN_TIME, bands, best, best_of_patient, sentence_ms
 from bench.harness.spoken_method import how, in_bands, in_outage
@@ -88,6 +88,7 @@ def main(
         quick: A few hurried callers, off and all: shows that the bench runs, nothing else.
         out: Folder of the results.
     """
+    out = results_in(out, quick=quick)
     tokens, spread_s, outage_after_s = FirstTokens(), 8.0, OUTAGE_AFTER_S
     hurried: dict[str, Any] = {}
     if quick:

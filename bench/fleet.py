@@ -27,7 +27,7 @@ import cyclopts
 from bench.harness import charts, machine
 from bench.harness.figures import clean, median_of, ratios
 from bench.harness.paced_round import Speech, paced_round
-from bench.harness.report import RESULTS, Claim, Column, Report, foreign_note
+from bench.harness.report import RESULTS, Claim, Column, Report, foreign_note, results_in
 from bench.harness.rounds import Screen, interleaved
 from bench.harness.stacks import COLOURS, Stack, chosen
 
@@ -77,6 +77,7 @@ def main(
         quick: One short round of few calls: shows that the bench runs, nothing else.
         out: Folder of the results.
     """
+    out = results_in(out, quick=quick)
     speech, long_speech, warm_s = Speech(), Speech(deltas=100, spacing_ms=30), 2.0
     sizes = [int(size) for size in calls.split(",")]
     if quick:

@@ -20,7 +20,7 @@ import cyclopts
 from bench.harness import charts, machine
 from bench.harness.figures import clean, median_of, ratios
 from bench.harness.plans import Idle, IdleResult
-from bench.harness.report import RESULTS, Claim, Column, Report, foreign_note
+from bench.harness.report import RESULTS, Claim, Column, Report, foreign_note, results_in
 from bench.harness.rounds import Screen, carry_out, interleaved
 from bench.harness.stacks import COLOURS, chosen, fake_model, serving
 
@@ -57,6 +57,7 @@ def main(
         quick: A few calls: shows that the bench runs, nothing else.
         out: Folder of the results.
     """
+    out = results_in(out, quick=quick)
     if quick:
         calls, few, hold_s, rounds = 30, 5, 0.5, 1
     cores = machine.cores()

@@ -91,7 +91,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 def unfit(agent: Agent) -> str:
     """Say why no answer of an agent can ever be kept; empty when some can."""
     if agent.cache is None:
-        return "it does not allow it: Agent(cache=True)"
+        return "it does not allow it; say Agent(..., cache=True)"
     if not isinstance(agent.instructions, str):
         return "its instructions are a function of the call"
     if not isinstance(agent.greeting, str):
@@ -101,7 +101,7 @@ def unfit(agent: Agent) -> str:
     if "before_model" in agent.hooks:
         return "a before_model function changes its requests"
     if any(tool.when is None for tool in agent.tools.values()):
-        return "it has tools"
+        return "it has tools; transfers and end_call are tools, too"
     return ""
 
 

@@ -153,6 +153,10 @@ def build_model(settings: Settings, environment: Mapping[str, str] = os.environ)
         SettingsError: The client needs a key that is not there, or that cannot be one.
     """
     name = settings.model or ("anthropic" if environment.get(KEY) else "scripted")
+    if not settings.model and name == "scripted" and settings.model_url != Settings().model_url:
+        raise SettingsError(
+            f"--model-url needs a key in {KEY}; a fake takes any text. Without it --model scripted answers"
+        )
     match name:
         case "scripted":
             from .models.scripted import ScriptedModel

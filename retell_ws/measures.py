@@ -37,16 +37,23 @@ class Measures:
     Args:
         budget_s: What the first sentence is measured against.
         calls: Counts the calls attached now.
+        is_read: Somebody may ask for `text`; without that only the figures of `summary` are kept, which costs a turn a
+            tenth.
     """
 
-    def __init__(self, budget_s: float, calls: Callable[[], int]) -> None:
+    def __init__(self, budget_s: float, calls: Callable[[], int], *, is_read: bool = True) -> None:
         self._budget_s = budget_s
+        self._is_read = is_read
         self._metrics = Metrics(budget_s, calls)
         self._turns = self._within = self._over = 0
         self._latest: deque[float] = deque(maxlen=REMEMBERED)
 
     def record(self, fact: Fact) -> None:
         """Count a fact. Takes some microseconds, and waits for nothing."""
+        if type(fact) is TurnMeasured and fact.response_id != GREETING:
+            self._sum_up(fact)
+        if not self._is_read:
+            return
         metrics = self._metrics
         metrics.facts[type(fact)].inc()
         match fact:
@@ -73,7 +80,8 @@ class Measures:
 
     def late(self, seconds: float) -> None:
         """Note by how much the event loop was late."""
-        self._metrics.loop_stall.observe(seconds)
+        if self._is_read:
+            self._metrics.loop_stall.observe(seconds)
 
     def text(self) -> bytes:
         """Write the figures down in the text format of Prometheus."""
@@ -93,17 +101,29 @@ class Measures:
                 figures[f"first_sentence_p{percent}_s"] = ranked[-(-len(ranked) * percent // 100) - 1]
         return figures
 
+    def _sum_up(self, turn: TurnMeasured) -> None:
+        self._turns += 1
+        if turn.first_sentence_s is not None:
+            self._latest.append(turn.first_sentence_s)
+        if (is_within := self._is_within(turn)) is not None:
+            self._within += is_within
+            self._over += not is_within
+
+    def _is_within(self, turn: TurnMeasured) -> bool | None:
+        """Judge a turn by the budget; None when there is nothing to judge."""
+        if turn.first_sentence_s is not None:
+            return turn.first_sentence_s <= self._budget_s
+        # An apology is no answer; but who spoke on, or got no words, waited for none.
+        return False if turn.outcome == "failed" else None
+
     def _measured(self, turn: TurnMeasured) -> None:
         metrics = self._metrics
-        self._turns += 1
         metrics.turns[turn.outcome].inc()
         if turn.first_sentence_s is not None:
             source = "cache" if turn.cached else "speculation" if turn.adopted else "model"
             metrics.first_sentence[source].observe(turn.first_sentence_s)
-            self._latest.append(turn.first_sentence_s)
-            self._judge(turn.first_sentence_s <= self._budget_s)
-        elif turn.outcome == "failed":
-            self._judge(False)  # an apology is no answer; but who spoke on, or got no words, waited for none
+        if (is_within := self._is_within(turn)) is not None:
+            metrics.budgeted_turns["within" if is_within else "over"].inc()
         built_s = turn.prompt_s  # in the fact each time is counted from the request, here from the stage before
         if built_s is not None and turn.decoded_s is not None:
             built_s -= turn.decoded_s
@@ -130,10 +150,3 @@ class Measures:
                 counter.inc(number)
         if turn.cache_miss:
             metrics.prompt_cache_misses.count(turn.cache_miss)
-
-    def _judge(self, is_within: bool) -> None:
-        if is_within:
-            self._within += 1
-        else:
-            self._over += 1
-        self._metrics.budgeted_turns["within" if is_within else "over"].inc()

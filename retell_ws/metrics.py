@@ -55,7 +55,7 @@ class Metrics:
         gauge = Gauge("retell_ws_budget_seconds", "What a first sentence is measured against.", registry=self._registry)
         gauge.set(budget_s)
         waits = sorted({*WAITS_S, budget_s})
-        about = "From Retell's request to the first whole sentence on its socket, by what answered."
+        about = "From Retell's request to the answer's first whole sentence on its socket, by what answered."
         self.first_sentence = self._times("first_sentence", about, waits, source=("model", "speculation", "cache"))
         about = "Turns whose first sentence came within the budget, or over it, or never."
         self.budgeted_turns = self._counts("budgeted_turns", about, budget=("within", "over"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import Counter
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
@@ -70,6 +71,10 @@ RETRY_AFTER_S: Final = 2
 """Seconds told with a 503; Retell itself pauses 3 (protocol §1.4)."""
 
 
+def _why(exc: OSError) -> str:
+    return os.strerror(exc.errno) if exc.errno else str(exc)  # asyncio's own text says the address once more
+
+
 class Server:
     """One process's call port. Use it as an async context: it listens inside, and lets go of all calls at its end.
 
@@ -101,7 +106,7 @@ class Server:
         self._draining = False
         self._freed = asyncio.Event()
         self._listener: Listener | None = None
-        self._measures = Measures(settings.budget_s(), self._attached)
+        self._measures = Measures(settings.budget_s(), self._attached, is_read=settings.http_port is not None)
         self._http: HttpPort | None = None
         self._beside = AsyncExitStack()  # the second port and the watch: they see the calls to their end
 
@@ -135,7 +140,7 @@ class Server:
                 logger=MUTE,
             )
         except OSError as exc:
-            raise UsageError(f"cannot listen on {host}:{port}: {exc.strerror or exc}") from None
+            raise UsageError(f"cannot listen on {host}:{port}: {_why(exc)}; --port 0 picks a free one") from None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None

@@ -103,7 +103,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     holding_ms: Annotated[
         int,
         # Not the budget: a model misses that now and then, and a phrase on every second turn is worse than waiting.
-        _about("silence that gets awkward, after which a holding phrase is said; none when the answer comes", ge=100),
+        _about("silence that gets awkward: then a holding phrase is said, unless the answer has come", ge=100),
     ] = 1200
     first_text_ms: Annotated[int, _about("silence after which a turn fails with an apology", ge=100)] = 8000
     stall_ms: Annotated[int, _about("longest gap inside an answer before it is closed with a phrase", ge=100)] = 4000

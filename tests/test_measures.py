@@ -322,3 +322,15 @@ def test_percentiles_look_back_a_while_and_not_for_ever() -> None:
         made.record(turn(first_sentence_s=0.1))
     summary = made.summary()
     assert (summary["first_sentence_p99_s"], summary["within_budget"]) == (0.1, 0.5)
+
+
+def test_where_nobody_reads_them_only_the_summary_is_kept() -> None:
+    made = Measures(0.5, lambda: 0, is_read=False)
+    for seconds in (0.25, 0.75, None):
+        made.record(TurnMeasured(1, "finished", first_sentence_s=seconds))
+    made.record(TurnMeasured(2, "failed"))
+    made.record(TurnMeasured(0, "finished", first_sentence_s=9.0))
+    made.late(1.0)
+    assert made.summary()["turns"] == 4
+    assert made.summary()["within_budget"] == pytest.approx(1 / 3)
+    assert b'retell_ws_turns_total{outcome="finished"} 0.0' in made.text()

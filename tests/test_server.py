@@ -343,7 +343,7 @@ async def test_measured_turns_are_in_the_statistics_and_the_metrics() -> None:
 
 async def test_a_loop_that_stands_still_is_measured_and_told(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(http_port=0) as (server, _):
-        asyncio.get_running_loop().call_soon(time.sleep, 0.5)
+        asyncio.get_running_loop().call_soon(time.sleep, 0.8)
         stood, seconds = re.compile(r"^retell_ws_loop_stall_seconds_sum (.+)$", re.MULTILINE), 0.0
         while seconds < 0.4:  # each look is a request of its own, so this gives way
             found = stood.search(await http(server.http_address or "", "/metrics"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from bench.harness import machine
 from bench.harness.figures import FOREIGN_LIMIT_PERCENT, contaminated
 from bench.harness.processes import ROOT
 
-__all__ = ["RESULTS", "Claim", "Column", "Report", "foreign_note", "number", "replace_section"]
+__all__ = ["RESULTS", "Claim", "Column", "Report", "foreign_note", "number", "replace_section", "results_in"]
 
 RESULTS = ROOT / "bench" / "results"
 _PAGE = ROOT / "bench" / "RESULTS.md"
@@ -144,6 +145,11 @@ class Report(msgspec.Struct, kw_only=True):
         versions = ", ".join(f"{key} {value}" for key, value in facts.items())
         lines.append(f"{when}; {sizes}; {versions}.")
         return "\n".join(lines)
+
+
+def results_in(out: Path, *, quick: bool) -> Path:
+    """Give the folder for results. A quick run measures nothing, and must not take the place of what is published."""
+    return Path(tempfile.mkdtemp(prefix="bench-")) if quick and out == RESULTS else out
 
 
 def number(value: Any) -> str:

@@ -22,17 +22,13 @@ from ..settings import Settings
 from ..settings import load as load_settings
 from ..warming import Warmed, Warming
 from .flags import Flags, given
-from .serve import EXAMPLE
 
 __all__ = ["warm"]
-
-SHOWN = 60
-"""Characters of an answer in the table: enough to see what it is."""
 
 
 def warm(
     file: Path,
-    agent: str = EXAMPLE,
+    agent: str,
     /,
     *,
     out: Path | None = None,
@@ -74,6 +70,11 @@ def warm(
         except OSError as exc:
             raise UsageError(f"cannot write {out}: {exc.strerror}") from None
     _show(warmed, Console())
+    kept = sum(not one.why_not for one in warmed)
+    where = (
+        f"written to {out}: give them to serve --answers-file {out}" if out is not None else "not written: add --out"
+    )
+    Console(stderr=True).print(f"{kept} of {len(warmed)} answers may be kept; they are {where}", highlight=False)
     return int(any(one.why_not for one in warmed))
 
 
@@ -95,7 +96,9 @@ async def _warm(agent: Agent, settings: Settings, found: tuple[Opening, ...]) ->
 
 
 def _show(warmed: list[Warmed], console: Console) -> None:
-    table = Table(box=None, pad_edge=False, header_style="dim")
+    if not console.is_terminal:  # through a pipe Rich assumes 80 columns, too few for whole answers
+        console.width = max(console.width, 160)
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 1, 0))
     for title in ("question", "answer", "tokens", "kept"):
         table.add_column(title, justify="right" if title == "tokens" else "left")
     for one in warmed:
@@ -103,7 +106,7 @@ def _show(warmed: list[Warmed], console: Console) -> None:
         # Text, not markup: it comes from a file, and from the model.
         table.add_row(
             Text(" / ".join(one.opening)),
-            Text(answer if len(answer) <= SHOWN else f"{answer[:SHOWN].rstrip()} …"),
+            Text(answer),
             str(one.tokens or ""),
             Text(f"no: {one.why_not}", style="yellow") if one.why_not else Text("yes", style="green"),
         )
