@@ -419,12 +419,12 @@ class CallMachine:
         match self._speculation.heard(question, message.turntaking, answering):
             case "keep":
                 return ()
-            case "drop":
-                return self._drop()
             case "wait":
                 return (*self._drop(), AwaitQuiet(self._speculation.quiet_s or 0.0))
             case "begin":
                 return (*self._drop(), *self._begin(question, "sentence_end", allowance, now))
+            case _:  # drop
+                return self._drop()
 
     def quiet(self, now: float) -> tuple[Action, ...]:
         """Nothing more was said since `AwaitQuiet`."""

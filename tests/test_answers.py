@@ -23,6 +23,7 @@ from retell_ws.answers import (
     refusal,
     scope_of,
     unfit,
+    unspeakable,
 )
 from retell_ws.cache import Cache
 from retell_ws.errors import AgentError
@@ -333,3 +334,17 @@ def test_a_value_is_held_against_what_was_asked_for() -> None:
     assert wrong(key="other") == "key"
     assert wrong(created_at=1001.0 + SKEW_S) == "created_at"
     assert wrong(text=" ") == "text" == wrong(text="x" * (MAX_ANSWER + 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("We open at nine.", ""),
+        (" ", "it is empty"),
+        ("\U0001f600", "it is empty"),
+        ('{"name": "look_up", "arguments": {"day": "today"}}', "it holds a tool call"),
+        ("x" * (MAX_ANSWER + 1), "it is too long"),
+    ],
+)
+def test_what_leaves_nothing_to_say_is_no_answer(text: str, why: str) -> None:
+    assert unspeakable(text) == why

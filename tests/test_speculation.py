@@ -14,6 +14,7 @@ from retell_ws.call import CallMachine
 from retell_ws.facts import SpeculationAdopted, SpeculationStarted, TurnFinished, TurnStarted
 from retell_ws.intent import TransferCall
 from retell_ws.speculation import MAX_BEGUN, QUIET_S, UNMARKED_QUIET_S, Speculation
+from retell_ws.standing import MAX_PLACES
 from retell_ws.transcript import AGENT, DTMF, Question, Utterance
 from retell_ws.waste import FREE_TOKENS, OF_ANY, Waste
 from retell_ws.wire import Response, decode_outbound
@@ -184,6 +185,21 @@ def test_the_driver_may_refuse() -> None:
     retell.allowing.begins = False
     assert retell.hears(HELLO, "Yes.") == ()
     assert started(retell.asks(1, HELLO, "Yes.")).response_id == 1
+
+
+def test_with_keys_an_update_that_does_not_tell_them_begins_nothing() -> None:
+    retell = Retell(keypad=True)
+    assert retell.hears(HELLO, "Yes.") == ()
+    items = [{"role": "agent", "content": "Hello."}, {"role": "user", "content": "Yes."}]
+    update = {"interaction_type": "update_only", "transcript": items, "transcript_with_tool_calls": items}
+    assert started(retell.call.receive(msgspec.json.encode(update), 1.0)).response_id is None
+
+
+def test_what_is_remembered_of_places_is_bounded() -> None:
+    retell = Retell()
+    for number in range(1, 40):
+        retell.asks(number, HELLO, f"Question {number}")
+    assert len(retell.call._standing._places) == MAX_PLACES
 
 
 def test_without_leave_nothing_is_begun() -> None:

@@ -54,9 +54,9 @@ def desk() -> Agent:
     return agent
 
 
-async def conformance(agent: Agent, *only: str) -> Report:
+async def conformance(agent: Agent, *only: str, **more: object) -> Report:
     settings = load_settings(
-        {"port": 0, "model": "scripted", "scripted_ttft_ms": 20, "scripted_spacing_ms": 10}, environment={}
+        {"port": 0, "model": "scripted", "scripted_ttft_ms": 20, "scripted_spacing_ms": 10, **more}, environment={}
     )
     async with running(agent, settings) as server:
         return await run(server.url, only=only, patience=Patience(pong_s=1.0, settle_s=0.15, away_s=0.3))
@@ -68,6 +68,11 @@ def outcomes(report: Report, *but: Outcome) -> dict[str, str]:
 
 async def test_our_server_passes_every_check() -> None:
     assert outcomes(await conformance(desk()), Outcome.PASSED) == {}
+
+
+async def test_it_passes_them_when_it_asks_the_model_ahead() -> None:
+    report = await conformance(desk(), speculate=True, speculation_percent=1000, speculation_tokens=10**9)
+    assert outcomes(report, Outcome.PASSED) == {}
 
 
 async def test_an_agent_without_tools_is_asked_for_none() -> None:
