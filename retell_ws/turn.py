@@ -208,7 +208,7 @@ class Turn:
 
     def still_holds(self) -> bool:
         """Tell whether the model would be asked the same, if it were asked now: tools, state and summaries go on."""
-        if self._talk.tools.is_busy:
+        if self._talk.tools.is_busy or (self._deadline is not None and self._deadline.expired()):
             return False
         if (then := self._request) is None:
             return True
@@ -245,9 +245,8 @@ class Turn:
     def drop(self) -> None:
         """It is not wanted. Its task is cancelled by whoever started it."""
         self._is_dropped = True
-        if (
-            self._is_over or not self._has_begun
-        ):  # a task that is cancelled before its first step never comes to its end
+        # A task that is cancelled before its first step comes to none of its lines.
+        if self._is_over or not self._has_begun:
             self._talk.wasted(self._cost)
 
     # ------------------------------------------------------------------------ the answer

@@ -253,3 +253,27 @@ async def test_the_next_request_is_compared_with_that_of_the_answer_before() -> 
         await retell.answer(await retell.request())
         await retell.request("And on Sunday")
         assert (await puppet.asked(2)).request.previous_id == "msg_1"
+
+
+async def test_one_that_is_given_up_at_the_moment_of_the_request_is_not_adopted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("retell_ws.turn.LAPSE_S", 1000.0)
+    async with serving(speculate=True) as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        await retell.say("Are you open?")
+        first = await puppet.asked(1)
+        session = server._sessions[retell.call_id]
+        assert session._speculation is not None and session._speculation.turn._deadline is not None
+        deadline = session._speculation.turn._deadline
+        deadline.reschedule(0.0)
+        while not deadline.expired():  # its task is cancelled, and has not had a step since
+            await asyncio.sleep(0)
+        request = update("Are you open?", kind="response_required", response_id=1).encode()
+        session._perform(session._machine.receive(request, 1.0))
+        second = await puppet.asked(2)
+        assert first.closed.is_set()
+        second.say("Yes.")
+        second.end()
+        await puppet.facts.wait("turn_finished", 2)
+        assert server.statistics().get("reattached", 0) == 0

@@ -11,11 +11,12 @@ from typing import Any
 
 import orjson
 
+from bench.harness.levers import ALL, OFF
 from bench.harness.processes import ROOT
 from bench.harness.report import RESULTS, number, replace_section
 from bench.harness.stacks import STACKS
 
-__all__ = ["README", "table"]
+__all__ = ["README", "ahead", "table"]
 
 README = ROOT / "README.md"
 
@@ -37,6 +38,20 @@ FIGURES = (
 """What it is, the bench, the number of calls where a bench has several, and the figure's key."""
 
 
+AHEAD = (
+    ("first sentence of the answer, p50 ms", "sentence_p50_ms"),
+    ("p95 ms", "sentence_p95_ms"),
+    ("p99 ms", "sentence_p99_ms"),
+    ("first sentence of anything, p99 ms", "audible_p99_ms"),
+    ("turns with their first sentence within 300 ms, %", "within_300_percent"),
+    ("within 500 ms, %", "within_500_percent"),
+    ("within 800 ms, %", "within_800_percent"),
+    ("tokens of the model, × everything off", "x_tokens"),
+    ("turns that ended in an apology", "failed"),
+)
+"""What it is, and the figure's key, in the bench of the first sentence."""
+
+
 def table(results: Path = RESULTS) -> str:
     """Draw the table.
 
@@ -55,6 +70,16 @@ def table(results: Path = RESULTS) -> str:
     return "\n".join(lines)
 
 
+def ahead(results: Path = RESULTS) -> str:
+    """Draw the table of what the levers on the model's time give, all of them off and on."""
+    found = orjson.loads((results / "first_sentence.json").read_bytes())
+    rows = {row["configuration"]: row for row in found["rows"]}
+    lines = ["| | everything off | all on |", "|---|---:|---:|"]
+    for what, key in AHEAD:
+        lines.append(f"| {what} | {number(float(rows[OFF][key]))} | {number(float(rows[ALL][key]))} |")
+    return "\n".join(lines)
+
+
 def _figure(row: dict[str, Any], key: str) -> float:
     if key == "stale" and row:
         return float(1000 * (row["after_newer_frame"] + row["after_pong"]) / row["superseded"])
@@ -62,4 +87,5 @@ def _figure(row: dict[str, Any], key: str) -> float:
 
 
 if __name__ == "__main__":
-    README.write_text(replace_section(README.read_text("utf-8"), "bench", table()), "utf-8")
+    page = replace_section(README.read_text("utf-8"), "bench", table())
+    README.write_text(replace_section(page, "ahead", ahead()), "utf-8")

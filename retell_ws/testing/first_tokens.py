@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["FirstTokens", "chance"]
+__all__ = ["FirstTokens", "body_of", "chance"]
 
 _NORMAL: Final = NormalDist()
 
