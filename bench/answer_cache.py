@@ -101,8 +101,8 @@ def main(
     report = _report(ways, found, settings)
     charts.bars(
         out / "answer_cache.png",
-        title=f"{calls} calls ask what was asked before: request → whole answer",
-        x_label="request → completion, ms (p50; whisker p99)",
+        title=f"{calls} calls ask what was asked before",
+        x_label="request → whole answer, ms (p50; whisker p99)",
         values=[
             (row["label"], way.colour, row["complete_p50_ms"], row["complete_p99_ms"])
             for row, way in zip(report.rows, ways, strict=True)
