@@ -238,7 +238,8 @@ class Turn:
             self._patience.progressed(now)
         if self._deadline is not None:
             self._deadline.reschedule(None)
-        self._watch()
+        if self._has_begun:  # otherwise its first step does it, which may never come
+            self._watch()
         if self._bound is not None:
             self._bound.set()
 

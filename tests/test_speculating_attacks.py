@@ -280,3 +280,24 @@ async def test_one_that_is_given_up_at_the_moment_of_the_request_is_not_adopted(
         second.end()
         await puppet.facts.wait("turn_finished")
         assert server.statistics().get("reattached", 0) == 0
+
+
+async def test_one_that_is_adopted_and_spoken_into_before_its_first_step_leaves_no_timer_behind() -> None:
+    async with serving(speculate=True, holding_ms=100) as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        session = server._sessions[retell.call_id]
+
+        def hears(data: str) -> None:
+            session._perform(session._machine.receive(data.encode(), 1.0))
+
+        hears(update("Are you open?"))  # all of it in one read of the socket
+        hears(update("Are you open?", kind="response_required", response_id=1))
+        assert session._turn is not None
+        adopted = session._turn.turn
+        hears(update("Are you open? On Sunday?", kind="response_required", response_id=2))
+        stream = await puppet.asked(1)
+        assert stream.request.messages[-1].text == "Are you open? On Sunday?"
+        assert adopted._look is None
+        stream.say("No.")
+        stream.end()
+        await puppet.facts.wait("turn_finished")
