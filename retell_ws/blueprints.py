@@ -142,7 +142,8 @@ async def _verifying(settings: Settings, environment: Mapping[str, str] = os.env
         raise SettingsError(f"--verify-calls needs a key of Retell's API in {RETELL_KEY}")
     from .retell_api import RetellApi
 
-    async with RetellApi(key, settings.retell_url, agents=settings.retell_agents()) as api:
+    # In a thread: it reads the system's certificates.
+    async with await asyncio.to_thread(RetellApi, key, settings.retell_url, agents=settings.retell_agents()) as api:
         yield api.ongoing_call
 
 
