@@ -320,10 +320,9 @@ class Session:
             self._speculation = None
             speculation.turn.drop()
             speculation.task.cancel()
-            self._warm()
         elif self._turn is not None:
             self._turn.task.cancel()
-            self._warm()
+        self._warm()
 
     def _stayed_quiet(self) -> None:
         self._quiet = None

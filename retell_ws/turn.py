@@ -85,7 +85,6 @@ class Turn:
         "_generation",
         "_guarded",
         "_has_begun",
-        "_holds",
         "_hooks_saw",
         "_is_closed",
         "_is_dropped",
@@ -117,7 +116,7 @@ class Turn:
         self._bound = None if start.response_id is not None else asyncio.Event()  # set when it is adopted
         self._stages = stages or Stages()
         self._outcome: Literal["finished", "failed", "superseded"] = "superseded"
-        self._request: ModelRequest | None = None  # the first one
+        self._request: ModelRequest | None = None  # the first one of a speculation
         self._cost = 0  # tokens
         self._has_begun = self._is_over = self._is_dropped = False
         self._hooks_saw = b""
@@ -137,7 +136,6 @@ class Turn:
         self._said: list[str] = []  # the words of this round, as the model gave them
         self._is_fresh = True  # this round has said nothing yet
         self._spoke = False  # the model's or the greeting's own words, not one of our lines
-        self._holds = 0
         self._looks_again = False
         self._was_late = False  # a tool of this round
         self._is_full = False  # the peer is slow to read
@@ -273,10 +271,10 @@ class Turn:
         for number in range(1, MAX_ROUNDS + 1):
             request = talk.request(self._start, may_call=number < MAX_ROUNDS)
             self._stages.rounds = number
-            if self._request is None:
-                self._request = request
-                self._hooks_saw = talk.hooks_see()
+            if number == 1:
                 self._stages.prompt_at = monotonic()
+                if not self._is_bound:  # only a speculation is compared with what would be asked later
+                    self._request, self._hooks_saw = request, talk.hooks_see()
             if talk.changes_requests:
                 request = await talk.changed(request)
             if not await self._round(question, request):
@@ -543,9 +541,8 @@ class Turn:
             case "wait":
                 self._watch()
             case "hold" if self._question is not None:
-                self._holds += 1
                 self._stages.held += 1
-                moment = moment_of(self._question, holds=self._holds, works=bool(self._calls))
+                moment = moment_of(self._question, holds=self._stages.held, works=bool(self._calls))
                 self._line_of_ours(self._talk.holding.pick(moment))
                 self._watch()
             case why:

@@ -9,9 +9,11 @@ from typing import Final
 
 import msgspec
 
+from bench.harness import stacks
 from bench.harness.machine import Cores
 from bench.harness.phrases import COMMON
-from bench.harness.processes import Running, started
+from bench.harness.processes import Running
+from bench.harness.stacks import Stack
 
 __all__ = ["ALL", "COLOURS", "CONFIGURATIONS", "OFF", "Configuration", "chosen", "serving"]
 
@@ -99,11 +101,13 @@ def serving(configuration: Configuration, cores: Cores, model_url: str, folder: 
     """
     answers_file = folder / "common_openings.txt"
     answers_file.write_text("\n".join(COMMON) + "\n", "utf-8")
-    argv = [
-        *("-m", "retell_ws", "serve", "bench/harness/spoken_agent.py", "--port", "0"),
-        *("--model", "anthropic", "--model-url", model_url, "--max-calls", "5000", "--drain-s", "0"),
-        *("--log-level", "error", *configuration.flags(answers_file)),
-    ]
-    # A key of no account: the fake model asks for one and takes any.
-    with started(argv, core=cores.server, env={"ANTHROPIC_API_KEY": "bench", "ANTHROPIC_BASE_URL": ""}) as server:
+
+    def argv(url: str) -> list[str]:
+        return [
+            *("-m", "retell_ws", "serve", "bench/harness/spoken_agent.py", "--port", "0"),
+            *("--model", "anthropic", "--model-url", url, "--max-calls", "5000", "--drain-s", "0"),
+            *("--log-level", "error", *configuration.flags(answers_file)),
+        ]
+
+    with stacks.serving(Stack(configuration.name, configuration.label, argv), cores, model_url) as server:
         yield server
