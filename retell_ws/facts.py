@@ -12,7 +12,9 @@ import msgspec
 __all__ = [
     "BadMessage",
     "CallEnded",
+    "CallMoved",
     "CallStarted",
+    "Degraded",
     "Detached",
     "DuplicateRequest",
     "Fact",
@@ -21,6 +23,7 @@ __all__ = [
     "Interrupted",
     "OverBudget",
     "Reattached",
+    "Resumed",
     "SpeculationAdopted",
     "SpeculationDropped",
     "SpeculationStarted",
@@ -53,6 +56,24 @@ class Reattached(_Fact, frozen=True, tag="reattached"):
     """
 
     replaced: bool
+
+
+class Resumed(_Fact, frozen=True, tag="resumed"):
+    """The call was begun on another server, or by an earlier process, and goes on here.
+
+    Attributes:
+        open: A request, or the greeting, was not answered to its end.
+    """
+
+    open: bool
+
+
+class CallMoved(_Fact, frozen=True, tag="call_moved"):
+    """Another server has taken the call."""
+
+
+class Degraded(_Fact, frozen=True, tag="degraded"):
+    """The store did not tell whether the call was begun elsewhere: it goes on from its transcript alone."""
 
 
 class Detached(_Fact, frozen=True, tag="detached"):
@@ -281,6 +302,9 @@ class UnknownMessage(_Fact, frozen=True, tag="unknown_message"):
 Fact: TypeAlias = (
     CallStarted
     | Reattached
+    | Resumed
+    | CallMoved
+    | Degraded
     | Detached
     | CallEnded
     | TurnStarted

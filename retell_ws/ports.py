@@ -3,7 +3,7 @@ implementations exist."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Literal, Protocol, TypeAlias
 
 import msgspec
@@ -17,6 +17,7 @@ __all__ = [
     "Delta",
     "Effect",
     "End",
+    "Kept",
     "Model",
     "Rest",
     "Text",
@@ -144,20 +145,83 @@ class Effect(msgspec.Struct, frozen=True):
 
     Attributes:
         outcome: `begun` while it runs, and for ever when whoever ran it died; `done`; `unknown` when it broke in the
-            middle.
+            middle; `refused`, which is only told and never kept, when it may not begin here: another server has the
+            call, or nobody can tell what was done in it before.
         result: What the model was told of it.
     """
 
-    outcome: Literal["begun", "done", "unknown"] = "begun"
+    outcome: Literal["begun", "done", "unknown", "refused"] = "begun"
     result: str = ""
 
 
-class CallStore(Protocol):
-    """What outlives a session of a call: its side effects, and the agent's own state.
+class Kept(msgspec.Struct, frozen=True):
+    """What a store knows of a call that a server takes.
 
-    It is kept for some hours after the last write, bounded, and oldest first forgotten. No method raises but for
-    cancellation: a store that cannot answer says so in its result.
+    Attributes:
+        is_known: The store has answered. Otherwise nobody can tell whether the call was begun elsewhere.
+        has_moved: Another server had the call since this one did: what this one remembers of it is out of date.
+        parts: What was written last, by name; empty for a call nobody had.
+        said: What `say` has added since.
+        effects: The side effects, by key.
     """
+
+    is_known: bool = True
+    has_moved: bool = False
+    parts: Mapping[str, bytes] = {}
+    said: str = ""
+    effects: Mapping[str, Effect] = {}
+
+
+class CallStore(Protocol):
+    """What outlives a session of a call: where it stands, its side effects, and the agent's own state.
+
+    Where servers share it, the last one to `attach` a call has it: whatever another one writes is refused, and that
+    one is told that it has lost the call. It is kept for some hours after the last write, bounded, and oldest first
+    forgotten. No method raises but for cancellation: a store that cannot answer says so in its result, and is written
+    what it missed when it is back.
+    """
+
+    @property
+    def is_shared(self) -> bool:
+        """Other servers see it, so that each step of a call is worth writing down."""
+        ...
+
+    async def attach(self, call_id: str, lost: Callable[[], None]) -> Kept:
+        """Take a call, from whichever server has it, for a socket of its that was accepted here.
+
+        Args:
+            call_id: The call.
+            lost: Called, later and once, when it turns out that another server has taken it.
+        """
+        ...
+
+    def write(self, call_id: str, parts: Mapping[str, bytes]) -> None:
+        """Write down where a call stands, over what these parts held; what `say` has added is in them.
+
+        Waits for nothing. What is written to a socket after this was called is known to whoever takes the call.
+        """
+        ...
+
+    def say(self, call_id: str, text: str) -> None:
+        """Write down that these words are about to be said, after all the others. Waits for nothing, as `write`."""
+        ...
+
+    def detach(self, call_id: str) -> None:
+        """Let go of a call. What was written stays, and side effects that still run may be settled."""
+        ...
+
+    async def owner(self, call_id: str) -> str | None:
+        """Look up which server has a call, by the name it gave its store; None when nobody has, or can tell."""
+        ...
+
+    def figures(self) -> Mapping[str, float]:
+        """Count what it did.
+
+        Returns:
+            `written`, `refused` (of calls that another server has) and `failed` writes, and `degraded`: 1 while it
+            cannot be reached.
+        """
+        ...
 
     async def claim(self, call_id: str, key: str) -> Effect | None:
         """Write down that a side effect begins, unless it is there.

@@ -38,14 +38,33 @@ def _about(text: str, **limits: Any) -> Meta:
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of one server. Times end in `_s` (seconds) or `_ms` (milliseconds)."""
 
-    blueprint: Annotated[Literal["single"], _about("`single`: state in memory, one server")] = "single"
+    blueprint: Annotated[
+        Literal["single", "distributed"],
+        _about("`single`: state in memory, one server; `distributed`: state in Redis, any server can take any call"),
+    ] = "single"
     host: Annotated[str, _about("address to listen on")] = "127.0.0.1"
     port: Annotated[Port, _about("port of Retell's socket; 0 picks a free one")] = 8080
     http_host: Annotated[str, _about("address of the second port")] = "127.0.0.1"
     http_port: Annotated[
         Port | None,
-        _about("second port: `/metrics`, `/livez`, `/readyz`; 0 picks a free one; by default there is none"),
+        _about(
+            "second port: `/metrics`, `/livez`, `/readyz`, `/calls`, `/drain`; 0 picks a free one; by default there is "
+            "none. With `workers` the first of as many"
+        ),
     ] = None
+    admin_token: Annotated[
+        str, _about("who may move calls over the second port: at least 16 of A-Za-z0-9_-; empty: nobody")
+    ] = ""
+    workers: Annotated[int, _about("processes that share the port: one a core", ge=1, le=64)] = 1
+
+    redis_url: Annotated[
+        str,
+        _about(
+            "`distributed`: `redis://user:password@host:6379/0`, `rediss://` for TLS (`?ssl_ca_certs=FILE`), or "
+            "`unix://`; of a cluster any node"
+        ),
+    ] = ""
+    redis_prefix: Annotated[str, _about("`distributed`: what every key and channel begins with")] = "retell_ws:"
 
     model: Annotated[
         Literal["", "anthropic", "anthropic-sdk", "scripted"],
@@ -134,7 +153,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __repr__(self) -> str:
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
-        shown["path_secret"] = "***" if self.path_secret else ""
+        for name in ("path_secret", "admin_token", "redis_url"):  # the URL may hold a password
+            shown[name] = "***" if shown[name] else ""
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
@@ -184,6 +204,10 @@ def load(
             raise SettingsError(f"{origin['path_secret']}: two secrets are enough, the new one and the old one")
         if not secrets or not all(re.fullmatch(r"[A-Za-z0-9_-]{16,128}", secret) for secret in secrets):
             raise SettingsError(f"{origin['path_secret']}: a secret needs 16 to 128 characters of A-Za-z0-9_-")
+    if settings.admin_token and not re.fullmatch(r"[A-Za-z0-9_-]{16,128}", settings.admin_token):
+        raise SettingsError(f"{origin['admin_token']}: a token needs 16 to 128 characters of A-Za-z0-9_-")
+    if settings.blueprint == "distributed" and not settings.redis_url:
+        raise SettingsError("the blueprint `distributed` keeps its calls in Redis: --redis-url redis://host:6379")
     return settings
 
 

@@ -11,7 +11,9 @@ from retell_ws import facts
 from retell_ws.facts import (
     BadMessage,
     CallEnded,
+    CallMoved,
     CallStarted,
+    Degraded,
     Detached,
     DuplicateRequest,
     Fact,
@@ -20,6 +22,7 @@ from retell_ws.facts import (
     Interrupted,
     OverBudget,
     Reattached,
+    Resumed,
     SpeculationAdopted,
     SpeculationDropped,
     SpeculationStarted,
@@ -41,6 +44,9 @@ from retell_ws.facts import (
 FIELDS: dict[type[msgspec.Struct], dict[str, str]] = {
     CallStarted: {},
     Reattached: {"replaced": "bool"},
+    Resumed: {"open": "bool"},
+    CallMoved: {},
+    Degraded: {},
     Detached: {},
     CallEnded: {"turns": "int", "duration_s": "float"},
     TurnStarted: {"response_id": "int", "kind": "Literal['greeting', 'response', 'reminder']"},
@@ -92,6 +98,9 @@ FIELDS: dict[type[msgspec.Struct], dict[str, str]] = {
 EXAMPLES: list[Fact] = [
     CallStarted(),
     Reattached(replaced=True),
+    Resumed(open=True),
+    CallMoved(),
+    Degraded(),
     Detached(),
     CallEnded(turns=3, duration_s=41.5),
     TurnStarted(response_id=0, kind="greeting"),

@@ -23,6 +23,7 @@ NOT_DEFAULTS: dict[str, Any] = {
     "details_wait_ms": 7,
     "speculate": True,
     "http_port": 9,
+    "admin_token": "abcdefgh-IJKLMNOP_4567",
 }
 
 

@@ -13,7 +13,7 @@ from retell_ws.settings import Settings, load
 
 SECRET = "abcdefgh-IJKLMNOP_0123"
 OTHER = "zyxwvuts-9876543210"
-ODD = {"details_wait_ms": 7, "speculate": True, "http_port": 9}
+ODD = {"details_wait_ms": 7, "speculate": True, "http_port": 9, "admin_token": "abcdefgh-IJKLMNOP_4567"}
 """Values of settings whose default has no neighbour."""
 
 
