@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from websockets.exceptions import ConnectionClosed
 
@@ -218,16 +218,21 @@ class Session:
     # ------------------------------------------------------------------------ leaving
 
     async def leave(self, turn_s: float) -> None:
-        """Give the call up to another server, between turns: wait for the running turn, then drop the socket.
+        """Give the call up to another server, between turns: wait for what runs, then drop the socket.
 
         Args:
-            turn_s: Longest wait for the running turn, in seconds.
+            turn_s: Longest wait for the running turn and for side effects, in seconds. What comes of those belongs
+                into the ledger, where the other server looks.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(turn_s):
-                while self._turn is not None and not self._turn.task.done():  # a barge-in may have started another
-                    await asyncio.wait((self._turn.task,))
+                while running := self._running():  # a barge-in may have started another turn
+                    await asyncio.wait(running)
         self.close()
+
+    def _running(self) -> list[asyncio.Task[Any]]:
+        turn = () if self._turn is None else (self._turn.task,)
+        return [task for task in (*turn, *self._talk.tools.effects()) if not task.done()]
 
     def close(self) -> None:
         """The call is over: stop everything that runs for it, but side effects."""

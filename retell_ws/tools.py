@@ -151,6 +151,10 @@ class Tools:
         """A side effect runs that the conversation waits for."""
         return bool(self._awaited)
 
+    def effects(self) -> tuple[asyncio.Task[Outcome], ...]:
+        """Give the tasks of the side effects that run, whoever waits for them."""
+        return tuple(self._effects.values())
+
     def offered(self) -> tuple[Tool, ...]:
         """Give the tools that may be called at this stage of the call."""
         return tuple([tool for tool in self._agent.tools.values() if self._is_offered(tool)])

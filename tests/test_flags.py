@@ -23,6 +23,8 @@ NOT_DEFAULTS: dict[str, Any] = {
     "details_wait_ms": 7,
     "speculate": True,
     "http_port": 9,
+    "workers": 1,  # more need the other blueprint
+    "drain_delay_s": 2.5,
     "admin_token": "abcdefgh-IJKLMNOP_4567",
 }
 

@@ -13,7 +13,14 @@ from retell_ws.settings import Settings, load
 
 SECRET = "abcdefgh-IJKLMNOP_0123"
 OTHER = "zyxwvuts-9876543210"
-ODD = {"details_wait_ms": 7, "speculate": True, "http_port": 9, "admin_token": "abcdefgh-IJKLMNOP_4567"}
+ODD = {
+    "details_wait_ms": 7,
+    "speculate": True,
+    "http_port": 9,
+    "admin_token": "abcdefgh-IJKLMNOP_4567",
+    "workers": 1,  # more need the other blueprint
+    "drain_delay_s": 2.5,
+}
 """Values of settings whose default has no neighbour."""
 
 
@@ -314,3 +321,20 @@ def test_no_time_is_endless() -> None:
 def test_the_agents_that_may_call_are_a_list_with_commas() -> None:
     assert loaded({}).retell_agents() == frozenset()
     assert loaded({"retell_agent_ids": "agent_1, agent_2,"}).retell_agents() == {"agent_1", "agent_2"}
+
+
+def test_workers_need_a_store_that_they_share() -> None:
+    with pytest.raises(SettingsError, match="--workers.*--blueprint distributed"):
+        load({"workers": 2}, environment={})
+    shared = {"workers": 2, "blueprint": "distributed", "redis_url": "redis://x"}
+    assert load(shared, environment={}).workers == 2
+    with pytest.raises(SettingsError, match="--http-port: each of 2 workers"):
+        load({**shared, "http_port": 65535}, environment={})
+    assert load({**shared, "http_port": 65534}, environment={}).http_port == 65534
+
+
+def test_balancers_are_waited_for_where_there_are_some() -> None:
+    assert Settings().drain_delay() == 0
+    shared = Settings(blueprint="distributed", redis_url="redis://x")
+    assert shared.drain_delay() == 3
+    assert msgspec.structs.replace(shared, drain_delay_s=0.0).drain_delay() == 0
