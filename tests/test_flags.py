@@ -14,7 +14,7 @@ from retell_ws.commands import serve as serve_command
 from retell_ws.commands.flags import Flags, given
 from retell_ws.settings import Settings
 
-COMMANDS = ["serve", "dev", "chat", "new", "check", "bench", "answers"]
+COMMANDS = ["serve", "dev", "chat", "new", "check", "proxy", "bench", "answers"]
 NOT_DEFAULTS: dict[str, Any] = {
     "blueprint": "single",
     "model": "scripted",
