@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -72,11 +72,22 @@ async def fleet(agent: Agent | None = None, **settings: Any) -> AsyncIterator[Fl
         yield made
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
 async def counted(server: Server, kind: str, times: int = 1) -> None:
     """Wait until a server has recorded a kind of fact so many times."""
-    async with asyncio.timeout(5):
-        while server.statistics().get(kind, 0) < times:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+    await until(lambda: server.statistics().get(kind, 0) >= times)
+
+
+async def resumed(server: Server, retell: FakeRetell) -> None:
+    """Wait until a call is on this server, and its caller knows."""
+    await counted(server, "resumed")
+    await until(lambda: retell.is_open)
 
 
 async def test_the_greeting_is_said_once() -> None:
@@ -84,7 +95,7 @@ async def test_the_greeting_is_said_once() -> None:
         assert await retell.greeting() == GREETING
         await retell.quiet(0.1)
         two.move()
-        await counted(two.servers[1], "resumed")
+        await resumed(two.servers[1], retell)
         first = await retell.request("What are your hours?")
         stream = await two.models[1].asked(1)
         stream.say("From nine to five.")
@@ -139,7 +150,7 @@ async def test_an_answer_that_was_whole_is_only_completed() -> None:
         stream.end()
         await retell.answer(asked)
         two.move()
-        await counted(two.servers[1], "resumed")
+        await resumed(two.servers[1], retell)
         await retell.quiet(0.1)
         assert retell.rules.exchanges[asked].text == "From nine."
         assert not two.models[1].streams
@@ -155,7 +166,7 @@ async def test_what_is_asked_anew_after_the_redial_is_answered_instead() -> None
         await retell.piece(first, at_least=10)
         two.move()
         await two.models[1].asked(1)
-        await retell.until(lambda: retell.is_open)
+        await resumed(two.servers[1], retell)
         second = await retell.request("And on Sundays?")
         other = await two.models[1].asked(2)
         other.say("On Sundays we are closed.")
@@ -270,7 +281,7 @@ async def test_state_details_and_hooks_go_along() -> None:
             second.end()
             await retell.answer(asked)
             two.move()
-            await counted(two.servers[1], "resumed")
+            await resumed(two.servers[1], retell)
             asked = await retell.request("Who am I?")
             other = await two.models[1].asked(1)
             other.call("recall")
@@ -282,6 +293,7 @@ async def test_state_details_and_hooks_go_along() -> None:
             await retell.answer(asked)
         await counted(two.servers[1], "call_ended")
         await counted(two.servers[0], "call_moved")
+        await until(lambda: "end" in ran)
         assert ran == ["start", "details", "end"], "each hook ran once, wherever the call was"
 
 
@@ -289,7 +301,7 @@ async def test_a_call_may_come_back_to_a_server_that_remembers_it_otherwise() ->
     async with fleet() as two, two.call() as retell:
         await retell.greeting()
         two.move(1)
-        await counted(two.servers[1], "resumed")
+        await resumed(two.servers[1], retell)
         asked = await retell.request("Hours?")
         other = await two.models[1].asked(1)
         other.say("We open at nine and")
@@ -309,7 +321,7 @@ async def test_the_loser_drops_its_socket_at_its_next_step() -> None:
         await retell.greeting()
         two.switch.lead_to(two.servers[1].address)
         async with two.call(call_id=retell.call_id) as again:  # dialled before the old line is known to be dead
-            await counted(two.servers[1], "resumed")
+            await resumed(two.servers[1], again)
             await retell.request("Anybody there?")
             assert await retell.ended() == "error_llm_websocket_runtime"
             assert two.stores[0].figures()["refused"] >= 1
@@ -335,7 +347,7 @@ async def test_a_drained_server_gives_its_calls_to_another_one_between_turns() -
         stream.end()
         assert (await retell.answer(asked)).text == "We open at nine."
         await draining
-        await counted(two.servers[1], "resumed")
+        await resumed(two.servers[1], retell)
         again = await retell.request("Thanks.")
         other = await two.models[1].asked(1)
         other.say("Bye.")
