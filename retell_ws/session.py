@@ -220,19 +220,23 @@ class Session:
     async def leave(self, turn_s: float) -> None:
         """Give the call up to another server, between turns: wait for what runs, then drop the socket.
 
+        What comes of a side effect belongs into the ledger, where the other server looks, so those are waited for, too.
+
         Args:
-            turn_s: Longest wait for the running turn and for side effects, in seconds. What comes of those belongs
-                into the ledger, where the other server looks.
+            turn_s: Longest wait for all that runs, in seconds, and after it once more for the turn that runs then.
         """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(turn_s):
-                while running := self._running():  # a barge-in may have started another turn
-                    await asyncio.wait(running)
+        for tasks in (self._turn_and_effects, self._open_turn):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(turn_s):
+                    while running := tasks():  # a barge-in may have started another turn
+                        await asyncio.wait(running)
         self.close()
 
-    def _running(self) -> list[asyncio.Task[Any]]:
-        turn = () if self._turn is None else (self._turn.task,)
-        return [task for task in (*turn, *self._talk.tools.effects()) if not task.done()]
+    def _turn_and_effects(self) -> list[asyncio.Task[Any]]:
+        return [*self._open_turn(), *(task for task in self._talk.tools.effects() if not task.done())]
+
+    def _open_turn(self) -> list[asyncio.Task[Any]]:
+        return [] if self._turn is None or self._turn.task.done() else [self._turn.task]
 
     def close(self) -> None:
         """The call is over: stop everything that runs for it, but side effects."""

@@ -18,12 +18,13 @@ import pytest
 
 from retell_ws.errors import UsageError
 from retell_ws.testing.dial import DialError, DialPolicy
+from retell_ws.testing.fake_anthropic import FakeAnthropicProcess
 from retell_ws.testing.retell import FakeRetell
 from retell_ws.worker import MARK, Worker
 from retell_ws.workers import reserved
 
 from .redis_process import redis_running
-from .test_run import environment, fetched, refused, served, start
+from .test_run import KEY, environment, fetched, refused, served, start
 
 ROOT = Path(__file__).parent.parent
 ONCE = DialPolicy(attempts=1)
@@ -161,6 +162,9 @@ async def test_a_port_that_others_share_is_in_use_all_the_same(shared: tuple[str
 
 async def test_what_no_worker_can_do_is_said_once_and_ends_with_2(shared: tuple[str, ...]) -> None:
     assert "RETELL_API_KEY" in await refused("serve", "--port", "0", *shared, "--verify-calls")
+    async with FakeAnthropicProcess(fault="401") as fake:
+        wrong = ("--model", "anthropic", "--model-url", fake.url)
+        assert "is refused" in await refused("serve", "--port", "0", *shared, *wrong, ANTHROPIC_API_KEY=KEY)
 
 
 # ---------------------------------------------------------------------------- when one dies

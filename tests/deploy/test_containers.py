@@ -87,7 +87,7 @@ def test_the_proxy_s_configuration_is_what_the_command_writes() -> None:
 def test_a_server_has_the_time_it_takes_to_drain() -> None:
     service = SERVERS["server1"]
     settings = load(flags(service["command"]), environment=environment(service))
-    longest = max(settings.drain_s, settings.drain_delay()) + server.LAST_TURN_S + server.SPREAD_S
+    longest = max(settings.drain_s, settings.drain_delay()) + 2 * server.LAST_TURN_S + server.SPREAD_S
     longest += server.LASTING_S + 2 * server.CLOSE_S
     assert int(service["stop_grace_period"].removesuffix("s")) > longest
 
