@@ -185,6 +185,27 @@ async def test_a_worker_that_is_killed_comes_back_and_the_other_s_calls_go_on(sh
             pass  # both are reached again, under the addresses they had
 
 
+FORKS = """
+import os, time
+from retell_ws import Agent
+if os.environ.get("RETELL_WORKER") and not os.fork():
+    os.close(1)
+    os.close(2)
+    time.sleep(6)
+    os._exit(0)
+agent = Agent("You are Ana.", greeting="Hi.")
+"""
+
+
+async def test_a_process_that_a_worker_forked_does_not_hide_its_death(shared: tuple[str, ...], tmp_path: Path) -> None:
+    agent = tmp_path / "agent.py"
+    agent.write_text(FORKS)
+    async with served(str(agent), *shared, "--http-port", "0") as (process, ready):
+        victim = listening_pid(ready["http"][1])
+        os.kill(victim, signal.SIGKILL)
+        await until(lambda: answers(ready["http"][1]), seconds=5)
+
+
 async def test_workers_that_die_again_and_again_are_given_up(shared: tuple[str, ...]) -> None:
     async with served(*shared) as (process, _):
         assert process.stderr is not None
