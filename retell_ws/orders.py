@@ -28,6 +28,7 @@ class Orders:
         self._serving = serving
         self._server: Server | None = None
         self._moves = False
+        self._was_signalled = False
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._leave)
@@ -53,8 +54,11 @@ class Orders:
                 self._move(order is Order.MOVE)
 
     def _leave(self) -> None:
-        if self.stop.is_set():
+        # Whether it is the second signal, not whether we leave: one that went to all processes may come after the order
+        # it led the supervisor to.
+        if self._was_signalled:
             self._serving.cancel()
+        self._was_signalled = True
         self.stop.set()
 
     def _turn_round(self) -> None:

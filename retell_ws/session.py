@@ -242,14 +242,16 @@ class Session:
     async def leave(self, turn_s: float) -> None:
         """Give the call up to another server, between turns: wait for what runs, then drop the socket.
 
+        What comes of a side effect belongs into the ledger, where the other server looks, so those are waited for, too.
+
         Args:
-            turn_s: Longest wait for the running turn and for side effects, in seconds. What comes of those belongs
-                into the ledger, where the other server looks.
+            turn_s: Longest wait for all that runs, in seconds, and after it once more for the turn that runs then.
         """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(turn_s):
-                while running := self._running():  # a barge-in may have started another
-                    await asyncio.wait(running)
+        for running in (self._running, self._open_turn):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(turn_s):
+                    while tasks := running():  # a barge-in may have started another
+                        await asyncio.wait(tasks)
         if self._keeper is None:
             self.close()
             return
@@ -263,8 +265,10 @@ class Session:
 
     def _running(self) -> tuple[asyncio.Task[Any], ...]:
         """Give what should come to its end on this server: the turn, and side effects."""
-        turn = () if self._turn is None else (self._turn.task,)
-        return tuple([task for task in (*turn, *self._talk.tools.running()) if not task.done()])
+        return self._open_turn() or self._talk.tools.running()
+
+    def _open_turn(self) -> tuple[asyncio.Task[Any], ...]:
+        return () if self._turn is None or self._turn.task.done() else (self._turn.task,)
 
     def _forsaken(self) -> None:
         """The grace time is over: the call has ended, or it goes on elsewhere."""

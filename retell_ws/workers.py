@@ -42,6 +42,9 @@ logger = logging.getLogger(__name__)
 START_S: Final = 60.0
 """Seconds a worker may take until it is ready."""
 
+LAST_WORDS_S: Final = 0.1
+"""Seconds in which what a worker said before its end is read."""
+
 AT_ONCE_S: Final = 20.0
 """Seconds a worker may take when it is to end at once: what side effects and the ends of calls are given, and a bit."""
 
@@ -121,6 +124,7 @@ class _Child:
         self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._process = process
+        self._exit = asyncio.create_task(process.wait())
         self._reader = reader
         self._writer = writer
         self.ready: dict[str, Any] | None = None
@@ -143,7 +147,15 @@ class _Child:
         return cls(process, *await asyncio.open_unix_connection(sock=ours))
 
     async def hear(self) -> None:
-        """Wait for what it says next, or for the end of its line."""
+        """Wait for what it says next, or for its end. A process that it forked may hold its line for longer."""
+        reading = asyncio.create_task(self._read())
+        try:
+            await asyncio.wait((reading, self._exit), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((reading,), timeout=LAST_WORDS_S)
+        finally:
+            reading.cancel()
+
+    async def _read(self) -> None:
         with suppress(ConnectionError):
             if line := await self._reader.readline():
                 told = msgspec.json.decode(line)
@@ -153,7 +165,7 @@ class _Child:
         """Wait for its end and give it in words."""
         if self.ready is not None:
             await self.hear()
-        status = await self._process.wait()
+        status = await self._exit
         self._writer.close()
         if self.refused:
             return f"cannot serve: {self.refused}"

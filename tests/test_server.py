@@ -304,6 +304,35 @@ async def test_a_call_is_not_moved_while_a_side_effect_runs_that_nobody_waits_fo
             assert retell.close_code == 1006
 
 
+async def test_a_side_effect_that_takes_too_long_does_not_let_a_turn_be_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retell_ws.server.LAST_TURN_S", 0.4)
+    done = asyncio.Event()
+    agent = Agent("You are Ana.", greeting=GREETING)
+
+    @agent.tool(side_effect=True, background=True)
+    async def book() -> str:
+        """Book."""
+        await done.wait()
+        return "Booked."
+
+    async with serving(agent=agent) as (server, puppet):
+        async with FakeRetell(server.url, redials=False) as retell:
+            await retell.greeting()
+            asked = await retell.request("book it")
+            stream = await puppet.asked(1)
+            stream.call("book")
+            stream.end("tool_use")
+            stream = await puppet.asked(2)
+            server.move_calls()
+            await retell.quiet(0.5)
+            assert retell.is_open
+            stream.say("Under way.")
+            stream.end()
+            assert (await retell.answer(asked)).text == "Under way."
+            await retell.ended()
+        done.set()
+
+
 async def test_calls_leave_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retell_ws.server.PACE_S", 0.05)
     async with serving(drain_s=0) as (server, _), contextlib.AsyncExitStack() as stack:

@@ -18,12 +18,13 @@ import pytest
 
 from retell_ws.errors import UsageError
 from retell_ws.testing.dial import DialError, DialPolicy
+from retell_ws.testing.fake_anthropic import FakeAnthropicProcess
 from retell_ws.testing.retell import FakeRetell
 from retell_ws.worker import MARK, Worker
 from retell_ws.workers import reserved
 
 from .redis_process import redis_running
-from .test_run import environment, fetched, refused, served, start
+from .test_run import KEY, environment, fetched, refused, served, start
 
 ROOT = Path(__file__).parent.parent
 ONCE = DialPolicy(attempts=1)
@@ -161,6 +162,9 @@ async def test_a_port_that_others_share_is_in_use_all_the_same(shared: tuple[str
 
 async def test_what_no_worker_can_do_is_said_once_and_ends_with_2(shared: tuple[str, ...]) -> None:
     assert "RETELL_API_KEY" in await refused("serve", "--port", "0", *shared, "--verify-calls")
+    async with FakeAnthropicProcess(fault="401") as fake:
+        wrong = ("--model", "anthropic", "--model-url", fake.url)
+        assert "is refused" in await refused("serve", "--port", "0", *shared, *wrong, ANTHROPIC_API_KEY=KEY)
 
 
 # ---------------------------------------------------------------------------- when one dies
@@ -179,6 +183,27 @@ async def test_a_worker_that_is_killed_comes_back_and_the_other_s_calls_go_on(sh
             assert (await kept.ask("And on Tuesday?")).text
         async with a_call_on_each(ready):
             pass  # both are reached again, under the addresses they had
+
+
+FORKS = """
+import os, time
+from retell_ws import Agent
+if os.environ.get("RETELL_WORKER") and not os.fork():
+    os.close(1)
+    os.close(2)
+    time.sleep(6)
+    os._exit(0)
+agent = Agent("You are Ana.", greeting="Hi.")
+"""
+
+
+async def test_a_process_that_a_worker_forked_does_not_hide_its_death(shared: tuple[str, ...], tmp_path: Path) -> None:
+    agent = tmp_path / "agent.py"
+    agent.write_text(FORKS)
+    async with served(str(agent), *shared, "--http-port", "0") as (process, ready):
+        victim = listening_pid(ready["http"][1])
+        os.kill(victim, signal.SIGKILL)
+        await until(lambda: answers(ready["http"][1]), seconds=5)
 
 
 async def test_workers_that_die_again_and_again_are_given_up(shared: tuple[str, ...]) -> None:

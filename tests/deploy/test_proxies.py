@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import get_args
@@ -77,11 +77,11 @@ class Fleet:
     def live(self) -> list[int]:
         return [int(server.statistics()["calls"]) for server in self.servers]
 
-    async def spread(self, *live: int) -> None:
-        """Wait until each has so many calls."""
+    async def come_to(self, total: int, *, none_at: int | None = None) -> None:
+        """Wait until so many calls are there, and none at one of the servers: how they spread is the proxy's affair."""
         async with asyncio.timeout(10):
-            while self.live() != list(live):  # noqa: ASYNC110  # a proxy passes the end of a socket on when it likes
-                await asyncio.sleep(0.02)
+            while sum(live := self.live()) != total or (none_at is not None and live[none_at]):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)  # the proxy passes the end of a socket on when it likes
 
 
 @asynccontextmanager
@@ -97,13 +97,15 @@ def address(server: Server) -> str:
 
 
 @asynccontextmanager
-async def fleet(proxy: Proxy, directory: Path, stack: AsyncExitStack, **settings: object) -> AsyncIterator[Fleet]:
+async def fleet(
+    proxy: Proxy, directory: Path, stack: AsyncExitStack, *, edit: Callable[[str], str] = str, **settings: object
+) -> AsyncIterator[Fleet]:
     """Run three servers, which `stack` ends, behind a proxy, which the block does."""
     servers = [await stack.enter_async_context(server(**settings)) for _ in range(3)]
     port = free_port()
     file = directory / "proxy.conf"
     text = configuration(proxy, [address(each) for each in servers], listen=f"127.0.0.1:{port}")
-    file.write_text(text.replace("/var/log/nginx/", f"{directory}/"))
+    file.write_text(edit(text.replace("/var/log/nginx/", f"{directory}/")))
     _, run = commands(proxy, file)
     env = {"PATH": os.environ["PATH"], "HOME": str(directory)}
     with (directory / "log").open("wb") as log:
@@ -168,7 +170,7 @@ async def test_calls_go_to_the_server_that_has_least_and_nobody_logs_their_path(
             assert made.live() == [2, 2, 2]
             for retell in retells:
                 assert (await retell.ask("Are you open on Monday?")).text
-        await made.spread(0, 0, 0)
+        await made.come_to(0)
     mark = {"caddy": '"status":0', "nginx": "] 101 ", "haproxy": " 101 "}[proxy]
     assert made.log.count(mark) == 6, "each call is logged"
     assert SECRET not in made.log and "call_" not in made.log
@@ -197,7 +199,7 @@ async def test_the_calls_of_a_server_that_moves_them_land_elsewhere_and_it_is_fo
         async with AsyncExitStack() as calls:
             retells = [await call(made.url, calls) for _ in range(6)]
             made.servers[1].move_calls()
-            await made.spread(3, 0, 3)
+            await made.come_to(6, none_at=1)
             for retell in retells:
                 assert (await retell.ask("Are you open on Monday?")).text
             made.servers[1].take_calls()
@@ -213,7 +215,7 @@ async def test_a_server_that_is_gone_costs_no_call(proxy: Proxy, tmp_path: Path)
         async with AsyncExitStack() as calls:
             retells = [await call(made.url, calls) for _ in range(6)]
             await made.servers[2].__aexit__(None, None, None)
-            await made.spread(3, 3, 0)
+            await made.come_to(6, none_at=2)
             for retell in retells:
                 assert (await retell.ask("Are you open on Monday?")).text
             for _ in range(4):
@@ -240,7 +242,31 @@ async def test_when_all_are_full_a_call_is_refused_and_one_that_ended_makes_room
                         break
 
 
+def impatient(text: str) -> str:
+    """Shorten the limits that hold before the handshake."""
+    for limit in ("timeout client 30s", "timeout server 10s"):
+        assert limit in text
+        text = text.replace(limit, f"{limit.rpartition(' ')[0]} 300ms")
+    return text
+
+
+async def test_a_silent_call_is_not_cut_where_a_request_would_be(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack, fleet("haproxy", tmp_path, stack, edit=impatient) as made:
+        async with FakeRetell(made.url, ping_s=None, redials=False) as retell:
+            await retell.greeting()
+            await retell.quiet(1.0)
+            assert (await retell.ask("Are you open on Monday?")).text
+
+
 # ---------------------------------------------------------------------------- what is written
+
+
+@pytest.mark.parametrize(
+    ("proxy", "line"),
+    [("haproxy", "timeout tunnel 3h"), ("nginx", "proxy_read_timeout 3h;"), ("nginx", "proxy_connect_timeout 1s;")],
+)
+def test_calls_last_for_hours_and_a_server_that_is_gone_is_not_waited_for(proxy: Proxy, line: str) -> None:
+    assert line in configuration(proxy, ["a:1"])
 
 
 @pytest.mark.parametrize("proxy", PROXIES)
