@@ -36,6 +36,7 @@ from .transcript import AGENT, Question, Utterance, normalised
 
 __all__ = [
     "Answer",
+    "MAX_ANSWER",
     "VERSION",
     "fits",
     "granted",

@@ -9,8 +9,9 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 
 from .agent import Agent
@@ -18,7 +19,7 @@ from .answer_file import AnswerFile, Opening, read
 from .answers import unfit
 from .budget import PRICES
 from .errors import SettingsError
-from .ports import CallStore, Model
+from .ports import AnswerStore, CallStore, Model
 from .race import RacingModel
 from .recall import RecallingModel
 from .server import Server
@@ -27,7 +28,7 @@ from .stores.answers import MemoryAnswerStore
 from .stores.memory import MemoryCallStore
 from .verification import Verify
 
-__all__ = ["build_model", "read_answers", "recalling", "running"]
+__all__ = ["build_model", "keeping_answers", "read_answers", "recalling", "running"]
 
 logger = logging.getLogger(__name__)
 
@@ -55,40 +56,99 @@ async def running(
     """
     _check_price(agent, settings)
     model = model or build_model(settings)
-    if settings.answer_cache and agent.cache is not None:
-        if why := unfit(agent):
-            logger.warning("nothing is answered from the cache, though the agent allows it: %s", why)
-        else:
-            model = recalling(agent, model, settings)
     try:
-        warming = await _warming(agent, model, settings)
-        if store is None:
-            store = MemoryCallStore(asyncio.get_running_loop().time)
-        async with (
-            _verifying(settings) as verify,
-            Server(agent, model, store, settings, verify=verify) as server,
-            warming,
-        ):
+        async with AsyncExitStack() as stack:
+            if settings.answer_cache and agent.cache is not None:
+                if why := unfit(agent):
+                    logger.warning("nothing is answered from the cache, though the agent allows it: %s", why)
+                else:
+                    kept = await stack.enter_async_context(keeping_answers(settings))
+                    model = recalling(agent, model, settings, kept)
+            warming = await _warming(agent, model, settings)
+            if store is None:
+                store = await stack.enter_async_context(_calls(settings))
+            verify = await stack.enter_async_context(_verifying(settings))
+            server = await stack.enter_async_context(Server(agent, model, store, settings, verify=verify))
+            await stack.enter_async_context(warming)
             yield server
     finally:
         await model.aclose()
 
 
-def recalling(agent: Agent, model: Model, settings: Settings) -> RecallingModel:
+def recalling(
+    agent: Agent, model: Model, settings: Settings, kept: tuple[AnswerStore, bytes] | None = None
+) -> RecallingModel:
     """Put the answer cache before a model, for an agent that allows it.
+
+    Args:
+        agent: Who answers.
+        model: The model.
+        settings: The settings.
+        kept: What `keeping_answers` gives; by default answers go with this process.
 
     Raises:
         SettingsError: No answer of the agent's can be kept.
     """
     if agent.cache is None or unfit(agent):
         raise SettingsError(f"no answer of this agent's can be kept: {unfit(agent)}")
-    return RecallingModel(
-        model,
-        MemoryAnswerStore(asyncio.get_running_loop().time),
-        secret=secrets.token_bytes(32),  # the store goes with this process
-        ttl_s=agent.cache.ttl_s,
-        model_name=settings.model_name,
-    )
+    store, secret = _answers_here() if kept is None else kept
+    return RecallingModel(model, store, secret=secret, ttl_s=agent.cache.ttl_s, model_name=settings.model_name)
+
+
+def _answers_here() -> tuple[AnswerStore, bytes]:
+    return MemoryAnswerStore(asyncio.get_running_loop().time), secrets.token_bytes(32)
+
+
+@asynccontextmanager
+async def keeping_answers(settings: Settings) -> AsyncIterator[tuple[AnswerStore, bytes]]:
+    """Make where answers are kept.
+
+    Yields:
+        It, and the secret of its keys.
+
+    Raises:
+        SettingsError: The URL is none, or a package is missing.
+    """
+    if settings.blueprint == "single":
+        yield _answers_here()
+        return
+    with _speaking_redis():
+        from .stores.redis_answers import RedisAnswerStore
+
+        store = RedisAnswerStore(settings.redis_url, prefix=settings.redis_prefix)
+    async with store:
+        yield store, await store.secret()
+
+
+@asynccontextmanager
+async def _calls(settings: Settings) -> AsyncIterator[CallStore]:
+    """Make where calls are kept.
+
+    Raises:
+        SettingsError: The URL is none, or a package is missing.
+    """
+    if settings.blueprint == "single":
+        yield MemoryCallStore(asyncio.get_running_loop().time)
+        return
+    name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    with _speaking_redis():
+        from .stores.redis import RedisCallStore
+
+        store = RedisCallStore(settings.redis_url, name=name, prefix=settings.redis_prefix)
+    async with store:
+        yield store
+
+
+@contextmanager
+def _speaking_redis() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] not in ("redis", "hiredis"):
+            raise
+        raise SettingsError("the blueprint `distributed` needs a package more: pip install retell-ws[redis]") from None
+    except ValueError as exc:
+        raise SettingsError(f"--redis-url: {exc}") from None  # it quotes nothing of it
 
 
 async def _warming(agent: Agent, model: Model, settings: Settings) -> AbstractAsyncContextManager[None]:

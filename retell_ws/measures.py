@@ -6,7 +6,7 @@ Each figure comes from one kind of fact, so that nothing is counted twice.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from .facts import (
@@ -39,12 +39,20 @@ class Measures:
         calls: Counts the calls attached now.
         is_read: Somebody may ask for `text`; without that only the figures of `summary` are kept, which costs a turn a
             tenth.
+        store: Gives the figures of the store that servers share; None without one.
     """
 
-    def __init__(self, budget_s: float, calls: Callable[[], int], *, is_read: bool = True) -> None:
+    def __init__(
+        self,
+        budget_s: float,
+        calls: Callable[[], int],
+        *,
+        is_read: bool = True,
+        store: Callable[[], Mapping[str, float]] | None = None,
+    ) -> None:
         self._budget_s = budget_s
         self._is_read = is_read
-        self._metrics = Metrics(budget_s, calls)
+        self._metrics = Metrics(budget_s, calls, store)
         self._turns = self._within = self._over = 0
         self._latest: deque[float] = deque(maxlen=REMEMBERED)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from .facts import Fact
@@ -44,12 +44,17 @@ class Metrics:
     Args:
         budget_s: What the first sentence is measured against.
         calls: Counts the calls attached now; asked whenever the metrics are.
+        store: Gives the figures of the store that servers share (`ports.CallStore.figures`), likewise; None without one.
 
     Attributes are the metrics; one with a label is a mapping from the label's values.
     """
 
-    def __init__(self, budget_s: float, calls: Callable[[], int]) -> None:
+    def __init__(
+        self, budget_s: float, calls: Callable[[], int], store: Callable[[], Mapping[str, float]] | None = None
+    ) -> None:
         self._registry = CollectorRegistry()
+        if store is not None:
+            self._registry.register(_StoreFigures(store))
         gauge = Gauge("retell_ws_calls", "Calls attached now.", registry=self._registry)
         gauge.set_function(calls)
         gauge = Gauge("retell_ws_budget_seconds", "What a first sentence is measured against.", registry=self._registry)
@@ -133,6 +138,23 @@ class Words:
             else:
                 known = self._known[word] = self._counter.labels(word)
         known.inc()
+
+
+class _StoreFigures(Collector):
+    """What a shared store has counted itself, read when the metrics are."""
+
+    def __init__(self, figures: Callable[[], Mapping[str, float]]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterable[Metric]:
+        figures = self._figures()
+        about = "Writes to the store of calls: written, refused because another server has the call, or failed."
+        writes = CounterMetricFamily("retell_ws_store_writes", about, labels=["outcome"])
+        for outcome in ("written", "refused", "failed"):
+            writes.add_metric([outcome], figures[outcome])
+        yield writes
+        about = "1 while the store of calls cannot be reached."
+        yield GaugeMetricFamily("retell_ws_store_degraded", about, figures["degraded"])
 
 
 class _WithoutBirthdays(Collector):

@@ -118,7 +118,12 @@ class Server:
         self._freed = asyncio.Event()
         self._leases: dict[str, object] = {}  # by call: the newest time this server took it
         self._listener: Listener | None = None
-        self._measures = Measures(settings.budget_s(), self._attached, is_read=settings.http_port is not None)
+        self._measures = Measures(
+            settings.budget_s(),
+            self._attached,
+            is_read=settings.http_port is not None,
+            store=store.figures if store.is_shared else None,
+        )
         self._http: HttpPort | None = None
         self._beside = AsyncExitStack()  # the second port and the watch: they see the calls to their end
 

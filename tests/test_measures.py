@@ -334,3 +334,15 @@ def test_where_nobody_reads_them_only_the_summary_is_kept() -> None:
     assert made.summary()["turns"] == 4
     assert made.summary()["within_budget"] == pytest.approx(1 / 3)
     assert b'retell_ws_turns_total{outcome="finished"} 0.0' in made.text()
+
+
+def test_the_figures_of_a_shared_store_are_read_when_they_are_asked_for() -> None:
+    figures = {"written": 2.0, "refused": 1.0, "failed": 0.0, "degraded": 0.0}
+    made = Measures(0.8, lambda: 0, store=lambda: figures)
+    figures |= {"failed": 3.0, "degraded": 1.0}
+    text = made.text().decode()
+    assert 'retell_ws_store_writes_total{outcome="written"} 2.0' in text
+    assert 'retell_ws_store_writes_total{outcome="refused"} 1.0' in text
+    assert 'retell_ws_store_writes_total{outcome="failed"} 3.0' in text
+    assert "retell_ws_store_degraded 1.0" in text
+    assert "retell_ws_store" not in Measures(0.8, lambda: 0).text().decode()

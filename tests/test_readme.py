@@ -21,6 +21,7 @@ from retell_ws.agent_file import load
 from retell_ws.facts import TurnMeasured
 from retell_ws.measures import Measures
 from retell_ws.settings import Settings
+from retell_ws.stores.memory import MemoryCallStore
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -85,7 +86,8 @@ def test_every_command_of_the_readme_exists(command: str) -> None:
 
 def test_every_metric_of_the_readme_is_shown() -> None:
     readme = README.read_text("utf-8")
-    shown = Measures(0.8, lambda: 0).text().decode()
+    store = MemoryCallStore(lambda: 0.0, is_shared=True)
+    shown = Measures(0.8, lambda: 0, store=store.figures).text().decode()
     named = set(re.findall(r"`(retell_ws_[a-z_]+)`", readme))
     assert len(named) > 10
     assert [name for name in sorted(named) if f"# TYPE {name} " not in shown] == []

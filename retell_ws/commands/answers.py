@@ -37,9 +37,11 @@ def warm(
 ) -> int:
     """Ask the model once for each opening in a file, and show which answers may be kept.
 
-    A server keeps its answers in its own memory, so this fills none. Give the openings to one, `serve --answers-file
-    FILE`, and it asks them itself when it is ready, and again before the answers grow old; or look the answers over
-    here, and give it those: `--out ANSWERS.json`, then `serve --answers-file ANSWERS.json`.
+    With `--blueprint distributed --redis-url URL` they are kept for all servers, as long as the agent's cache says.
+
+    A `single` server keeps its answers in its own memory, so this fills none. Give the openings to one, `serve
+    --answers-file FILE`, and it asks them itself when it is ready, and again before the answers grow old; or look the
+    answers over here, and give it those: `--out ANSWERS.json`, then `serve --answers-file ANSWERS.json`.
 
     Args:
         file: What callers say right after the greeting, one a line; a JSON list of several for a longer talk, in which
@@ -71,26 +73,31 @@ def warm(
             raise UsageError(f"cannot write {out}: {exc.strerror}") from None
     _show(warmed, Console())
     kept = sum(not one.why_not for one in warmed)
-    where = (
-        f"written to {out}: give them to serve --answers-file {out}" if out is not None else "not written: add --out"
-    )
+    if settings.blueprint == "distributed":
+        where = "in Redis, for every server of this prefix" + (f", and written to {out}" if out is not None else "")
+    elif out is not None:
+        where = f"written to {out}: give them to serve --answers-file {out}"
+    else:
+        where = "not written: add --out"
     Console(stderr=True).print(f"{kept} of {len(warmed)} answers may be kept; they are {where}", highlight=False)
     return int(any(one.why_not for one in warmed))
 
 
 async def _warm(agent: Agent, settings: Settings, found: tuple[Opening, ...]) -> tuple[list[Warmed], bytes]:
-    from ..blueprints import build_model, recalling
+    from ..blueprints import build_model, keeping_answers, recalling
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     model = build_model(settings)
     try:
-        # Its own end closes the other one too; refused, there is only that.
-        model = kept = recalling(agent, model, settings)
-        warming = Warming(kept, agent, settings)
-        with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
-            task = bars.add_task("asking", total=sum(map(len, steps(found))))
-            warmed = await warming.ask(found, lambda one: bars.advance(task))
-        return warmed, write(warming.to_keep(warmed, time.time()))
+        async with keeping_answers(settings) as kept:
+            # Its own end closes the other one too; refused, there is only that.
+            model = recall = recalling(agent, model, settings, kept)
+            warming = Warming(recall, agent, settings)
+            console = Console(stderr=True)
+            with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bars:
+                task = bars.add_task("asking", total=sum(map(len, steps(found))))
+                warmed = await warming.ask(found, lambda one: bars.advance(task))
+            return warmed, write(warming.to_keep(warmed, time.time()))
     finally:
         await model.aclose()
 

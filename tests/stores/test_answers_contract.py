@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import itertools
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from retell_ws.answers import Answer
 from retell_ws.ports import AnswerStore
 from retell_ws.stores.answers import OVERHEAD, MemoryAnswerStore
+from retell_ws.stores.redis_answers import RedisAnswerStore
+from tests.redis_servers import RedisCluster
+
+from .conftest import ServerOf
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
 
 class Clock:
-    """A time that the test moves on; a store with a clock of its own needs another way to do so."""
+    """A time that the test moves on."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -24,7 +29,12 @@ class Clock:
         return self.now
 
 
-STORES: dict[str, Callable[[Clock], AnswerStore]] = {"memory": MemoryAnswerStore}
+KINDS = ("memory", "valkey", "redis", "cluster")
+
+Passing = Callable[[float], None]
+"""Lets so many seconds pass, or makes it so for what is kept."""
+
+_number = itertools.count()
 
 
 @pytest.fixture
@@ -32,9 +42,35 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, clock: Clock) -> AnswerStore:
-    return STORES[request.param](clock)
+@pytest.fixture
+def prefix() -> str:
+    return f"answers{next(_number)}:"
+
+
+@pytest.fixture(params=KINDS)
+async def store(
+    request: pytest.FixtureRequest, server_of: ServerOf, clock: Clock, prefix: str
+) -> AsyncIterator[AnswerStore]:
+    if request.param == "memory":
+        yield MemoryAnswerStore(clock)
+        return
+    async with RedisAnswerStore(server_of(request.param).url, prefix=prefix) as store:
+        yield store
+
+
+@pytest.fixture
+def passing(request: pytest.FixtureRequest, server_of: ServerOf, clock: Clock, prefix: str) -> Passing:
+    kind = request.node.callspec.params["store"]
+
+    def pass_(seconds: float) -> None:
+        clock.now += seconds
+        if kind != "memory":
+            found = server_of(kind)
+            for server in found.servers if isinstance(found, RedisCluster) else (found,):
+                for key in server.told("KEYS", f"{prefix}*"):
+                    server.told("PEXPIRE", key, server.told("PTTL", key) - int(seconds * 1000))
+
+    return pass_
 
 
 def answer(text: str = "We open at nine.", key: str = "k") -> Answer:
@@ -55,21 +91,21 @@ async def test_the_last_one_put_counts(store: AnswerStore) -> None:
     assert await store.get("k") == answer("Two.")
 
 
-async def test_its_time_is_over_when_it_says_so(store: AnswerStore, clock: Clock) -> None:
+async def test_its_time_is_over_when_it_says_so(store: AnswerStore, passing: Passing) -> None:
     await store.put("k", answer(), ttl_s=60)
     await store.put("l", answer(key="l"), ttl_s=120)
-    clock.now += 59
+    passing(59)
     assert await store.get("k") == answer()
-    clock.now += 1
+    passing(1)
     assert await store.get("k") is None
     assert await store.get("l") == answer(key="l")
 
 
-async def test_an_answer_put_anew_has_its_whole_time_again(store: AnswerStore, clock: Clock) -> None:
+async def test_an_answer_put_anew_has_its_whole_time_again(store: AnswerStore, passing: Passing) -> None:
     await store.put("k", answer(), ttl_s=60)
-    clock.now += 50
+    passing(50)
     await store.put("k", answer(), ttl_s=60)
-    clock.now += 50
+    passing(50)
     assert await store.get("k") == answer()
 
 
