@@ -1,4 +1,4 @@
-"""How we speak to Redis: short waits, no retries, a bounded pool. The defaults of the library freeze a call for seconds.
+"""How we speak to Redis: short waits, no retries, a bounded pool. The library's defaults freeze a call for seconds.
 
 With the server gone, a call of the library's own default client takes 3.8 s to fail (ten retries with growing pauses);
 its pool opens a connection for each command in flight, and raises at the hundredth.
@@ -37,5 +37,6 @@ def client_of(url: str) -> Redis:
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
+        driver_info=None,  # to find out what to say there it reads files, for each connection
     )
     return Redis.from_pool(pool)
