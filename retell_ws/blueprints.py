@@ -18,7 +18,7 @@ from .answer_file import AnswerFile, Opening, read
 from .answers import unfit
 from .budget import PRICES
 from .errors import SettingsError
-from .ports import Model
+from .ports import Model, Switchboard
 from .race import RacingModel
 from .recall import RecallingModel
 from .server import Server
@@ -59,10 +59,12 @@ async def running(agent: Agent, settings: Settings, *, model: Model | None = Non
             model = recalling(agent, model, settings)
     try:
         warming = await _warming(agent, model, settings)
-        store = MemoryCallStore(asyncio.get_running_loop().time)
+        name = secrets.token_hex(8)  # a server that starts anew is another server
+        store = MemoryCallStore(asyncio.get_running_loop().time, name=name)
         async with (
             _verifying(settings) as verify,
-            Server(agent, model, store, settings, verify=verify) as server,
+            _switchboard(settings, name) as switchboard,
+            Server(agent, model, store, settings, verify=verify, switchboard=switchboard) as server,
             warming,
         ):
             yield server
@@ -145,6 +147,31 @@ async def _verifying(settings: Settings, environment: Mapping[str, str] = os.env
     # In a thread: it reads the system's certificates.
     async with await asyncio.to_thread(RetellApi, key, settings.retell_url, agents=settings.retell_agents()) as api:
         yield api.ongoing_call
+
+
+@asynccontextmanager
+async def _switchboard(settings: Settings, name: str) -> AsyncIterator[Switchboard | None]:
+    """Make what speaks to the other servers, where there are some.
+
+    Args:
+        settings: The settings.
+        name: This server's, as its store tells it to others.
+
+    Raises:
+        SettingsError: The URL of Redis is none.
+    """
+    if settings.blueprint == "single":
+        yield None
+        return
+    from .stores.redis_client import client_of
+    from .switchboards.redis import RedisSwitchboard
+
+    try:
+        client = client_of(settings.redis_url)
+    except ValueError as exc:
+        raise SettingsError(f"redis_url: {exc}") from None
+    async with client:
+        yield RedisSwitchboard(client, name=name, prefix=settings.redis_prefix)
 
 
 def build_model(settings: Settings, environment: Mapping[str, str] = os.environ) -> Model:
