@@ -168,8 +168,8 @@ async def _switchboard(settings: Settings, name: str) -> AsyncIterator[Switchboa
 
     try:
         client = client_of(settings.redis_url)
-    except ValueError as exc:
-        raise SettingsError(f"redis_url: {exc}") from None
+    except ValueError:  # the library's words may quote the password
+        raise SettingsError("redis_url is no URL of a Redis: redis://host:6379, rediss://…, unix://…") from None
     async with client:
         yield RedisSwitchboard(client, name=name, prefix=settings.redis_prefix)
 

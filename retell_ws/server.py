@@ -24,7 +24,7 @@ from websockets.http11 import Request, Response
 
 from .agent import Agent
 from .connection import MUTE, Connection, making
-from .control import Command, Look, NotHere, Reply, Status
+from .control import Command, Look, NotHere, Outcome, Reply, Status
 from .errors import CallError, UsageError
 from .facts import BadMessage, CallEnded, CallStarted, Fact, OverBudget, TurnFailed
 from .measures import Measures
@@ -141,7 +141,7 @@ class Server:
         from .http import HttpPort
 
         admin = Admin(
-            self._settings.admin_token, calls=self._calls, do=self._reach.do, drain=self._refuse, undrain=self._accept
+            self._settings.admin_token, calls=self._calls, do=self._do, drain=self._refuse, undrain=self._accept
         )
         return HttpPort(self._settings.http_host, port, self._measures, self._unready, admin)
 
@@ -217,9 +217,12 @@ class Server:
         """Count what is and what was.
 
         Returns:
-            `calls` attached now, `sessions` held, one count for each kind of fact, and what `Measures.summary` gives.
+            `calls` attached now, `sessions` held, one count for each kind of fact, what `Measures.summary` gives, and
+            the figures of the switchboard, with `switchboard_` before their names.
         """
-        now = {"calls": self._attached(), "sessions": len(self._sessions)}
+        now: dict[str, float] = {"calls": self._attached(), "sessions": len(self._sessions)}
+        if self._switchboard is not None:
+            now |= {f"switchboard_{name}": figure for name, figure in self._switchboard.figures().items()}
         return {**now, **self._measures.summary(), **self._counted}
 
     def live(self) -> int:
@@ -283,6 +286,11 @@ class Server:
 
     def _calls(self) -> list[Status]:
         return [session.status() for session in list(self._sessions.values())]
+
+    async def _do(self, call_id: str, command: Command) -> Outcome:
+        outcome = await self._reach.do(call_id, command)
+        self._measures.commanded(outcome)
+        return outcome
 
     def _control(self, call_id: str, command: Command) -> Reply:
         session = self._sessions.get(call_id)

@@ -17,7 +17,7 @@ from retell_ws.stores.redis_client import client_of
 from retell_ws.switchboards import redis as module
 from retell_ws.switchboards.redis import RedisSwitchboard
 
-from .valkey import Valkey, valkey
+from .valkey import Valkey, cluster, told, valkey
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -73,8 +73,8 @@ async def test_a_reply_by_another_server_or_to_another_request_is_none() -> None
     async with valkey() as server, board(server.url, "a") as a, ear(server.url, "b") as (client, heard):
         asking = asyncio.create_task(a.ask("b", ASKED, 5))
         assert decode(await anext(heard)) == ASKED
-        for told in (Told("1", "c", Done("redial")), Told("2", "b", Done("redial")), Told("1", "b", Done())):
-            await client.publish("test:server:a", encode(told))
+        for letter in (Told("1", "c", Done("redial")), Told("2", "b", Done("redial")), Told("1", "b", Done())):
+            await client.publish("test:server:a", encode(letter))
         assert await asking == Done()
         await client.publish("test:server:a", encode(Told("1", "b", Done("redial"))))
         await until(lambda: a.figures()["ignored"] == 3)
@@ -118,18 +118,18 @@ def has_told(caplog: pytest.LogCaptureFixture, times: int) -> bool:
 async def test_an_outage_is_told_once_and_over_when_redis_is_back(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "retell_ws")
     async with valkey() as server, board(server.url, "a") as a, board(server.url, "b") as b:
-        for told in (2, 4):
+        for times in (2, 4):
             await server.stop()
             await until(lambda: not a.is_up and not b.is_up)
             assert await a.ask("b", ASKED, 5) == "down"
             assert a.figures()["degraded"] == 1
-            await until(partial(has_told, caplog, told))
+            await until(partial(has_told, caplog, times))
             await server.start()
             await until(lambda: a.is_up and b.is_up)
             assert await a.ask("b", ASKED, 5) == Done()
             assert a.figures()["degraded"] == 0
-            assert caplog.text.count("cannot be listened to") == told
-            assert caplog.text.count("is listened to again") == told
+            assert caplog.text.count("cannot be listened to") == times
+            assert caplog.text.count("is listened to again") == times
 
 
 async def test_without_redis_the_start_does_not_wait_and_it_is_found_later(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,8 +199,29 @@ async def wire(server: Valkey) -> AsyncIterator[tuple[str, asyncio.Event]]:
         await asyncio.gather(*pumps, return_exceptions=True)
 
 
-async def test_where_the_count_of_hearers_cannot_be_trusted_silence_decides() -> None:
-    async with valkey() as server, board(server.url, "a") as a:
-        assert await a.ask("b", ASKED, 0.5) == "gone"
-        a._counts_all = False  # as on a cluster, where each node counts its own
-        assert await a.ask("b", ASKED, 0.2) == "silent"
+async def test_in_a_cluster_any_node_will_do_and_only_silence_tells_that_nobody_is_there() -> None:
+    async with cluster() as (one, other), board(one.url, "a") as a, board(other.url, "b") as b:
+        assert await a.ask("b", ASKED, 5) == Done()
+        assert await b.ask("a", Request("2", "b", "call_1", Say("Hello.")), 5) == Done()
+        # Each node counts its own subscribers, so that 0 of them means nothing.
+        assert await a.ask("nobody", ASKED, 0.2) == "silent"
+
+
+async def test_an_account_that_may_not_ask_what_redis_it_is_relies_on_silence() -> None:
+    async with valkey() as server, client_of(server.url) as client:
+        rights = (
+            "reset",
+            "on",
+            ">secret",
+            "&test:server:*",
+            "+publish",
+            "+subscribe",
+            "+unsubscribe",
+            "+ping",
+            "+hello",
+        )
+        await told(client, "ACL SETUSER", "ours", *rights)
+        url = server.url.replace("redis://", "redis://ours:secret@")
+        async with board(url, "a") as a, board(url, "b"):
+            assert await a.ask("b", ASKED, 5) == Done()
+            assert await a.ask("nobody", ASKED, 0.2) == "silent"

