@@ -698,6 +698,11 @@ class CallMachine:
         """An answer is under way."""
         return self.wants(self._answer.generation)
 
+    @property
+    def is_leaving(self) -> bool:
+        """An intent to leave was given, and Retell has not asked since."""
+        return self._leaving or self.state is State.CLOSED
+
     def speak(self, text: str, now: float) -> tuple[Action, ...]:
         """Say something from outside of any turn: after the answer under way, or else as an interruption."""
         if self.is_answering:

@@ -20,6 +20,7 @@ __all__ = [
     "End",
     "Look",
     "NotHere",
+    "Order",
     "Outcome",
     "Refused",
     "Reply",
@@ -92,7 +93,10 @@ class Look(_Command, frozen=True, tag="look"):
     """Tell where the call stands."""
 
 
-Command: TypeAlias = Say | End | Transfer | Update | Look
+Order: TypeAlias = Say | End | Transfer | Update
+"""What changes something."""
+
+Command: TypeAlias = Order | Look
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -189,11 +193,11 @@ def read(data: bytes, kind: type[_C]) -> _C:
         raise WireError("the body is no JSON object") from None
 
 
-def perform(command: Command, call: Call) -> Refused | None:
+def perform(command: Order, call: Call) -> Refused | None:
     """Do what a command asks of a call.
 
     Args:
-        command: Any but `Look`, which asks for nothing to be done.
+        command: What.
         call: The call, as its hooks see it.
 
     Returns:
@@ -207,15 +211,13 @@ def perform(command: Command, call: Call) -> Refused | None:
                 call.end(command.message)
             case Transfer():
                 call.transfer(command.to, command.message, show_caller=command.show_caller)
-            case Update():
+            case _:  # Update
                 call.update(
                     responsiveness=command.responsiveness,
                     interruption_sensitivity=command.interruption_sensitivity,
                     reminder_trigger_ms=command.reminder_trigger_ms,
                     reminder_max_count=command.reminder_max_count,
                 )
-            case Look():
-                raise AssertionError("a look does nothing")
     except TargetError as exc:
         return Refused("no_target", str(exc))
     except CallError as exc:

@@ -285,7 +285,7 @@ class Server:
     # ------------------------------------------------------------------------ from outside
 
     def _calls(self) -> list[Status]:
-        return [session.status() for session in list(self._sessions.values())]
+        return [session.status() for session in list(self._sessions.values()) if session.is_live]
 
     async def _do(self, call_id: str, command: Command) -> Outcome:
         outcome = await self._reach.do(call_id, command)

@@ -167,7 +167,7 @@ class Session:
         """Tell where the call stands."""
         self._line.look()
         turn: Literal["idle", "answering", "leaving"] = "answering" if self._machine.is_answering else "idle"
-        if self._machine.state in (State.ENDING, State.CLOSED):
+        if self._machine.is_leaving:
             turn = "leaving"
         return Status(self.call_id, round(monotonic() - self._began_at, 3), self.is_attached, turn)
 
@@ -179,6 +179,8 @@ class Session:
             holds: Without a socket it waits for the next one, which comes here and nowhere else.
         """
         status = self.status()
+        if not self.is_live:  # the caller has hung up, or was hung up on
+            return NotHere()
         if not self.is_attached and not holds:
             return NotHere(status)
         if isinstance(command, Look):

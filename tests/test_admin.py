@@ -149,6 +149,15 @@ async def test_a_call_there_is_not_is_unknown() -> None:
         assert unknown == (404, {"error": "no server has this call: it is over, or its id is wrong"})
 
 
+async def test_a_call_the_caller_has_left_is_none() -> None:
+    async with calling() as (server, puppet, retell):
+        await retell.hang_up()
+        await puppet.facts.wait("detached")
+        assert await ask(server, "GET", "/calls") == (200, {"calls": []})
+        assert (await ask(server, "GET", "/calls/call_1")).status == 404
+        assert (await ask(server, "POST", "/calls/call_1/end")).status == 404
+
+
 # ---------------------------------------------------------------------------- say
 
 
@@ -259,14 +268,24 @@ async def test_how_the_agent_behaves_is_changed() -> None:
 
 
 async def test_an_agent_that_is_leaving_does_nothing_more() -> None:
-    async with calling() as (server, _, retell):
+    async with calling() as (server, puppet, retell):
         retell._voice._acts = False
         assert (await ask(server, "POST", "/calls/call_1/end")).status == 200
         assert (await ask(server, "GET", "/calls/call_1")).body["turn"] == "leaving"
-        for path, body in (("say", {"text": "Hi."}), ("end", {}), ("transfer", {"to": "billing"}), ("update", UPDATE)):
+        commands: tuple[tuple[str, Any], ...] = (
+            ("say", {"text": "Hi."}),
+            ("end", {}),
+            ("transfer", {"to": "billing"}),
+            ("update", UPDATE),
+        )
+        for path, body in commands:
             refused = await ask(server, "POST", f"/calls/call_1/{path}", body)
             assert refused == (409, {"error": "the agent is leaving the call already"})
         assert not retell.report.faults
+        await retell.drop()
+        await puppet.facts.wait("detached")
+        for path, body in commands:
+            assert (await ask(server, "POST", f"/calls/call_1/{path}", body)).status == 409
 
 
 UPDATE = {"responsiveness": 1}

@@ -16,6 +16,7 @@ from retell_ws.control import (
     End,
     Look,
     NotHere,
+    Order,
     Refused,
     Reply,
     Say,
@@ -33,7 +34,7 @@ from retell_ws.intent import EndCall, Intent, TransferCall
 from retell_ws.letters import MAX_LETTER, Letter, Request, Told, decode, encode
 from retell_ws.wire import AgentConfig, CallInfo
 
-COMMANDS: list[Command] = [
+ORDERS: list[Order] = [
     Say("Hello."),
     End(),
     End("Bye."),
@@ -41,8 +42,9 @@ COMMANDS: list[Command] = [
     Transfer("+14155550100", "One moment.", True),
     Update(responsiveness=0.5),
     Update(interruption_sensitivity=0, reminder_trigger_ms=1, reminder_max_count=0),
-    Look(),
 ]
+
+COMMANDS: list[Command] = [*ORDERS, Look()]
 
 STATUS = Status("call_1", 1.5, True, "idle")
 
@@ -159,7 +161,7 @@ def test_any_bytes_are_a_command_or_an_error_that_does_not_quote_them(body: byte
         (Update(reminder_max_count=0), AgentConfig(reminder_max_count=0)),
     ],
 )
-def test_a_command_asks_the_call_what_a_hook_would(command: Command, asked: object) -> None:
+def test_a_command_asks_the_call_what_a_hook_would(command: Order, asked: object) -> None:
     written = Written()
     assert perform(command, call(written)) is None
     assert written.asked == [asked]
@@ -177,8 +179,8 @@ def test_a_web_call_is_not_transferred() -> None:
     assert refused is not None and refused.kind == "impossible" and "web call" in refused.why
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if not isinstance(command, Look)], ids=repr)
-def test_a_call_that_is_over_refuses_everything(command: Command) -> None:
+@pytest.mark.parametrize("command", ORDERS, ids=repr)
+def test_a_call_that_is_over_refuses_everything(command: Order) -> None:
     refused = perform(command, Call("call_1", directory=Directory({"billing": "+14155550100"})))
     assert refused == Refused("impossible", "the call is over")
 
