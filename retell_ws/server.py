@@ -141,7 +141,7 @@ class Server:
         from .http import HttpPort
 
         admin = Admin(
-            self._settings.admin_token, calls=self._calls, do=self._do, drain=self._refuse, undrain=self._accept
+            self._settings.admin_token, calls=self._calls, do=self.do, drain=self._refuse, undrain=self._accept
         )
         return HttpPort(self._settings.http_host, port, self._measures, self._unready, admin)
 
@@ -284,13 +284,22 @@ class Server:
 
     # ------------------------------------------------------------------------ from outside
 
-    def _calls(self) -> list[Status]:
-        return [session.status() for session in list(self._sessions.values()) if session.is_live]
+    async def do(self, call_id: str, command: Command) -> Outcome:
+        """Do something to a live call, on whichever server it is.
 
-    async def _do(self, call_id: str, command: Command) -> Outcome:
+        Args:
+            call_id: Retell's id of the call.
+            command: What.
+
+        Returns:
+            What came of it; within some seconds.
+        """
         outcome = await self._reach.do(call_id, command)
         self._measures.commanded(outcome)
         return outcome
+
+    def _calls(self) -> list[Status]:
+        return [session.status() for session in list(self._sessions.values()) if session.is_live]
 
     def _control(self, call_id: str, command: Command) -> Reply:
         session = self._sessions.get(call_id)

@@ -182,10 +182,10 @@ async def test_what_is_delivered_twice_is_said_once() -> None:
 
 async def test_many_commands_at_once_are_done_once_each() -> None:
     async with valkey() as redis, fleet(redis, 2) as (a, b), b.call() as retell:
-        replies = await asyncio.gather(*(a.server._reach.do("call_1", Say(f"{n}.")) for n in range(50)))
+        replies = await asyncio.gather(*(a.server.do("call_1", Say(f"{n}.")) for n in range(50)))
         assert replies == [Done()] * 50
         await retell.until(lambda: heard(retell)[0] == 50, timeout_s=5)
-        assert await a.server._reach.do("call_1", End()) == Done()
+        assert await a.server.do("call_1", End()) == Done()
         assert await retell.ended() == "agent_hangup"
 
 

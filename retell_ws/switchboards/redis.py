@@ -140,6 +140,8 @@ class RedisSwitchboard:
                 if is_asked:
                     raise ConnectionError("no echo")
                 await pubsub.ping()
+                # And the one we publish by: a network may have forgotten it, and a command would be the first to know.
+                await self._client.ping()
                 is_asked = True
                 continue
             is_asked = False
