@@ -19,7 +19,7 @@ from .answer_file import AnswerFile, Opening, read
 from .answers import unfit
 from .budget import PRICES
 from .errors import SettingsError
-from .ports import AnswerStore, CallStore, Model
+from .ports import AnswerStore, CallStore, Model, Switchboard
 from .race import RacingModel
 from .recall import RecallingModel
 from .server import Server
@@ -67,8 +67,10 @@ async def running(
             warming = await _warming(agent, model, settings)
             if store is None:
                 store = await stack.enter_async_context(_calls(settings))
+            switchboard = await stack.enter_async_context(_switchboard(settings, store.name))
             verify = await stack.enter_async_context(_verifying(settings))
-            server = await stack.enter_async_context(Server(agent, model, store, settings, verify=verify))
+            made = Server(agent, model, store, settings, verify=verify, switchboard=switchboard)
+            server = await stack.enter_async_context(made)
             await stack.enter_async_context(warming)
             yield server
     finally:
@@ -209,6 +211,31 @@ async def _verifying(settings: Settings, environment: Mapping[str, str] = os.env
     # In a thread: it reads the system's certificates.
     async with await asyncio.to_thread(RetellApi, key, settings.retell_url, agents=settings.retell_agents()) as api:
         yield api.ongoing_call
+
+
+@asynccontextmanager
+async def _switchboard(settings: Settings, name: str) -> AsyncIterator[Switchboard | None]:
+    """Make what speaks to the other servers, where there are some.
+
+    Args:
+        settings: The settings.
+        name: This server's, as its store tells it to others.
+
+    Raises:
+        SettingsError: The URL of Redis is none.
+    """
+    if settings.blueprint == "single":
+        yield None
+        return
+    from .stores.redis_client import client_of
+    from .switchboards.redis import RedisSwitchboard
+
+    try:
+        client = client_of(settings.redis_url)
+    except ValueError:  # the library's words may quote the password
+        raise SettingsError("redis_url is no URL of a Redis: redis://host:6379, rediss://…, unix://…") from None
+    async with client:
+        yield RedisSwitchboard(client, name=name, prefix=settings.redis_prefix)
 
 
 def build_model(settings: Settings, environment: Mapping[str, str] = os.environ) -> Model:

@@ -845,9 +845,19 @@ class CallMachine:
         actions += [*self._give(intent, written), Record(Interrupted())]
         return tuple(actions)
 
+    @property
+    def is_answering(self) -> bool:
+        """An answer is under way."""
+        return self.wants(self._answer.generation)
+
+    @property
+    def is_leaving(self) -> bool:
+        """An intent to leave was given, and Retell has not asked since."""
+        return self._leaving or self.state is State.CLOSED
+
     def speak(self, text: str, now: float) -> tuple[Action, ...]:
         """Say something from outside of any turn: after the answer under way, or else as an interruption."""
-        if self.wants(self._answer.generation):
+        if self.is_answering:
             self._after.append(text[:MAX_TEXT])
             del self._after[:-MAX_AFTER]
             return ()

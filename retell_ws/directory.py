@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from .errors import AgentError, CallError
+from .errors import AgentError, TargetError
 
 __all__ = ["Directory", "Transfer"]
 
@@ -65,7 +65,7 @@ class Directory:
             unlisted: Take any number: the caller of this vouches for it.
 
         Raises:
-            CallError: There is no such target, and its number may not be dialled.
+            TargetError: There is no such target, and its number may not be dialled.
         """
         folded = to.strip().casefold()
         for label, target in self.targets.items():
@@ -79,7 +79,7 @@ class Directory:
             if unlisted or any(number.startswith(prefix) for prefix in self._prefixes):
                 return Transfer(number)
         known = f"choose one of: {', '.join(self.targets)}" if self.targets else "there is nobody to transfer to"
-        raise CallError(f"{to[:40]!r} is not in the directory and is not dialled; {known}")
+        raise TargetError(f"{to[:40]!r} is not in the directory and is not dialled; {known}")
 
 
 def _number(text: str) -> str | None:

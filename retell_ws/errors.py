@@ -7,6 +7,7 @@
     ├── WireError             Retell's (or whoever dialled us): bytes that are no message
     ├── ToolError             a tool's: why it did not do what it was asked; the model is told the text
     │   └── CallError         the call's: it cannot do what a function of the agent's asked of it
+    │       └── TargetError   there is no such target for a transfer
     └── ModelError            the model's side
         ├── ModelUnavailable  nothing came: no connection, 5xx, 529; another try may work
         ├── ModelRateLimited  429; another try may work after `retry_after_s`
@@ -28,6 +29,7 @@ __all__ = [
     "ModelUnavailable",
     "RetellWsError",
     "SettingsError",
+    "TargetError",
     "ToolError",
     "UsageError",
     "WireError",
@@ -67,6 +69,10 @@ class CallError(ToolError):
     A tool that lets it through may have done something before it, so unlike its own `ToolError` it does not say that
     nothing was done.
     """
+
+
+class TargetError(CallError):
+    """The directory has no such target, and its number may not be dialled."""
 
 
 class ModelError(RetellWsError):

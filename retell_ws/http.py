@@ -1,35 +1,40 @@
 """The second port: how the server is doing, for whoever runs it. Never on the call port, which anybody may reach.
 
-It is websockets' own listener, asked for handshakes that never come: that is here already, it bounds what a client may
-send and how long it may take, and it answers on the loop. `prometheus_client` has a server too, in a thread, which
-would say `/livez` for a loop that stands still.
+It is aiohttp's, because commands come in bodies, which the server of the call port does not read. And on the loop, not
+in a thread: a thread would say `/livez` for a loop that stands still.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+import logging
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Self
 
+from aiohttp import web
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
-from websockets.asyncio.server import Server as Listener
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.http11 import Request, Response
 
-from .connection import MUTE, making
+from .admin import Admin
+from .connection import MUTE
 from .errors import UsageError
 from .measures import Measures
 
 __all__ = ["HttpPort"]
 
+logger = logging.getLogger(__name__)
+
 PATIENCE_S: Final = 5.0
-"""Seconds a client may take for its request, and as many to read the answer."""
+"""Seconds a client may take for its request's head, as many for its body, and to send another one."""
 
 GOODBYE_S: Final = 1.0
-"""Seconds it may keep its connection open after that."""
+"""Seconds that requests under way may still take when the port closes."""
+
+MAX_BODY: Final = 64 * 1024
+"""Bytes of a request's body."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class HttpPort:
@@ -40,69 +45,88 @@ class HttpPort:
         port: The port; 0 picks a free one.
         measures: What `/metrics` shows.
         unready: Why no new call would be taken; empty when one would.
+        admin: What may be done to calls.
 
     Raises:
         UsageError: On entering: the address cannot be listened on.
     """
 
-    def __init__(self, host: str, port: int, measures: Measures, unready: Callable[[], str]) -> None:
+    def __init__(self, host: str, port: int, measures: Measures, unready: Callable[[], str], admin: Admin) -> None:
         self._host = host
         self._port = port
         self._measures = measures
         self._unready = unready
-        self._listener: Listener | None = None
+        app = web.Application(middlewares=[_plainly, admin.guard], client_max_size=MAX_BODY)
+        app.on_response_prepare.append(_unsigned)
+        app.add_routes(
+            [
+                web.get("/metrics", self._metrics),
+                web.get("/livez", self._livez),
+                web.get("/readyz", self._readyz),
+                *admin.routes(),
+            ]
+        )
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,  # paths hold call ids
+            logger=MUTE,  # it would quote what strangers send; what fails in here is logged by `_plainly`
+            keepalive_timeout=PATIENCE_S,  # also for the first request on a connection
+            lingering_time=GOODBYE_S,
+            shutdown_timeout=GOODBYE_S,
+        )
 
     async def __aenter__(self) -> Self:
+        await self._runner.setup()
         try:
-            self._listener = await serve(
-                _no_call,
-                self._host,
-                self._port,
-                create_connection=making(send_s=PATIENCE_S, close_s=GOODBYE_S),
-                process_request=self._answer,
-                open_timeout=PATIENCE_S,
-                close_timeout=GOODBYE_S,
-                server_header=None,
-                logger=MUTE,
-            )
+            await web.TCPSite(self._runner, self._host, self._port).start()
         except OSError as exc:
+            await self._runner.cleanup()
             raise UsageError(f"cannot listen on {self._host}:{self._port}: {exc.strerror or exc}") from None
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(GOODBYE_S):
-                    await self._listener.wait_closed()
+        await self._runner.cleanup()
 
     @property
     def address(self) -> str:
         """Where it listens."""
-        if self._listener is None:
+        if not self._runner.addresses:
             raise AssertionError("the port does not listen yet")
-        host, port = next(iter(self._listener.sockets)).getsockname()[:2]
+        host, port = self._runner.addresses[0][:2]
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
-    def _answer(self, connection: ServerConnection, request: Request) -> Response:
-        if request.method != "GET":
-            return connection.respond(HTTPStatus.METHOD_NOT_ALLOWED, "only GET\n")
-        match request.path.partition("?")[0]:
-            case "/metrics":
-                response = connection.respond(HTTPStatus.OK, self._measures.text().decode())
-                del response.headers["Content-Type"]
-                response.headers["Content-Type"] = CONTENT_TYPE_PLAIN_0_0_4
-                return response
-            case "/livez":
-                return connection.respond(HTTPStatus.OK, "ok\n")
-            case "/readyz":
-                if why := self._unready():
-                    return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"{why}\n")
-                return connection.respond(HTTPStatus.OK, "ok\n")
-        return connection.respond(HTTPStatus.NOT_FOUND, "not found\n")
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._measures.text(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        if why := self._unready():
+            return web.Response(text=f"{why}\n", status=HTTPStatus.SERVICE_UNAVAILABLE)
+        return web.Response(text="ok\n")
 
 
-async def _no_call(connection: ServerConnection) -> None:
-    raise AssertionError("no handshake is let through")
+@web.middleware
+async def _plainly(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer what goes wrong in one line, and with nothing of the request."""
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as exc:
+        allowed = ", ".join(sorted(exc.allowed_methods))
+        return web.Response(text=f"only {allowed}\n", status=exc.status, headers={"Allow": allowed})
+    except web.HTTPException as exc:
+        return web.Response(text=f"{exc.reason.lower()}\n", status=exc.status)
+    except TimeoutError:
+        return web.Response(text="the body is late\n", status=HTTPStatus.REQUEST_TIMEOUT)
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        logger.exception("a request failed")
+        return web.Response(text="this is a bug\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+async def _unsigned(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.pop("Server", None)

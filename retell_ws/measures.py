@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from .control import Outcome, Refused, Seen
 from .facts import (
     Fact,
     Interrupted,
@@ -90,6 +91,11 @@ class Measures:
         """Note by how much the event loop was late."""
         if self._is_read:
             self._metrics.loop_stall.observe(seconds)
+
+    def commanded(self, outcome: Outcome) -> None:
+        """Count a command from outside."""
+        if self._is_read and not isinstance(outcome, Seen):
+            self._metrics.commands[outcome.kind if isinstance(outcome, Refused) else "done"].inc()
 
     def text(self) -> bytes:
         """Write the figures down in the text format of Prometheus."""

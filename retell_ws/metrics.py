@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from .control import Why
 from .facts import Fact
 
 __all__ = ["Metrics", "Words"]
@@ -44,7 +45,7 @@ class Metrics:
     Args:
         budget_s: What the first sentence is measured against.
         calls: Counts the calls attached now; asked whenever the metrics are.
-        store: Gives the figures of the store that servers share (`ports.CallStore.figures`), likewise; None without one.
+        store: Gives the figures of the store that servers share (`ports.CallStore.figures`), too; None without one.
 
     Attributes are the metrics; one with a label is a mapping from the label's values.
     """
@@ -90,6 +91,8 @@ class Metrics:
         self.interruptions = self._counts("interruptions", about, by=("caller", "agent"))
         outcomes = ("done", "refused", "failed", "late", "repeated", "unknown", "withdrawn")
         self.tools = self._counts("tools", "Tools the model called, by what came of it.", outcome=outcomes)
+        about = "Commands to calls from outside that this server was asked for, by what came of them."
+        self.commands = self._counts("commands", about, outcome=("done", *get_args(Why)))
         self.tool = self._time("tool", "From a tool's call to what came of it.", LASTS_S)
         about = "By how much the event loop was late for a timer that looks all the time: what every call waited for."
         self.loop_stall = self._time("loop_stall", about, STALLS_S)

@@ -4,11 +4,14 @@ implementations exist."""
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
 from .answers import Answer
+from .control import Reply
+from .letters import Request
 from .request import ModelRequest
 
 __all__ = [
@@ -18,8 +21,10 @@ __all__ = [
     "Effect",
     "End",
     "Kept",
+    "Missed",
     "Model",
     "Rest",
+    "Switchboard",
     "Text",
     "ToolCall",
     "Usage",
@@ -280,5 +285,56 @@ class AnswerStore(Protocol):
             key: Of `answers.key_of`.
             answer: The answer.
             ttl_s: Seconds for which it may be given out.
+        """
+        ...
+
+
+Missed: TypeAlias = Literal["gone", "silent", "down"]
+"""Why another server gave no reply.
+
+`gone`: nobody has heard the request. `silent`: it was sent, and nobody knows what came of it. `down`: it could not be
+sent.
+"""
+
+
+class Switchboard(Protocol):
+    """How servers ask each other to do something to a call."""
+
+    @property
+    def name(self) -> str:
+        """This server's name, as its `CallStore` tells it to others. No other server has or had it."""
+        ...
+
+    @property
+    def is_up(self) -> bool:
+        """Others can be reached, and can reach this one."""
+        ...
+
+    def listening(self, answer: Callable[[Request], Reply]) -> AbstractAsyncContextManager[object]:
+        """Take requests while the block lasts.
+
+        Entering waits a moment for the others to be reachable, and no longer: calls come first, and it goes on trying.
+
+        Args:
+            answer: Does what is asked for; waits for nothing. The same request may be given to it twice.
+        """
+        ...
+
+    async def ask(self, server: str, request: Request, limit_s: float) -> Reply | Missed:
+        """Have another server do something. Never raises but for cancellation.
+
+        Args:
+            server: Its name.
+            request: What.
+            limit_s: Seconds to wait for its reply.
+        """
+        ...
+
+    def figures(self) -> Mapping[str, float]:
+        """Count what it did.
+
+        Returns:
+            `asked` and `answered` requests, `ignored` messages that were none of ours, and `degraded`: 1 while nobody
+            can be reached.
         """
         ...

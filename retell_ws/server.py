@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import msgspec
 from websockets.asyncio.server import Server as Listener
@@ -24,18 +24,22 @@ from websockets.http11 import Request, Response
 
 from .agent import Agent
 from .connection import MUTE, Connection, making
-from .errors import UsageError
+from .control import Command, Look, NotHere, Outcome, Reply, Status
+from .errors import CallError, UsageError
 from .facts import BadMessage, CallEnded, CallStarted, Fact, OverBudget, TurnFailed
-from .http import HttpPort
 from .measures import Measures
 from .peer import Peer
-from .ports import CallStore, Kept, Model
+from .ports import CallStore, Kept, Model, Switchboard
+from .reach import Reach
 from .route import PREFIX, call_id_of
 from .session import Session
 from .settings import Settings
 from .stalls import LoopWatch
 from .verification import Verify
 from .waste import Waste
+
+if TYPE_CHECKING:
+    from .http import HttpPort
 
 __all__ = ["Server"]
 
@@ -93,19 +97,29 @@ class Server:
         store: What outlives a call's session.
         settings: The settings.
         verify: Asks Retell's API about a call; None when calls are not verified.
+        switchboard: Speaks to the servers that share the store; None when there are none.
 
     Raises:
         UsageError: On entering: the address cannot be listened on.
     """
 
     def __init__(
-        self, agent: Agent, model: Model, store: CallStore, settings: Settings, *, verify: Verify | None = None
+        self,
+        agent: Agent,
+        model: Model,
+        store: CallStore,
+        settings: Settings,
+        *,
+        verify: Verify | None = None,
+        switchboard: Switchboard | None = None,
     ) -> None:
         self._agent = agent
         self._model = model
         self._store = store
         self._settings = settings
         self._verify = verify
+        self._switchboard = switchboard
+        self._reach = Reach(self._control, store, switchboard)
         self._secrets = settings.path_secrets()
         self._sessions: dict[str, Session] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -130,12 +144,22 @@ class Server:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             stack.enter_context(LoopWatch(self._measures.late))
+            if self._switchboard is not None:
+                await stack.enter_async_context(self._switchboard.listening(self._reach.answer))
             if (http_port := self._settings.http_port) is not None:
-                port = HttpPort(self._settings.http_host, http_port, self._measures, self._unready)
-                self._http = await stack.enter_async_context(port)
+                self._http = await stack.enter_async_context(self._second_port(http_port))
             await self._listen()
             self._beside = stack.pop_all()
         return self
+
+    def _second_port(self, port: int) -> HttpPort:
+        from .admin import Admin  # with it comes aiohttp, which takes a tenth of a second to load
+        from .http import HttpPort
+
+        admin = Admin(
+            self._settings.admin_token, calls=self._calls, do=self.do, drain=self.move_calls, undrain=self._accept
+        )
+        return HttpPort(self._settings.http_host, port, self._measures, self._unready, admin)
 
     async def _listen(self) -> None:
         host, port = self._settings.host, self._settings.port
@@ -210,9 +234,12 @@ class Server:
         """Count what is and what was.
 
         Returns:
-            `calls` attached now, `sessions` held, one count for each kind of fact, and what `Measures.summary` gives.
+            `calls` attached now, `sessions` held, one count for each kind of fact, what `Measures.summary` gives, and
+            the figures of the switchboard, with `switchboard_` before their names.
         """
-        now = {"calls": self._attached(), "sessions": len(self._sessions)}
+        now: dict[str, float] = {"calls": self._attached(), "sessions": len(self._sessions)}
+        if self._switchboard is not None:
+            now |= {f"switchboard_{name}": figure for name, figure in self._switchboard.figures().items()}
         return {**now, **self._measures.summary(), **self._counted}
 
     def live(self) -> int:
@@ -315,6 +342,40 @@ class Server:
 
     def _attached(self) -> int:
         return sum(session.is_attached for session in self._sessions.values())
+
+    # ------------------------------------------------------------------------ from outside
+
+    async def do(self, call_id: str, command: Command) -> Outcome:
+        """Do something to a live call, on whichever server it is.
+
+        Args:
+            call_id: Retell's id of the call.
+            command: What.
+
+        Returns:
+            What came of it; within some seconds.
+        """
+        outcome = await self._reach.do(call_id, command)
+        self._measures.commanded(outcome)
+        return outcome
+
+    def _calls(self) -> list[Status]:
+        return [session.status() for session in list(self._sessions.values()) if session.is_live]
+
+    def _control(self, call_id: str, command: Command) -> Reply:
+        session = self._sessions.get(call_id)
+        if session is None:
+            return NotHere()
+        reply = session.control(command, holds=self._switchboard is None)
+        if not isinstance(command, Look):
+            came, asked = str(reply.__struct_config__.tag), str(command.__struct_config__.tag)
+            logger.info("%s from outside: %s", asked, came, extra={"call_id": call_id})
+        return reply
+
+    def _accept(self) -> None:
+        if self._leaving:
+            raise CallError("the server is leaving for good")
+        self.take_calls()
 
     # ------------------------------------------------------------------------ calls
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from time import monotonic, time
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from websockets.exceptions import ConnectionClosed
 
@@ -27,6 +27,7 @@ from .actions import (
 )
 from .agent import Agent
 from .call import CallMachine, State
+from .control import Command, Done, Look, NotHere, Refused, Reply, Say, Seen, Status, perform
 from .controls import CallControls
 from .facts import Degraded, Fact, Resumed
 from .handle import Call
@@ -97,6 +98,7 @@ class Session:
         waste: Waste,
     ) -> None:
         self.call_id = call_id
+        self._began_at = monotonic()
         self._model = model
         self._store = store
         self._settings = settings
@@ -174,6 +176,38 @@ class Session:
     def is_live(self) -> bool:
         """Somebody is on the line, or will be: a socket is there, or it broke and Retell is about to redial."""
         return self.is_attached or self._was_dropped
+
+    # ------------------------------------------------------------------------ from outside
+
+    def status(self) -> Status:
+        """Tell where the call stands."""
+        self._line.look()
+        turn: Literal["idle", "answering", "leaving"] = "answering" if self._machine.is_answering else "idle"
+        if self._machine.is_leaving:
+            turn = "leaving"
+        return Status(self.call_id, round(monotonic() - self._began_at, 3), self.is_attached, turn)
+
+    def control(self, command: Command, *, holds: bool) -> Reply:
+        """Do what somebody asks for from outside, as a hook would.
+
+        Args:
+            command: What.
+            holds: Without a socket it waits for the next one, which comes here and nowhere else.
+        """
+        status = self.status()
+        if not self.is_live:  # the caller has hung up, or was hung up on
+            return NotHere()
+        if not self.is_attached and not holds:
+            return NotHere(status)
+        if isinstance(command, Look):
+            return Seen(status)
+        if status.turn == "leaving":
+            return Refused("impossible", "the agent is leaving the call already")
+        if (refused := perform(command, self._call)) is not None:
+            return refused
+        if not self.is_attached:
+            return Done("redial")
+        return Done("answer" if isinstance(command, Say) and status.turn == "answering" else "")
 
     # ------------------------------------------------------------------------ sockets
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from retell_ws.control import Done, Outcome, Refused, Seen, Status, Why
 from retell_ws.facts import (
     CallEnded,
     CallStarted,
@@ -256,6 +257,27 @@ def test_every_word_a_fact_may_use_has_its_series_from_the_start(kind: type[Fact
         assert shown(measures(msgspec.structs.replace(example, **{name: word}))).keys() == before
 
 
+@pytest.mark.parametrize(
+    ("outcome", "series"),
+    [
+        (Done(), {'commands_total{outcome="done"}': 1}),
+        (Done("redial"), {'commands_total{outcome="done"}': 1}),
+        (Refused("no_target", "why"), {'commands_total{outcome="no_target"}': 1}),
+        (Seen(Status("call_1", 1.0, True, "idle")), {}),
+    ],
+    ids=repr,
+)
+def test_a_command_is_counted_by_what_came_of_it(outcome: Outcome, series: dict[str, float]) -> None:
+    before, made = shown(measures()), measures()
+    made.commanded(outcome)
+    assert {name: value for name, value in shown(made).items() if value != before[name]} == series
+
+
+def test_every_refusal_of_a_command_has_its_series_from_the_start() -> None:
+    for why in get_args(Why):
+        assert f'commands_total{{outcome="{why}"}}' in shown(measures())
+
+
 def test_the_loop_s_lateness_is_a_histogram() -> None:
     made = measures()
     made.late(0.0)
@@ -331,6 +353,7 @@ def test_where_nobody_reads_them_only_the_summary_is_kept() -> None:
     made.record(TurnMeasured(2, "failed"))
     made.record(TurnMeasured(0, "finished", first_sentence_s=9.0))
     made.late(1.0)
+    made.commanded(Done())
     assert made.summary()["turns"] == 4
     assert made.summary()["within_budget"] == pytest.approx(1 / 3)
     assert b'retell_ws_turns_total{outcome="finished"} 0.0' in made.text()

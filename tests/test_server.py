@@ -36,6 +36,8 @@ async def http(address: str, path: str, *headers: str, method: str = "GET", upgr
     if upgrade:
         lines += ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
         lines.append("Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")
+    else:
+        lines.append("Connection: close")
     writer.write("\r\n".join([*lines, "", ""]).encode())
     try:
         async with asyncio.timeout(5):
@@ -455,10 +457,15 @@ async def test_the_second_port_answers_health_and_nothing_else() -> None:
     async with serving(http_port=0) as (server, _):
         address = server.http_address or ""
         assert status(await http(address, "/livez")) == status(await http(address, "/readyz")) == 200
-        for path in ("/", "/metrics/", "/llm-websocket/call_1", "/calls"):
-            assert status(await http(address, path)) == status(await http(address, path, upgrade=True)) == 404
-        for method in ("POST", "HEAD", "DELETE"):
-            assert status(await http(address, "/metrics", method=method)) == 405
+        for path in ("/", "/metrics/", "/llm-websocket/call_1", "/livez/x"):
+            unknown = await http(address, path)
+            assert status(unknown) == 404 and unknown.endswith("\r\nnot found\n")
+        for method in ("POST", "PUT", "DELETE"):
+            refused = await http(address, "/metrics", method=method)
+            assert status(refused) == 405 and "\r\nAllow: GET, HEAD\r\n" in refused
+        assert "Server: " not in await http(address, "/livez")
+        assert (await http(address, "/livez", method="HEAD")).endswith("\r\n\r\n")
+        assert status(await http(address, "/livez", method="HEAD")) == 200
 
 
 async def test_the_second_port_sees_a_leaving_server_to_its_end() -> None:

@@ -121,6 +121,11 @@ class RedisCallStore:
         await self._nodes.aclose()
 
     @property
+    def name(self) -> str:
+        """See `ports.CallStore.name`."""
+        return self._name
+
+    @property
     def is_shared(self) -> bool:
         """See `ports.CallStore.is_shared`."""
         return True

@@ -50,6 +50,7 @@ def client_of(url: str) -> Redis:
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
+            driver_info=None,  # to find out what to say there it reads files, for each connection
         )
     except ValueError:
         raise ValueError(NO_URL) from None

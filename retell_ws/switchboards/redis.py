@@ -1,0 +1,221 @@
+"""Servers ask each other through Redis: each is subscribed to a channel of its own, and the others publish there.
+
+Published messages are kept by nobody: one that nobody hears is lost, which is what a command for a live call should be.
+Plain PUBLISH reaches all nodes of a cluster, so any node will do for either side. Whoever can write to Redis can
+command: it must be private.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+from ..control import Reply
+from ..errors import WireError
+from ..letters import Letter, Request, Told, decode, encode
+from ..ports import Missed
+
+__all__ = ["RedisSwitchboard"]
+
+logger = logging.getLogger(__name__)
+
+FIRST_S: Final = 0.5
+"""Seconds the start waits for the subscription."""
+
+LOOK_S: Final = 5.0
+"""Seconds of silence after which we ask whether the connection still is one, and as many to wait for the echo."""
+
+PAUSES_S: Final = (0.1, 0.3, 1.0, 2.0)
+"""Seconds before the next try to subscribe; the last of them goes on."""
+
+DEAF_S: Final = 0.1
+"""Seconds in which a reply may still come though Redis says that nobody has heard: a proxy may count otherwise."""
+
+SENDERS: Final = 10
+"""Messages sent at once: no more than there are connections, for which nobody waits long."""
+
+MAX_ASKED: Final = 200
+"""Requests of ours that wait for a reply."""
+
+MAX_REPLIES: Final = 200
+"""Replies of ours that wait to be sent; whoever waits for one beyond is not told."""
+
+FAULTS: Final = (RedisError, OSError)
+
+
+class RedisSwitchboard:
+    """Implements `ports.Switchboard`.
+
+    Args:
+        client: Of our own: one of its connections is the subscription's. Closed by whoever made it.
+        name: The server's: of A-Za-z0-9_.:- and unique for ever.
+        prefix: What every channel begins with.
+    """
+
+    def __init__(self, client: Redis, *, name: str, prefix: str) -> None:
+        self._client = client
+        self._name = name
+        self._prefix = prefix
+        self._up = asyncio.Event()
+        self._counts_all = False  # what PUBLISH returns is about all subscribers, not those of one node
+        self._waiting: dict[tuple[str, str], asyncio.Future[Reply]] = {}
+        self._replies: set[asyncio.Task[None]] = set()
+        self._sending = asyncio.Semaphore(SENDERS)
+        self._counted = {"asked": 0.0, "answered": 0.0, "ignored": 0.0}
+
+    @property
+    def name(self) -> str:
+        """See `ports.Switchboard.name`."""
+        return self._name
+
+    @property
+    def is_up(self) -> bool:
+        """See `ports.Switchboard.is_up`."""
+        return self._up.is_set()
+
+    def figures(self) -> Mapping[str, float]:
+        """Count; see `ports.Switchboard.figures`."""
+        return {**self._counted, "degraded": float(not self.is_up)}
+
+    # ------------------------------------------------------------------------ what others ask
+
+    def listening(self, answer: Callable[[Request], Reply]) -> AbstractAsyncContextManager[object]:
+        """Take requests; see `ports.Switchboard.listening`."""
+        return self._listening(answer)
+
+    @asynccontextmanager
+    async def _listening(self, answer: Callable[[Request], Reply]) -> AsyncIterator[None]:
+        listener = asyncio.create_task(self._listen(answer))
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_S):
+                    await self._up.wait()
+            yield
+        finally:
+            for task in (listener, *self._replies):
+                task.cancel()
+            await asyncio.wait((listener, *self._replies))
+
+    async def _listen(self, answer: Callable[[Request], Reply]) -> None:
+        tries, is_known = 0, False  # the outage is in the log
+        while True:
+            try:
+                async with self._client.pubsub() as pubsub:
+                    await pubsub.subscribe(self._channel(self._name))
+                    self._counts_all = await self._is_alone()
+                    async for letter in self._letters(pubsub):
+                        if letter is None:
+                            tries, is_known = 0, self._rose(is_known)
+                        else:
+                            self._take(letter, answer)
+            except Exception as exc:  # whatever it is, it must not be for ever
+                if not is_known:
+                    is_known = True
+                    logger.warning(
+                        "Redis cannot be listened to (%s): calls of other servers cannot be moved from here, nor those "
+                        "of this one from elsewhere",
+                        type(exc).__name__,
+                    )
+            finally:
+                self._up.clear()
+            await asyncio.sleep(PAUSES_S[min(tries, len(PAUSES_S) - 1)] * random.uniform(0.5, 1))
+            tries += 1
+
+    def _rose(self, was_known: bool) -> bool:
+        if was_known:
+            logger.info("Redis is listened to again")
+        self._up.set()
+        return False
+
+    async def _letters(self, pubsub: PubSub) -> AsyncIterator[Letter | None]:
+        """Give what comes, and None when the subscription stands."""
+        is_asked = False
+        while True:
+            message: dict[str, Any] | None = await pubsub.get_message(timeout=LOOK_S)
+            if message is None:
+                if is_asked:
+                    raise ConnectionError("no echo")
+                await pubsub.ping()
+                # And the one we publish by: a network may have forgotten it, and a command would be the first to know.
+                await self._client.ping()
+                is_asked = True
+                continue
+            is_asked = False
+            if message["type"] == "subscribe":
+                yield None
+            elif message["type"] == "message":
+                try:
+                    yield decode(message["data"])
+                except WireError:
+                    self._counted["ignored"] += 1
+
+    async def _is_alone(self) -> bool:
+        """Tell whether PUBLISH counts all who have heard: a node of a cluster knows only its own."""
+        try:
+            info = await self._client.info("server")
+        except RedisError:  # an ACL may forbid it
+            return False
+        return bool(info.get("redis_mode", info.get("server_mode")) != "cluster")
+
+    def _take(self, letter: Letter, answer: Callable[[Request], Reply]) -> None:
+        if isinstance(letter, Told):
+            waiting = self._waiting.get((letter.id, letter.sender))
+            if waiting is None or waiting.done():
+                self._counted["ignored"] += 1  # too late, or nobody's
+            else:
+                waiting.set_result(letter.reply)
+            return
+        if len(self._replies) >= MAX_REPLIES:
+            self._counted["ignored"] += 1  # before it is done: nobody would be told
+            return
+        self._counted["answered"] += 1
+        told = Told(letter.id, self._name, answer(letter))
+        task = asyncio.create_task(self._reply(letter.sender, told))
+        self._replies.add(task)
+        task.add_done_callback(self._replies.discard)
+
+    async def _reply(self, server: str, told: Told) -> None:
+        async with self._sending:
+            await self._publish(server, told)  # or not, and they say that they were not told
+
+    # ------------------------------------------------------------------------ what we ask
+
+    async def ask(self, server: str, request: Request, limit_s: float) -> Reply | Missed:
+        """Have another server do something; see `ports.Switchboard.ask`."""
+        if not self.is_up or len(self._waiting) >= MAX_ASKED:
+            return "down"
+        self._counted["asked"] += 1
+        waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[request.id, server] = waiting
+        is_sent = False
+        try:
+            async with asyncio.timeout(limit_s):
+                async with self._sending:
+                    is_sent = True
+                    heard_by = await self._publish(server, request)
+                if heard_by == 0 and self._counts_all:
+                    await asyncio.wait((waiting,), timeout=DEAF_S)
+                    return waiting.result() if waiting.done() else "gone"
+                return await waiting
+        except TimeoutError:
+            return "silent" if is_sent else "down"
+        finally:
+            del self._waiting[request.id, server]
+
+    async def _publish(self, server: str, letter: Letter) -> int | None:
+        """Give how many have heard it; None when nobody knows, not even whether it was published."""
+        try:
+            return int(await self._client.publish(self._channel(server), encode(letter)))
+        except FAULTS:
+            return None
+
+    def _channel(self, server: str) -> str:
+        return f"{self._prefix}server:{server}"
