@@ -43,12 +43,16 @@ class StartTurn(msgspec.Struct, frozen=True):
         response_id: The id it is bound to at first; None for a speculation.
         question: What is asked; None for the greeting.
         interrupted: What was about to happen to the call when the caller spoke into it.
+        said: What another server has said of the answer, which is to be gone on with.
+        goes_on: Another server has begun the answer, and perhaps said something of it.
     """
 
     generation: int
     response_id: int | None
     question: Question | None
     interrupted: Intent | None = None
+    said: str = ""
+    goes_on: bool = False
 
 
 class AdoptTurn(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from .intent import EndCall, Intent, PressDigits, TransferCall
+from .memo import AnswerMemo
 from .speech import split
 from .transcript import Question
 from .wire import Response, encode
@@ -69,6 +70,40 @@ class Answer:
         self.intent: Intent | None = None
         self.intent_at = 0  # from this character on the frames carry the intent
         self.completed_on = 0
+
+    @classmethod
+    def recalled(cls, memo: AnswerMemo, question: Question | None, said: str, now: float) -> Answer:
+        """Read an answer from its memo.
+
+        Args:
+            memo: The memo.
+            question: What was asked.
+            said: What was sent since the memo was written.
+            now: When it counts as asked, in seconds.
+        """
+        answer = cls(memo.generation, memo.response_id, question, now)
+        answer.text, answer.sent = memo.text, memo.sent
+        if said and not memo.done:
+            answer.text = answer.text[: answer.sent] + said
+            answer.sent = len(answer.text)
+        answer.started, answer.done, answer.failed = memo.started, memo.done, memo.failed
+        answer.intent, answer.intent_at, answer.completed_on = memo.intent, memo.intent_at, memo.completed_on
+        return answer
+
+    def memo(self) -> AnswerMemo:
+        """Write it down. Text that is held for a socket is not: whoever goes on finds words of its own."""
+        return AnswerMemo(
+            self.generation,
+            self.response_id,
+            self.text if self.done else self.text[: self.sent],
+            self.sent,
+            self.started,
+            self.done,
+            self.failed,
+            self.intent,
+            self.intent_at,
+            self.completed_on,
+        )
 
     @property
     def says_something(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from .intent import EndCall, Intent, PressDigits, TransferCall
+from .memo import AsidesMemo
 from .speech import split
 from .wire import AgentConfig, AgentInterrupt, Outbound, UpdateAgent, encode
 
@@ -31,6 +32,14 @@ class Asides:
         self._interrupts = 0
         self._interrupt: list[bytes] = []  # the newest, until a socket that brought messages had it
         self._written_on = 0  # the number of the socket it was written to; 0 for none
+
+    def memo(self) -> AsidesMemo:
+        """Write it down: notes that are held are not, Retell's records are all that lacks them."""
+        return AsidesMemo(self._config, self._interrupts, () if self._written_on else tuple(self._interrupt))
+
+    def recall(self, memo: AsidesMemo) -> None:
+        """Take in a memo."""
+        self._config, self._interrupts, self._interrupt = memo.config, memo.interrupts, list(memo.waiting)
 
     def note(self, message: Outbound, socket: int) -> list[bytes]:
         """Write a message now, or hold it.

@@ -18,7 +18,7 @@ from .answer_file import AnswerFile, Opening, read
 from .answers import unfit
 from .budget import PRICES
 from .errors import SettingsError
-from .ports import Model
+from .ports import CallStore, Model
 from .race import RacingModel
 from .recall import RecallingModel
 from .server import Server
@@ -36,13 +36,16 @@ RETELL_KEY = "RETELL_API_KEY"
 
 
 @asynccontextmanager
-async def running(agent: Agent, settings: Settings, *, model: Model | None = None) -> AsyncIterator[Server]:
+async def running(
+    agent: Agent, settings: Settings, *, model: Model | None = None, store: CallStore | None = None
+) -> AsyncIterator[Server]:
     """Run a server.
 
     Args:
         agent: Who answers.
         settings: The settings.
         model: Used instead of the one the settings name; closed at the end all the same.
+        store: Used instead of the one the settings name.
 
     Yields:
         The server, listening.
@@ -59,7 +62,8 @@ async def running(agent: Agent, settings: Settings, *, model: Model | None = Non
             model = recalling(agent, model, settings)
     try:
         warming = await _warming(agent, model, settings)
-        store = MemoryCallStore(asyncio.get_running_loop().time)
+        if store is None:
+            store = MemoryCallStore(asyncio.get_running_loop().time)
         async with (
             _verifying(settings) as verify,
             Server(agent, model, store, settings, verify=verify) as server,

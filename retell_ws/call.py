@@ -96,6 +96,7 @@ from .errors import WireError
 from .facts import (
     BadMessage,
     CallEnded,
+    CallMoved,
     CallStarted,
     Detached,
     DuplicateRequest,
@@ -112,6 +113,7 @@ from .facts import (
     UnknownMessage,
 )
 from .intent import EndCall, Intent, leaves
+from .memo import CallMemo
 from .speculation import Allowance, Speculation, Why
 from .standing import GREETING, Standing
 from .transcript import (
@@ -142,6 +144,9 @@ from .wire import (
 )
 
 __all__ = ["CallMachine", "State"]
+
+FIRST_DIAL_MS: Final = 30_000
+"""A call that began longer before its socket was dialled before: Retell gives up the first dial after 27 s (§1.4)."""
 
 MAX_AFTER: Final = 8
 """Texts that wait for the end of an answer; the oldest go first."""
@@ -201,13 +206,118 @@ class CallMachine:
         self._standing = Standing(agent.acknowledgements)
         self._leaving = False  # an intent to leave was written, and Retell did not ask since
         self._after: list[str] = []  # said when the present answer has come to its end
+        self._orphaned = False  # the answer's generation ran in another process
+        self._doubtful = False  # whether the greeting was heard: the next moments may tell
+        self._dialled_ms: int | None = None  # set while nobody knows whether the call was begun elsewhere
         if agent.reminders is not None:
             self._asides.update(agent.reminders.config(), 0)
 
+    # ------------------------------------------------------------------------ from one process to another
+
+    def memo(self, began_ms: int) -> CallMemo:
+        """Write down where the call stands, but for its details and the question of the present answer.
+
+        Args:
+            began_ms: When the call began, in milliseconds since the epoch.
+        """
+        return CallMemo(
+            answer=self._answer.memo(),
+            standing=self._standing.memo(),
+            asides=self._asides.memo(),
+            sockets=self._sockets,
+            heard_on=self._heard_on,
+            began_ms=began_ms,
+            turns=self._turns,
+            generations=self._generations,
+            awaiting_details=self._awaiting_details,
+            leaving=self._leaving,
+            after=tuple(self._after),
+        )
+
+    def recall(
+        self,
+        memo: CallMemo,
+        question: Question | None,
+        details: CallInfo | None,
+        said: str,
+        now: float,
+        *,
+        lasted_s: float,
+    ) -> None:
+        """Go on with a call that another process had. Before its first socket here.
+
+        Args:
+            memo: Where it stood.
+            question: Of the present answer.
+            details: What Retell told of it.
+            said: Words that were sent since the memo was written.
+            now: The time in seconds.
+            lasted_s: Seconds since its first socket.
+        """
+        self._answer = answer = Answer.recalled(memo.answer, question, said, now)
+        self._standing.recall(memo.standing)
+        self._asides.recall(memo.asides)
+        self.details = details
+        self._sockets = self._heard_on = memo.sockets
+        self._started_at = self._left_at = now - lasted_s
+        self._turns, self._generations = memo.turns, memo.generations
+        self._awaiting_details, self._leaving, self._after = memo.awaiting_details, memo.leaving, list(memo.after)
+        self._orphaned = answer.started and not answer.done
+        # What was written to a socket that never brought a message was heard by nobody, or the process died before it
+        # read the first one.
+        unheard = memo.heard_on < memo.sockets
+        if unheard and answer.response_id == BEGIN and answer.completed_on:
+            self._doubtful = self._awaiting_details = True
+
+    @property
+    def is_open(self) -> bool:
+        """Something is asked, or to be said at first, that was not answered to its end."""
+        return not self._answer.done
+
+    @property
+    def question(self) -> Question | None:
+        """What the present answer is to; None for the greeting."""
+        return self._answer.question
+
+    @property
+    def is_heard(self) -> bool:
+        """The present socket has brought a message."""
+        return self._heard_on == self._sockets
+
+    @property
+    def sent(self) -> int:
+        """How many characters of the present answer were written under its id."""
+        return self._answer.sent
+
+    def sent_since(self, sent: int) -> str:
+        """Give what was written after so many characters."""
+        return self._answer.text[sent : self._answer.sent]
+
+    def _go_on(self, now: float) -> tuple[Action, ...]:
+        """Find the rest of an answer whose generation went with its process."""
+        self._orphaned = False
+        answer = self._answer
+        if answer.question is None:
+            if answer.generation != GREETING:  # the question was too large to be kept
+                lines = self._agent.lines
+                return self.fail(answer.generation, now, "moved", lines.closing if answer.text else lines.apology)
+            if answer.text:  # a function's greeting cannot be gone on with: as much of it must do
+                return self.finish(answer.generation, now)
+        answer.asked_at = now
+        interrupted = self._standing.tell()
+        start = StartTurn(answer.generation, answer.response_id, answer.question, interrupted, answer.text, True)
+        return (start,)
+
     # ------------------------------------------------------------------------ sockets
 
-    def attached(self, now: float) -> tuple[Action, ...]:
-        """A socket was accepted for this call. Perform the actions on it before reading from it."""
+    def attached(self, now: float, *, unknown_at_ms: int | None = None) -> tuple[Action, ...]:
+        """A socket was accepted for this call. Perform the actions on it before reading from it.
+
+        Args:
+            now: The time in seconds.
+            unknown_at_ms: The time in milliseconds since the epoch, when nobody can tell whether this is the first
+                socket of the call. Then Retell's first messages decide whether the caller was greeted before (§1.7.3).
+        """
         first, replaced = self._sockets == 0, self.state in (State.OPEN, State.ENDING)
         unheard = self._heard_on < self._sockets
         if unheard:
@@ -220,24 +330,35 @@ class CallMachine:
         self.state = State.ENDING if self._leaving else State.OPEN
         if first:
             self._started_at = self._answer.asked_at = now
+            self._dialled_ms = unknown_at_ms
             return (Send(self._config), Record(CallStarted()), *self._resume(unheard=False), *self._greet(now))
         hello = (*self._drop(), DropSocket() if replaced else StopGrace(), Send(self._config))
         continued = self._continue(now)
+        if self._orphaned and not self._awaiting_details:
+            continued += self._go_on(now)
         return (*hello, Record(Reattached(replaced)), *continued, *self._resume(unheard=unheard))
 
     def _greet(self, now: float) -> tuple[Action, ...]:
-        greeting = self._agent.greeting
-        if isinstance(greeting, str):
-            self._answer.text = greeting
-            self._answer.done = True
-            return self._catch_up()
+        if isinstance(self._agent.greeting, str) and self._dialled_ms is None:
+            return self._begin_with(self._agent.greeting)
         self._awaiting_details = True
         return (AwaitDetails(),)
+
+    def _begin_with(self, greeting: str) -> tuple[Action, ...]:
+        self._answer.text, self._answer.done = greeting, True
+        return self._catch_up()
+
+    def _greeted(self) -> tuple[Action, ...]:
+        """The caller was greeted before this process knew the call."""
+        self._awaiting_details = self._doubtful = False
+        self._answer.text, self._answer.sent, self._answer.done = "", 0, True
+        return self._catch_up()
 
     def _continue(self, now: float) -> tuple[Action, ...]:
         answer = self._answer
         if self._awaiting_details:  # they come anew with every config
-            return self.details_due(now) if self.details is not None else (AwaitDetails(),)
+            known = self.details is not None and not self._doubtful
+            return self.details_due(now) if known else (AwaitDetails(),)
         if answer.response_id == BEGIN:
             # §1.7.3: a greeting that was heard is completed again, but without words.
             return (self._complete_again(),) if answer.completed_on else self._catch_up()
@@ -275,6 +396,16 @@ class CallMachine:
         actions.append(Record(CallEnded(self._turns, ended_at - self._started_at)))
         return tuple(actions)
 
+    def moved(self, now: float) -> tuple[Action, ...]:
+        """The call goes on elsewhere: on another server, or on this one without this memory. No method may be called
+        after."""
+        self.state, self._allowance = State.CLOSED, None
+        answer = self._answer
+        running = answer.started and not answer.done
+        stop = (CancelTurn(answer.generation),) if running else ()
+        answer.done = True
+        return (*self._drop(), *stop, Record(CallMoved()))
+
     # ------------------------------------------------------------------------ what Retell sends
 
     def receive(self, data: bytes, now: float) -> tuple[Action, ...]:
@@ -308,16 +439,18 @@ class CallMachine:
 
     def _updated(self, message: UpdateOnly, now: float) -> tuple[Action, ...]:
         if self._awaiting_details and agent_has_spoken(decode_transcript(message.transcript)[0]):
-            # The caller was greeted before this process knew the call.
-            self._awaiting_details = False
-            self._answer.done = True
-            return self._catch_up()
+            return self._greeted()
         return () if self._allowance is None else self._speculate(message, self._allowance, now)
 
     def _told_details(self, details: CallInfo, now: float) -> tuple[Action, ...]:
         if details.call_id != self.call_id:
             return (Record(BadMessage("call_details: they are another call's")),)
         self.details = details
+        if self._doubtful:  # they come on every socket, and tell nothing of what was heard
+            return ()
+        began_ms, dialled_ms = details.start_timestamp, self._dialled_ms
+        if self._awaiting_details and began_ms and dialled_ms and dialled_ms - began_ms > FIRST_DIAL_MS:
+            return self._greeted()
         return self.details_due(now)
 
     def details_due(self, now: float) -> tuple[Action, ...]:
@@ -325,7 +458,11 @@ class CallMachine:
         if not self._awaiting_details or self.state in (State.AWAY, State.CLOSED):
             return ()
         self._awaiting_details = False
-        return self._start(self._answer)
+        if self._doubtful:  # nothing has shown that it was heard, and silence is the worse error
+            self._doubtful, self._answer.sent = False, 0
+            return self._catch_up()
+        greeting = self._agent.greeting
+        return self._begin_with(greeting) if isinstance(greeting, str) else self._start(self._answer)
 
     def _asked(self, message: ResponseRequired | ReminderRequired, now: float) -> tuple[Action, ...]:
         answer, response_id = self._answer, message.response_id
@@ -342,7 +479,7 @@ class CallMachine:
         if not whole:
             actions.append(Record(BadMessage(f"{question.kind}_required: part of the transcript is unreadable")))
         self._turns += 1
-        self._awaiting_details = False
+        self._awaiting_details = self._doubtful = False
         self._leaving = False
         self._asides.forget()
         if self.state is State.ENDING:

@@ -11,13 +11,17 @@ as news, where the next prompt ends.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from .transcript import Place, Question, place_of, without_fillers
 
-__all__ = ["Exchange", "Exchanges", "News", "Use"]
+__all__ = ["Exchange", "Exchanges", "ExchangesMemo", "News", "Use"]
+
+LOST: Final = "(It broke off, and nobody knows whether it was done. Do not say that it was; offer to have it checked.)"
+"""What the model is told of a side effect whose server went away."""
 
 MAX_EXCHANGES: Final = 60
 """Exchanges kept of one call; the oldest go first, when a summary has told of them (`summary.py`)."""
@@ -57,7 +61,7 @@ class _Placed(msgspec.Struct):
         return heard if without_fillers(now) == without_fillers(self.place.last) else heard - 1
 
 
-class Exchange(_Placed, eq=False):
+class Exchange(_Placed, eq=False, tag="exchange"):
     """The tool calls of one message of the model's.
 
     Attributes:
@@ -76,10 +80,22 @@ class Exchange(_Placed, eq=False):
         return [use for use in self.uses if use.result is not None or use.lasts]
 
 
-class News(_Placed, eq=False):
+class News(_Placed, eq=False, tag="news"):
     """Something to tell the model, in words."""
 
     text: str
+
+
+class ExchangesMemo(msgspec.Struct, frozen=True):
+    """What another process must know of them.
+
+    Attributes:
+        placed: Those that have a place.
+        news: Those that get one with the next question.
+    """
+
+    placed: tuple[Exchange | News, ...] = ()
+    news: tuple[str, ...] = ()
 
 
 class Exchanges:
@@ -90,6 +106,32 @@ class Exchanges:
     def __init__(self) -> None:
         self._placed: list[Exchange | News] = []
         self._news: list[str] = []
+
+    def memo(self) -> ExchangesMemo:
+        """Write them down."""
+        return ExchangesMemo(tuple(self._placed), tuple(self._news))
+
+    def recall(self, memo: ExchangesMemo, ended: Callable[[Use], str | None]) -> None:
+        """Take in what another process has done.
+
+        Args:
+            memo: What it knew.
+            ended: Says what came of a side effect that was running; None when it is not known, nor will be.
+        """
+        self._news += memo.news
+        for placed in memo.placed:
+            if isinstance(placed, Exchange):
+                # A look-up that was running ended with its process, and is made anew when the model wants it.
+                placed.uses = [use for use in placed.uses if use.result is not None or use.told or use.lasts]
+                if not placed.uses:
+                    continue
+            self._add(placed)
+        for placed in self._placed:
+            for use in placed.uses if isinstance(placed, Exchange) else ():
+                use.input = msgspec.Raw(bytes(use.input))  # or it would hold on to the whole memo
+                if use.result is None and use.lasts:
+                    result = ended(use)
+                    self.settle(use, LOST if result is None else result, is_error=result is None)
 
     def begin(self, question: Question, generation: int) -> Exchange:
         """The model calls tools; what it said before is filled in when its message has ended."""

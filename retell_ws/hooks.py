@@ -51,11 +51,16 @@ class Hooks:
         """The first socket of the call was accepted."""
         self._run("on_start", self._spawn)
 
-    def details(self) -> None:
-        """Retell told about the call; more than once when it redialled."""
+    def details(self, *, again: bool = False) -> None:
+        """Retell told about the call; more than once when it redialled.
+
+        Args:
+            again: The hook has run on another server.
+        """
         if not self._told_details:
             self._told_details = True
-            self._run("on_details", self._spawn)
+            if not again:
+                self._run("on_details", self._spawn)
 
     def end(self) -> None:
         """The call is over."""

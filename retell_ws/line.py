@@ -25,12 +25,13 @@ class Line:
         perform: Performs the machine's actions.
         lost: Called when the socket turns out to be gone before its reader noticed.
         now: The time in seconds.
+        keep: Writes down what is about to be said; None where nobody else would read it.
 
     Attributes:
         peer: The present socket; None while the call is away.
     """
 
-    __slots__ = ("_lost", "_now", "_perform", "call", "peer")
+    __slots__ = ("_lost", "_now", "_perform", "call", "keep", "peer")
 
     def __init__(
         self,
@@ -39,8 +40,10 @@ class Line:
         perform: Callable[[tuple[Action, ...]], None],
         lost: Callable[[], None],
         now: Callable[[], float],
+        keep: Callable[[str], None] | None = None,
     ) -> None:
         self.call = call
+        self.keep = keep
         self.peer: Peer | None = None
         self._perform = perform
         self._lost = lost
@@ -58,8 +61,13 @@ class Line:
             Whether the peer is slow to read, so that `room` should be waited for.
         """
         self.look()
+        sent = self.call.sent
         frame, peer = self.call.say(generation, text), self.peer
-        return frame is not None and peer is not None and peer.write(frame)
+        if frame is None or peer is None:
+            return False
+        if self.keep is not None:
+            self.keep(self.call.sent_since(sent))
+        return peer.write(frame)
 
     def finish(self, generation: int, text: str) -> None:
         """Say the last piece of a generation and complete its id."""
@@ -100,7 +108,7 @@ class Line:
 
     def close(self) -> None:
         """Let go of the call. Without this the call would be freed by the cycle collector only, which runs rarely."""
-        self.peer = None
+        self.peer = self.keep = None
         self._perform = _nothing
         self._lost = _nothing
 

@@ -182,6 +182,11 @@ class CallStore(Protocol):
     """
 
     @property
+    def name(self) -> str:
+        """The name of this server among those that share it."""
+        ...
+
+    @property
     def is_shared(self) -> bool:
         """Other servers see it, so that each step of a call is worth writing down."""
         ...

@@ -36,6 +36,12 @@ NO_WORDS = "..."
 STILL_RUNNING = "(still running; the result will follow)"
 """What the model is told of a tool that has not ended."""
 
+CONTINUE = (
+    "(The line broke off for a moment. Go on exactly where you stopped, with the next word of the same sentence. "
+    "Repeat nothing, and say nothing about the break.)"
+)
+"""Stands behind the beginning of an answer that another server has given (protocol §1.7.4)."""
+
 SPOKEN_INTO = (
     "(You were about to {act}, but the caller spoke first, so it did not happen. "
     "If they still want it, do it again now.)"
@@ -77,6 +83,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         generation: The generation that asks: it is told what it said itself in between.
         summary: The beginning of the call, when it stands for it.
         interrupted: What was about to happen when the caller spoke into it.
+        said: What was said of the answer before it broke off.
     """
 
     instructions: str = ""
@@ -87,6 +94,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 0
     summary: Summary | None = None
     interrupted: Intent | None = None
+    said: str = ""
 
 
 PLAIN: Final = Context()
@@ -136,6 +144,9 @@ def build(
     if context.interrupted is not None:
         act = "hang up" if isinstance(context.interrupted, EndCall) else "transfer the call"
         talk.user(SPOKEN_INTO.format(act=act))
+    if said := _unsaid(context):
+        talk.agent(said)
+        talk.user(CONTINUE)
     return ModelRequest(
         system=context.instructions or str(agent.instructions),
         messages=talk.messages(),
@@ -190,6 +201,15 @@ def _start(agent: Agent, question: Question, context: Context) -> int:
     # A summary that does not come must not let the prompt grow for ever; the step keeps its beginning byte-stable.
     beyond = unsummed - 4 * agent.window
     return upto if beyond <= 0 else upto + (beyond // agent.window + 1) * agent.window
+
+
+def _unsaid(context: Context) -> str:
+    """Give what was said of a broken answer after the tools it called: the rest stands before them."""
+    said = context.said
+    for _, placed in context.exchanges:
+        if isinstance(placed, Exchange) and placed.generation == context.generation:
+            said = said.removeprefix(placed.said).lstrip()
+    return said
 
 
 _BESIDE: Final[dict[str, Callable[[str], str]]] = {

@@ -29,7 +29,7 @@ from .facts import BadMessage, CallEnded, CallStarted, Fact, OverBudget, TurnFai
 from .http import HttpPort
 from .measures import Measures
 from .peer import Peer
-from .ports import CallStore, Model
+from .ports import CallStore, Kept, Model
 from .route import PREFIX, call_id_of
 from .session import Session
 from .settings import Settings
@@ -105,6 +105,8 @@ class Server:
         self._waste = Waste(settings.speculation_percent / 100)
         self._draining = False
         self._freed = asyncio.Event()
+        self._leases: dict[str, object] = {}  # by call: the newest time this server took it
+        self._is_over = False
         self._listener: Listener | None = None
         self._measures = Measures(settings.budget_s(), self._attached, is_read=settings.http_port is not None)
         self._http: HttpPort | None = None
@@ -151,7 +153,7 @@ class Server:
             await self._beside.aclose()
 
     async def _end(self) -> None:
-        self._draining = True  # whoever dials from here on finds another server
+        self._draining = self._is_over = True  # whoever dials from here on finds another server
         for session in list(self._sessions.values()):
             session.close()
         for task in self._tasks:
@@ -262,7 +264,9 @@ class Server:
         call_id = call_id_of(connection.request.path, self._secrets) or ""
         peer = Peer(connection)
         try:
-            await self._session(call_id).serve(peer)
+            kept = await self._attach(call_id)
+            if not self._is_over:
+                await self._session(call_id, kept).serve(peer)
         except Exception:
             # A bug of ours must cost this socket at most, never the call: dropped, Retell redials.
             logger.exception("a socket failed", extra={"call_id": call_id})
@@ -271,14 +275,28 @@ class Server:
             peer.drop()
             await peer.ended()
 
-    def _session(self, call_id: str) -> Session:
+    async def _attach(self, call_id: str) -> Kept:
+        """Take a call from whichever server has it, at each of its sockets."""
+        lease = self._leases[call_id] = object()
+        return await self._store.attach(call_id, lambda: self._lost(call_id, lease))
+
+    def _lost(self, call_id: str, lease: object) -> None:
+        """Another server has taken the call, unless it has come back since."""
+        if self._leases.get(call_id) is lease and (session := self._sessions.get(call_id)) is not None:
+            session.moved()
+
+    def _session(self, call_id: str, kept: Kept) -> Session:
         session = self._sessions.get(call_id)
+        if session is not None and kept.has_moved:
+            session.moved()  # it was elsewhere meanwhile: what this server remembers of it is out of date
+            session = None
         if session is None:
             session = self._sessions[call_id] = Session(
                 call_id,
                 agent=self._agent,
                 model=self._model,
                 store=self._store,
+                kept=kept,
                 settings=self._settings,
                 verify=self._verify,
                 spawn=self._spawn,
@@ -292,6 +310,14 @@ class Server:
     def _forget(self, session: Session) -> None:
         self._sessions.pop(session.call_id, None)
         self._freed.set()
+        self._spawn_lasting(self._let_go(session))
+
+    async def _let_go(self, session: Session) -> None:
+        """Let go of a call in the store, when all of it is written."""
+        await session.settled()
+        if session.call_id not in self._sessions:  # it may have come back
+            self._leases.pop(session.call_id, None)
+            self._store.detach(session.call_id)
 
     def _spawn(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         return self._own(work, self._tasks)

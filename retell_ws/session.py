@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from time import monotonic
-from typing import NamedTuple
+from time import monotonic, time
+from typing import Any, NamedTuple
 
 from websockets.exceptions import ConnectionClosed
 
@@ -28,12 +28,13 @@ from .actions import (
 from .agent import Agent
 from .call import CallMachine, State
 from .controls import CallControls
-from .facts import Fact
+from .facts import Degraded, Fact, Resumed
 from .handle import Call
 from .hooks import Hooks
+from .keeper import Keeper
 from .line import Line
 from .peer import Peer
-from .ports import CallStore, Model
+from .ports import CallStore, Kept, Model
 from .prompt import beginning
 from .request import ModelRequest
 from .settings import Settings
@@ -69,6 +70,7 @@ class Session:
         agent: Who answers.
         model: Who finds the words.
         store: What outlives the session.
+        kept: What it knew of the call when this server took it.
         settings: The deadlines.
         verify: Asks Retell's API about a call; None when calls are not verified.
         spawn: Starts the turns' tasks.
@@ -85,6 +87,7 @@ class Session:
         agent: Agent,
         model: Model,
         store: CallStore,
+        kept: Kept,
         settings: Settings,
         verify: Verify | None,
         spawn: Spawn,
@@ -95,6 +98,7 @@ class Session:
     ) -> None:
         self.call_id = call_id
         self._model = model
+        self._store = store
         self._settings = settings
         self._spawn = spawn
         self._record = record
@@ -148,6 +152,18 @@ class Session:
             spawn_lasting=spawn_lasting,
             waste=waste,
         )
+        self._keeper: Keeper | None = None
+        self._resumed = False
+        self._unknown_at_ms = None if kept.is_known else round(time() * 1000)
+        if store.is_shared:
+            self._keeper = Keeper(self._machine, self._talk, store)
+            self._line.keep = self._keeper.say
+            if self._keeper.recall(kept, monotonic()):
+                self._resumed = True
+                self._know(again=True)
+                record(call_id, Resumed(self._machine.is_open))
+        if not kept.is_known:
+            record(call_id, Degraded())
 
     @property
     def is_attached(self) -> bool:
@@ -171,11 +187,13 @@ class Session:
         self._older, self._line.peer = self._line.peer, peer
         self._newest = peer
         self._stop_silence()
-        self._perform(self._machine.attached(monotonic()))
+        was_heard = False
+        self._perform(self._machine.attached(monotonic(), unknown_at_ms=self._unknown_at_ms))
         self._warm(beginning(self._talk.agent) if first and self._settings.warm_cache else None)
         if first:
             self._talk.restore()
-            self._hooks.start()
+            if not self._resumed:
+                self._hooks.start()
             if self._verification is not None:
                 self._verification.start()
         try:
@@ -190,6 +208,10 @@ class Session:
                 now = self._heard_at = self._loop.time()
                 if self._machine.details is not self._known:
                     self._know()
+                if not was_heard:
+                    was_heard = True
+                    if self._keeper is not None:  # whoever takes the call should know that the socket was heard
+                        self._keeper.keep()
                 if self._silence is None and self._machine.has_pinged and self._line.peer is peer:
                     self._silence = self._loop.call_at(now + self._settings.silence_s, self._still_silent)
         except ConnectionClosed as exc:
@@ -221,35 +243,79 @@ class Session:
         """Give the call up to another server, between turns: wait for the running turn, then drop the socket.
 
         Args:
-            turn_s: Longest wait for the running turn, in seconds.
+            turn_s: Longest wait for the running turn, and the side effects it waits for, in seconds.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(turn_s):
-                while self._turn is not None and not self._turn.task.done():  # a barge-in may have started another
-                    await asyncio.wait((self._turn.task,))
-        self.close()
+                while running := self._running():  # a barge-in may have started another
+                    await asyncio.wait(running)
+        if self._keeper is None:
+            self.close()
+        else:
+            self._let_go(self._machine.moved)
+
+    def _running(self) -> tuple[asyncio.Task[Any], ...]:
+        """Give what should come to its end on this server: the turn, and side effects."""
+        if self._turn is not None and not self._turn.task.done():
+            return (self._turn.task,)
+        return self._talk.tools.running()
+
+    def _forsaken(self) -> None:
+        """The grace time is over: the call has ended, or it goes on elsewhere."""
+        self._grace = None
+        if self._keeper is None:
+            self.close()
+        else:
+            self._spawn(self._look_for_it())
+
+    async def _look_for_it(self) -> None:
+        owner = await self._store.owner(self.call_id)
+        if self._machine.state is State.AWAY and self._grace is None:  # and Retell is not back
+            if owner in (None, self._store.name):
+                self.close()
+            else:
+                self.moved()
+
+    def moved(self) -> None:
+        """Another server has taken the call: whatever this one still does for it is in vain."""
+        if (peer := self._line.peer) is not None:
+            peer.drop()
+        self._let_go(self._machine.moved)
 
     def close(self) -> None:
         """The call is over: stop everything that runs for it, but side effects."""
+        self._let_go(self._machine.closed)
+
+    def _let_go(self, close: Callable[[float], tuple[Action, ...]]) -> None:
         if self._machine.state is State.CLOSED:
             return
+        # What was written last stays: whoever dials again, here or elsewhere, finds the call as it was.
+        self._keeper = self._line.keep = None
         for timer in (self._grace, self._details, self._silence, self._quiet):
             if timer is not None:
                 timer.cancel()
         peer, self._line.peer, self._newest = self._line.peer, None, None
         if peer is not None:
             peer.release()
-        self._perform(self._machine.closed(monotonic()))
+        is_over = close == self._machine.closed
+        self._perform(close(monotonic()))
         self._talk.close()
-        self._hooks.end()
+        if is_over:
+            self._hooks.end()
         self._call.let_go()
         self._line.close()
         self._turn = self._speculation = None
         self._ended(self)
 
+    async def settled(self) -> None:
+        """Wait until nothing of the call has to be written down any more."""
+        await self._talk.saved()
+
     # ------------------------------------------------------------------------ what the machine says
 
     def _perform(self, actions: tuple[Action, ...]) -> None:
+        if actions and self._keeper is not None:
+            self._keeper.keep()
         for action in actions:
             match action:
                 case Send(frame=frame):
@@ -272,7 +338,7 @@ class Session:
                     wait_s = self._settings.details_wait_ms / 1000
                     self._details = self._loop.call_later(wait_s, self._details_due)
                 case StartGrace():
-                    self._grace = self._loop.call_later(self._settings.grace_s, self.close)
+                    self._grace = self._loop.call_later(self._settings.grace_s, self._forsaken)
                 case StopGrace():
                     if self._grace is not None:
                         self._grace.cancel()
@@ -287,7 +353,7 @@ class Session:
             self._know()
         if start.response_id is not None:
             self._hear_keys(start.question)
-        turn = Turn(start, self._talk, self._stages(start.response_id is not None))
+        turn = Turn(start, self._talk, self._stages(start))
         running = _Running(start.generation, turn, self._spawn(turn.run()))
         if start.response_id is None:
             self._speculation = running
@@ -305,12 +371,14 @@ class Session:
             raise AssertionError("the machine adopts what it began")
         self._hear_keys(adopted.question)
         self._turn = running
-        running.turn.adopt(adopted, self._stages(asked=True))
+        running.turn.adopt(adopted, self._stages(adopted))
 
-    def _stages(self, asked: bool) -> Stages:
+    def _stages(self, start: StartTurn | AdoptTurn) -> Stages:
         now = monotonic()
-        if not asked:
+        if start.response_id is None:
             return Stages(begun_at=now)
+        if isinstance(start, StartTurn) and start.goes_on:  # how long it was asked before, nobody here knows
+            return Stages(asked_at=now, decoded_at=now)
         received_at = now if self._newest is None else self._newest.received_at
         return Stages(asked_at=self._read_at, queued_s=max(0.0, self._read_at - received_at), decoded_at=now)
 
@@ -337,11 +405,11 @@ class Session:
         speculation = self._speculation
         return speculation is not None and speculation.generation == generation and speculation.turn.still_holds()
 
-    def _know(self) -> None:
+    def _know(self, *, again: bool = False) -> None:
         self._known = self._machine.details
         if self._known is not None:
             self._call.know(self._known)
-            self._hooks.details()
+            self._hooks.details(again=again)
 
     def _warm(self, request: ModelRequest | None = None) -> None:
         # A call will soon ask, and a cancelled stream has just cost its connection (HTTP/1.1 can stop no other way).

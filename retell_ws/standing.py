@@ -15,6 +15,7 @@ from collections.abc import Collection
 from typing import Final
 
 from .intent import Intent, acknowledges, leaves
+from .memo import StandingMemo
 from .transcript import START, Place, Question, place_of, words_since
 
 __all__ = ["GREETING", "MAX_TIMES", "Standing"]
@@ -52,6 +53,16 @@ class Standing:
         self._since = GREETING  # the generation it is of: what the caller said since decides
         self._told: Intent | None = None  # what the present generation was told the caller spoke into
         self._places: dict[int, Place] = {GREETING: START}  # where the newest generations were asked
+
+    def memo(self) -> StandingMemo:
+        """Write it down."""
+        places = tuple(self._places.items())
+        return StandingMemo(self.wanted, self.intent, self.silences, self._times, self._since, places)
+
+    def recall(self, memo: StandingMemo) -> None:
+        """Take in a memo."""
+        self.wanted, self.intent, self.silences = memo.wanted, memo.intent, memo.silences
+        self._times, self._since, self._places = memo.times, memo.since, dict(memo.places)
 
     def asked(self, generation: int, question: Question) -> None:
         """A request came that gets a generation of its own."""

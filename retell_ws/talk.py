@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from inspect import isawaitable
 from typing import Any, Final, Protocol, TypeVar
 
@@ -15,21 +15,23 @@ from .agent import Agent
 from .answers import granted, scope_of
 from .budget import PRICES, Spent
 from .errors import ModelError
+from .exchange import ExchangesMemo
 from .facts import Fact, OverBudget, SpeculationDropped
 from .handle import Call
 from .holding import Holding
-from .intent import EndCall
+from .intent import EndCall, Intent
 from .line import Line
-from .ports import CallStore, Model, Text, Usage
+from .ports import CallStore, Effect, Model, Text, Usage
 from .prompt import Context, Summary, build, call_data
 from .request import ModelRequest
+from .seam import Seam
 from .settings import Settings
 from .summary import due, request_for, shortened
 from .tools import Tools
 from .transcript import Question
 from .waste import Waste
 
-__all__ = ["Spawn", "Talk", "estimated"]
+__all__ = ["Spawn", "Talk", "TalkMemo", "estimated"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,18 @@ def estimated(request: ModelRequest, said: Sequence[str]) -> Usage:
     """Guess the tokens of a request whose count never came."""
     asked = len(msgspec.json.encode(request))
     return Usage(input_tokens=asked // CHARACTERS_A_TOKEN, output_tokens=sum(map(len, said)) // CHARACTERS_A_TOKEN)
+
+
+class TalkMemo(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What another process needs to go on with a conversation, beside its transcript; see `Talk`."""
+
+    exchanges: ExchangesMemo = ExchangesMemo()
+    placed: Mapping[str, tuple[Intent, str]] = {}
+    summary: Summary | None = None
+    tokens: int = 0
+    usd: float = 0.0
+    wasted: int = 0
+    previous_id: str = ""
 
 
 class Talk:
@@ -133,7 +147,8 @@ class Talk:
             raise AssertionError("the greeting is no question")
         agent, exchanges = self.agent, self.tools.exchanges
         interrupted = self.line.call.spoken_into(start.generation)
-        if self._is_plain and interrupted is None and self._summary is None:
+        said = Seam(start.said).told if start.said else ""
+        if self._is_plain and interrupted is None and self._summary is None and not said:
             scope = granted(self._scope, agent.cache, start.question)
             return build(agent, start.question, previous_id=self._previous_id, cache_scope=scope)
         told, tools = exchanges.before(start.question, start.generation), self.tools.offered()
@@ -149,8 +164,9 @@ class Talk:
             generation=start.generation,
             summary=self._summary,
             interrupted=interrupted,
+            said=said,
         )
-        scope = granted(self._scope, agent.cache, start.question, context)
+        scope = "" if said else granted(self._scope, agent.cache, start.question, context)
         return build(agent, start.question, context, previous_id=self._previous_id, cache_scope=scope)
 
     async def changed(self, request: ModelRequest) -> ModelRequest:
@@ -219,6 +235,31 @@ class Talk:
         """An answer came: the next request is compared with its request, when the provider's prompt cache misses."""
         self._previous_id = message_id or self._previous_id
 
+    # ------------------------------------------------------------------------ from one process to another
+
+    def memo(self) -> TalkMemo:
+        """Write down what the next prompts need beside the transcript."""
+        return TalkMemo(
+            exchanges=self.tools.exchanges.memo(),
+            placed=self.tools.placed(),
+            summary=self._summary,
+            tokens=self._spent.tokens,
+            usd=self._spent.usd,
+            wasted=self._wasted,
+            previous_id=self._previous_id,
+        )
+
+    def recall(self, memo: TalkMemo, effects: Mapping[str, Effect]) -> None:
+        """Take in what another process wrote down.
+
+        Args:
+            memo: Its memo.
+            effects: What side effects of the call are known.
+        """
+        self.tools.recall(memo.exchanges, memo.placed, effects)
+        self._summary, self._previous_id, self._wasted = memo.summary, memo.previous_id, memo.wasted
+        self._spent.tokens, self._spent.usd = memo.tokens, memo.usd
+
     # ------------------------------------------------------------------------ state
 
     def restore(self) -> None:
@@ -280,6 +321,13 @@ class Talk:
         upto = due(question, self._summary, self.agent.window)
         if upto is not None and len(question.transcript) >= self._sum_up_from:
             self._summing = self.spawn(self._sum_up(question, upto))
+
+    async def saved(self) -> None:
+        """Wait until everything is with the store: the state, and what came of side effects."""
+        while running := self.tools.running():
+            await asyncio.wait(running)
+        if self._saving is not None:
+            await asyncio.wait((self._saving,))
 
     def close(self) -> None:
         """The call is over: write the state, sum up nothing more."""

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import re
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from inspect import isawaitable
 from typing import Any, Final, Literal, TypeAlias
@@ -21,7 +21,7 @@ import msgspec
 
 from .agent import Agent
 from .errors import CallError, ToolError
-from .exchange import Exchange, Exchanges, Use
+from .exchange import Exchange, Exchanges, ExchangesMemo, Use
 from .facts import Fact, ToolFinished, ToolStarted
 from .handle import Call
 from .intent import Intent
@@ -56,6 +56,7 @@ CUT_OFF: Final = "(Given up: the caller spoke on.)"
 NOT_NOW: Final = "(Not done: it may not be called at this stage of the call.)"
 STARTED: Final = "(It runs in the background. The result will follow; the call goes on meanwhile.)"
 WITHDRAWN: Final = "(Not begun, because the caller spoke first. If they still want it, call it again.)"
+UNTOLD: Final = "(Not done: what was done before in this call cannot be looked up. Offer a call back.)"
 UNVERIFIED: Final = "(Not done: this call could not be verified. Do not try again; offer a call back.)"
 
 
@@ -163,6 +164,41 @@ class Tools:
         except Exception as exc:
             self._log(tool, exc, "whether it may be called cannot be told")
             return False
+
+    def placed(self) -> dict[str, tuple[Intent, str]]:
+        """Give what side effects wanted to happen to the call, by their keys."""
+        return self._placed
+
+    def recall(
+        self, exchanges: ExchangesMemo, placed: Mapping[str, tuple[Intent, str]], effects: Mapping[str, Effect]
+    ) -> None:
+        """Take in what tools did on another server.
+
+        Args:
+            exchanges: What the prompts were told.
+            placed: What side effects wanted to happen to the call.
+            effects: The ledger.
+        """
+
+        def ended(use: Use) -> str | None:
+            effect = effects.get(self._key_of(use))
+            return effect.result if effect is not None and effect.outcome == "done" else None
+
+        self._placed.update(placed)
+        self.exchanges.recall(exchanges, ended)
+
+    def _key_of(self, use: Use) -> str:
+        tool = self._agent.tools.get(use.name)
+        if tool is None or not tool.side_effect:
+            return ""
+        try:
+            return _ledger_key(tool, tool.decode(bytes(use.input).decode()))
+        except ToolError:
+            return ""
+
+    def running(self) -> tuple[asyncio.Task[Outcome], ...]:
+        """Give the side effects that run."""
+        return tuple(self._effects.values())
 
     async def settled(self, timeout_s: float) -> None:
         """Wait for side effects that a turn the caller spoke into has left running: their results belong into the
@@ -321,7 +357,7 @@ class Tools:
         self, tool: Tool, pending: Pending, generation: int, wanted: Callable[[], bool]
     ) -> tuple[asyncio.Task[Outcome], bool]:
         """Give the task that does this, and whether it was begun now: the same call may be running already."""
-        key = f"{tool.name}:{tool.canonical(pending.values).decode()}" if tool.side_effect else pending.called.id
+        key = _ledger_key(tool, pending.values) if tool.side_effect else pending.called.id
         pending.key = key
         task = self._effects.get(key)
         if task is not None:
@@ -388,6 +424,8 @@ class Tools:
             return Outcome("failed", FAILED_EFFECT if tool.side_effect else FAILED)
 
     def _known(self, effect: Effect, key: str, call: Call) -> Outcome:
+        if effect.outcome == "refused":
+            return Outcome("refused", UNTOLD)
         if effect.outcome != "done":
             return Outcome("unknown", UNKNOWN)
         if key in self._placed:
@@ -416,6 +454,10 @@ class Tools:
         place = f"{frame.filename}:{frame.lineno}"
         logger.error("the tool %s: %s: %s at %s", tool.name, what, type(exc).__name__, place, extra=self._extra)
         logger.debug("the tool %s: %s", tool.name, what, exc_info=exc, extra=self._extra)
+
+
+def _ledger_key(tool: Tool, values: dict[str, Any]) -> str:
+    return f"{tool.name}:{tool.canonical(values).decode()}"
 
 
 def is_cancelled() -> bool:

@@ -29,6 +29,7 @@ from .holding import moment_of
 from .patience import Patience
 from .ports import End, Text, ToolCall, Usage
 from .request import ModelRequest
+from .seam import Seam
 from .speech import MAX_PIECE, Pieces, split
 from .stages import Stages
 from .talk import Talk, estimated
@@ -103,6 +104,7 @@ class Turn:
         "_request",
         "_response_id",
         "_said",
+        "_seam",
         "_spoke",
         "_stages",
         "_start",
@@ -131,11 +133,14 @@ class Turn:
         if start.question is None:  # nobody has spoken yet, and nobody is told to hold
             settings = replace(settings, holding_ms=settings.greeting_ms)
         self._patience = Patience(settings, self._loop.time())
+        if start.said:  # nobody is told to hold in the middle of a sentence
+            self._patience.progressed(self._loop.time())
         self._pieces = Pieces(Ear(talk.agent.lines.link))
         self._is_closed = False  # the pieces were given up
         self._said: list[str] = []  # the words of this round, as the model gave them
         self._is_fresh = True  # this round has said nothing yet
-        self._spoke = False  # the model's or the greeting's own words, not one of our lines
+        self._seam = Seam(start.said) if start.said else None  # until its first round has joined it
+        self._spoke = bool(start.said)  # the model's or the greeting's own words, not one of our lines
         self._looks_again = False
         self._was_late = False  # a tool of this round
         self._is_full = False  # the peer is slow to read
@@ -277,7 +282,7 @@ class Turn:
                     self._request, self._hooks_saw = request, talk.hooks_see()
             if talk.changes_requests:
                 request = await talk.changed(request)
-            if not await self._round(question, request):
+            if not await self._round(question, request, number):
                 return
             if self._line.call.will_happen(self._generation):
                 self._end("")
@@ -286,13 +291,14 @@ class Turn:
             self._watch()
         self._fail("too_many_rounds")
 
-    async def _round(self, question: Question, request: ModelRequest) -> bool:
+    async def _round(self, question: Question, request: ModelRequest, number: int) -> bool:
         """Ask the model once, and run what it calls; False when its answer came to its end."""
         reason: str | None = None
         exchange: Exchange | None = None
         committed = asyncio.Event()  # the message has come to its end, as it should
         self._said.clear()
-        self._is_fresh, self._was_late = True, False
+        # What goes on has said something already, and knows where its spaces are.
+        self._is_fresh, self._was_late = self._seam is None or number > 1, False
         if self._is_closed:
             self._open()
         usage: Usage | None = None
@@ -300,7 +306,7 @@ class Turn:
             async with aclosing(self._talk.model.stream(request, self._rest)) as deltas:
                 async for delta in deltas:
                     if type(delta) is Text:  # first, and plainly: it is asked forty times an answer
-                        self._take(delta.text)
+                        self._take(delta.text if self._seam is None else self._seam.join(delta.text))
                         if self._is_full:
                             await self._room()
                     elif isinstance(delta, ToolCall):
@@ -468,6 +474,10 @@ class Turn:
         if self._is_closed:
             return ""
         self._is_closed = True
+        if self._seam is not None:
+            if last := self._seam.close():
+                self._take(last)
+            self._seam = None
         rest, pieces = self._gathered() + self._pieces.close(), self._pieces
         self._said += pieces.raw
         if pieces.removed and self._response_id is not None:

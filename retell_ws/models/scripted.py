@@ -15,6 +15,7 @@ import msgspec
 
 from ..errors import ModelBroken, ModelUnavailable
 from ..ports import Delta, End, Rest, Text, ToolCall, Usage, no_rest
+from ..prompt import CONTINUE
 from ..request import ModelRequest
 from .scripted_lines import CHECK_IN, GOODBYE, HELLO, HOURS, LISTENING, reply
 from .scripted_tools import answer
@@ -47,7 +48,12 @@ class ScriptedModel:
         """Answer `request`; see `ports.Model.stream`."""
         if self._closed:
             raise ModelUnavailable("the model is closed")
-        answered = answer(request)
+        answered, said = answer(request), ""
+        if len(request.messages) > 2 and request.messages[-1].text == CONTINUE:
+            said = request.messages[-2].text
+            answered = answer(msgspec.structs.replace(request, messages=request.messages[:-2]))
+        if answered.text.startswith(said):  # otherwise another model has begun it
+            answered = msgspec.structs.replace(answered, text=answered.text[len(said) :].lstrip())
         deltas: list[Delta] = [Text(word) for word in pieces(answered.text)]
         if answered.call is not None:
             self._calls += 1

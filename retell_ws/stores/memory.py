@@ -65,6 +65,11 @@ class MemoryCallStore:
         return len(self._calls)
 
     @property
+    def name(self) -> str:
+        """See `ports.CallStore.name`."""
+        return self._name
+
+    @property
     def is_shared(self) -> bool:
         """See `ports.CallStore.is_shared`."""
         return self._is_shared
@@ -105,7 +110,7 @@ class MemoryCallStore:
         """Look up which server has a call; see `ports.CallStore.owner`."""
         self._forget_old()
         call = self._calls.get(call_id)
-        return None if call is None or call.owner is None else call.owner._name
+        return None if call is None or call.owner is None else call.owner.name
 
     def figures(self) -> Mapping[str, float]:
         """Count; see `ports.CallStore.figures`."""

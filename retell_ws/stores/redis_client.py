@@ -1,4 +1,4 @@
-"""How we speak to Redis: short waits, no retries, a bounded pool. The defaults of the library freeze a call for seconds.
+"""How we speak to Redis: short waits, no retries, a bounded pool. The library's defaults freeze a call for seconds.
 
 With the server gone, a call of the library's own default client takes 3.8 s to fail (ten retries with growing pauses);
 its pool opens a connection for each command in flight, and raises at the hundredth.

@@ -1,0 +1,64 @@
+"""Where an answer that broke off goes on: the words of another generation, joined to those that were said. Pure.
+
+The model is told all but the last word that was said, because nobody can tell whether that one was whole: "appoint" may
+be the beginning of "appointment". So its text should begin with it, and what was said of it already is taken off. A
+model that begins its answer anew, from the first word, is understood too.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Seam"]
+
+
+class Seam:
+    """The seam of one answer.
+
+    Args:
+        said: What was said of it before; not empty.
+
+    Attributes:
+        told: What the model is to be told of it; empty when that is nothing.
+        is_open: It has not been joined yet.
+    """
+
+    __slots__ = ("_came", "_known", "_said", "is_open", "told")
+
+    def __init__(self, said: str) -> None:
+        words = said.rstrip()
+        cut = 0 if len(words) < len(said) else len(words) - len(words.split()[-1])
+        self._said = said
+        self.told = words if len(words) < len(said) or not words[-1].isalnum() else words[:cut].rstrip()
+        last = words[len(self.told) :].strip()
+        self._known = sorted({text for text in (words.strip(), last) if text}, key=len, reverse=True)
+        self._came = ""
+        self.is_open = True
+
+    def join(self, text: str) -> str:
+        """Take the next piece of the new generation.
+
+        Returns:
+            What is new in it; empty while that cannot be told.
+        """
+        if not self.is_open:
+            return text
+        self._came += text
+        came = self._came.lstrip()
+        if any(len(known) > len(came) and known.startswith(came) for known in self._known):
+            return ""
+        return self._joined(came)
+
+    def close(self) -> str:
+        """Give what is new when nothing more comes."""
+        came = self._came.lstrip()
+        if not self.is_open or any(known.startswith(came) for known in self._known):
+            self.is_open = False
+            return ""
+        return self._joined(came)
+
+    def _joined(self, came: str) -> str:
+        self.is_open = False
+        for known in self._known:
+            if came.startswith(known):
+                rest = came[len(known) :]
+                return rest.lstrip() if self._said[-1].isspace() else rest
+        return came if self._said[-1].isspace() else f" {came}"

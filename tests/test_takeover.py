@@ -1,0 +1,345 @@
+"""A call that goes on on another server: greeted once, no word twice, no tool twice, nothing forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from retell_ws.agent import Agent
+from retell_ws.blueprints import running
+from retell_ws.handle import Call
+from retell_ws.prompt import CONTINUE
+from retell_ws.server import Server
+from retell_ws.settings import Settings
+from retell_ws.stores.memory import MemoryCallStore
+from retell_ws.testing.dial import DialPolicy
+from retell_ws.testing.retell import FakeRetell
+
+from .puppet import GREETING, Puppet
+from .switch import Switch
+
+pytestmark = pytest.mark.usefixtures("clean_loop")
+
+PHONE = {"call_type": "phone_call", "direction": "inbound", "from_number": "+14155550123"}
+
+
+class Fleet:
+    """Two servers that share a store, and a balancer before them.
+
+    Attributes:
+        servers: The servers.
+        models: Their models, one each.
+        stores: Their stores.
+        switch: The balancer; it leads to the first server.
+    """
+
+    def __init__(self, switch: Switch) -> None:
+        self.switch = switch
+        self.servers: list[Server] = []
+        self.models: list[Puppet] = []
+        self.stores: list[MemoryCallStore] = []
+
+    def call(self, **options: Any) -> FakeRetell:
+        """A call that redials by itself, as Retell does."""
+        policy = DialPolicy(attempts=20, timeout_s=5, pause_s=0.02)
+        return FakeRetell(self.switch.url, dial_policy=policy, reminder_max_count=0, **options)
+
+    def move(self, to: int = 1) -> None:
+        """Break the line, and let the redial reach another server. The first one goes on with what it does."""
+        self.switch.lead_to(self.servers[to].address)
+        self.switch.cut()
+
+
+@asynccontextmanager
+async def fleet(agent: Agent | None = None, **settings: Any) -> AsyncIterator[Fleet]:
+    async with AsyncExitStack() as stack:
+        made = Fleet(await stack.enter_async_context(Switch()))
+        store = None
+        for name in ("first", "second"):
+            store = MemoryCallStore(lambda: 0.0, name=name, beside=store, is_shared=True)
+            model = Puppet()
+            ana = agent or Agent("You are Ana.", greeting=GREETING)
+            served = running(ana, Settings(port=0, **settings), model=model, store=store)
+            made.servers.append(await stack.enter_async_context(served))
+            made.models.append(model)
+            made.stores.append(store)
+        made.switch.lead_to(made.servers[0].address)
+        yield made
+
+
+async def counted(server: Server, kind: str, times: int = 1) -> None:
+    """Wait until a server has recorded a kind of fact so many times."""
+    async with asyncio.timeout(5):
+        while server.statistics().get(kind, 0) < times:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def test_the_greeting_is_said_once() -> None:
+    async with fleet() as two, two.call() as retell:
+        assert await retell.greeting() == GREETING
+        await retell.quiet(0.1)
+        two.move()
+        await counted(two.servers[1], "resumed")
+        first = await retell.request("What are your hours?")
+        stream = await two.models[1].asked(1)
+        stream.say("From nine to five.")
+        stream.end()
+        assert (await retell.answer(first)).text == "From nine to five."
+        assert retell.rules.exchanges[0].text == GREETING
+        assert not retell.report.faults
+        assert not two.models[0].streams
+
+
+async def test_an_open_answer_goes_on_where_it_stood() -> None:
+    async with fleet() as two, two.call() as retell:
+        await retell.greeting()
+        asked = await retell.request("What are your hours?")
+        stream = await two.models[0].asked(1)
+        stream.say("We ", "are ", "open ", "from")
+        assert await retell.piece(asked, at_least=16) == "We are open from"
+        two.move()
+        other = await two.models[1].asked(1)
+        *_, said, note = other.request.messages
+        assert (said.role, said.text) == ("assistant", "We are open")
+        assert note.text == CONTINUE
+        stream.say(" midnight to midnight.")  # whose server has lost the call
+        other.say("from ", "nine ", "to ", "five.")
+        other.end()
+        answer = await retell.answer(asked)
+        assert answer.text == "We are open from nine to five."
+        await counted(two.servers[0], "call_moved")
+        assert not retell.report.faults
+        assert retell.rules.exchanges[0].text == GREETING
+
+
+async def test_a_question_whose_answer_had_not_begun_is_answered() -> None:
+    async with fleet() as two, two.call() as retell:
+        await retell.greeting()
+        asked = await retell.request("What are your hours?")
+        await two.models[0].asked(1)
+        two.move()
+        other = await two.models[1].asked(1)
+        assert other.request.messages[-1].text == "What are your hours?"
+        other.say("From nine.")
+        other.end()
+        assert (await retell.answer(asked)).text == "From nine."
+
+
+async def test_an_answer_that_was_whole_is_only_completed() -> None:
+    async with fleet() as two, two.call() as retell:
+        await retell.greeting()
+        asked = await retell.request("Hours?")
+        stream = await two.models[0].asked(1)
+        stream.say("From nine.")
+        stream.end()
+        await retell.answer(asked)
+        two.move()
+        await counted(two.servers[1], "resumed")
+        await retell.quiet(0.1)
+        assert retell.rules.exchanges[asked].text == "From nine."
+        assert not two.models[1].streams
+        assert not retell.report.faults
+
+
+async def test_what_is_asked_anew_after_the_redial_is_answered_instead() -> None:
+    async with fleet() as two, two.call() as retell:
+        await retell.greeting()
+        first = await retell.request("Hours?")
+        stream = await two.models[0].asked(1)
+        stream.say("We open at")
+        await retell.piece(first, at_least=10)
+        two.move()
+        await two.models[1].asked(1)
+        await retell.until(lambda: retell.is_open)
+        second = await retell.request("And on Sundays?")
+        other = await two.models[1].asked(2)
+        other.say("On Sundays we are closed.")
+        other.end()
+        assert (await retell.answer(second)).text == "On Sundays we are closed."
+        assert retell.rules.exchanges[first].text == "We open at"
+        assert not retell.report.faults
+
+
+async def test_a_tool_that_was_done_is_not_done_again() -> None:
+    done: list[str] = []
+    ana = Agent("You are Ana.", greeting=GREETING)
+
+    @ana.tool
+    async def book(call: Call, day: str) -> str:
+        """Book."""
+        done.append(day)
+        return f"Booked for {day}."
+
+    async with fleet(ana) as two, two.call() as retell:
+        await retell.greeting()
+        asked = await retell.request("Book me Monday.")
+        stream = await two.models[0].asked(1)
+        stream.call("book", day="Monday")
+        stream.end("tool_use")
+        second = await two.models[0].asked(2)  # the result was told
+        assert done == ["Monday"]
+        second.say("You are")
+        await retell.piece(asked, at_least=7)
+        two.move()
+        other = await two.models[1].asked(1)
+        told = msgspec.json.encode(other.request.messages).decode()
+        assert "Booked for Monday." in told, "what was done before stands in the prompt"
+        other.call("book", day="Monday")  # a model that has lost its way
+        other.end("tool_use")
+        last = await two.models[1].asked(2)
+        assert "done earlier" in msgspec.json.encode(last.request.messages).decode()
+        last.say("You are booked.")
+        last.end()
+        await retell.answer(asked)
+        assert done == ["Monday"]
+
+
+async def test_a_tool_that_broke_off_with_its_server_is_not_tried_again() -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+    times = 0
+    ana = Agent("You are Ana.", greeting=GREETING)
+
+    @ana.tool
+    async def book(call: Call, day: str) -> str:
+        """Book."""
+        nonlocal times
+        times += 1
+        begun.set()
+        await may_end.wait()
+        return "Booked."
+
+    async with fleet(ana) as two, two.call() as retell:
+        await retell.greeting()
+        asked = await retell.request("Book me Monday.")
+        stream = await two.models[0].asked(1)
+        stream.call("book", day="Monday")
+        stream.end("tool_use")
+        await begun.wait()
+        two.move()
+        other = await two.models[1].asked(1)
+        assert "nobody knows whether it was done" in msgspec.json.encode(other.request.messages).decode()
+        other.call("book", day="Monday")
+        other.end("tool_use")
+        last = await two.models[1].asked(2)
+        assert "nobody knows whether it was done" in msgspec.json.encode(last.request.messages[-1]).decode()
+        last.say("I will check.")
+        last.end()
+        await retell.answer(asked)
+        may_end.set()
+        assert times == 1
+        await counted(two.servers[0], "call_moved")
+
+
+class Notes(msgspec.Struct):
+    name: str = ""
+
+
+async def test_state_details_and_hooks_go_along() -> None:
+    ana = Agent("You are Ana.", greeting=GREETING, state=Notes)
+    ran: list[str] = []
+    ana.on_start(lambda call: ran.append("start"))
+    ana.on_details(lambda call: ran.append("details"))
+    ana.on_end(lambda call: ran.append("end"))
+
+    @ana.tool(side_effect=False)
+    async def note(call: Call, name: str) -> str:
+        """Note."""
+        call.state.name = name
+        return "Noted."
+
+    @ana.tool(side_effect=False)
+    async def recall(call: Call) -> str:
+        """Recall."""
+        return f"{call.state.name} {call.from_number} {call.variables['plan']}"
+
+    details = {**PHONE, "retell_llm_dynamic_variables": {"plan": "gold"}}
+    async with fleet(ana, grace_s=0.05) as two:
+        async with two.call(details=details) as retell:
+            await retell.greeting()
+            asked = await retell.request("I am Bo.")
+            stream = await two.models[0].asked(1)
+            stream.call("note", name="Bo")
+            stream.end("tool_use")
+            second = await two.models[0].asked(2)
+            second.say("Hello Bo.")
+            second.end()
+            await retell.answer(asked)
+            two.move()
+            await counted(two.servers[1], "resumed")
+            asked = await retell.request("Who am I?")
+            other = await two.models[1].asked(1)
+            other.call("recall")
+            other.end("tool_use")
+            last = await two.models[1].asked(2)
+            assert "Bo +14155550123 gold" in msgspec.json.encode(last.request.messages).decode()
+            last.say("You are Bo.")
+            last.end()
+            await retell.answer(asked)
+        await counted(two.servers[1], "call_ended")
+        await counted(two.servers[0], "call_moved")
+        assert ran == ["start", "details", "end"], "each hook ran once, wherever the call was"
+
+
+async def test_a_call_may_come_back_to_a_server_that_remembers_it_otherwise() -> None:
+    async with fleet() as two, two.call() as retell:
+        await retell.greeting()
+        two.move(1)
+        await counted(two.servers[1], "resumed")
+        asked = await retell.request("Hours?")
+        other = await two.models[1].asked(1)
+        other.say("We open at nine and")
+        await retell.piece(asked, at_least=10)
+        two.move(0)
+        stream = await two.models[0].asked(1)
+        assert stream.request.messages[-2].text == "We open at nine"
+        stream.say("and close at five.")
+        stream.end()
+        assert (await retell.answer(asked)).text == "We open at nine and close at five."
+        assert not retell.report.faults
+        assert two.servers[0].statistics()["call_moved"] == 1
+
+
+async def test_the_loser_drops_its_socket_at_its_next_step() -> None:
+    async with fleet() as two, two.call(redials=False) as retell:
+        await retell.greeting()
+        two.switch.lead_to(two.servers[1].address)
+        async with two.call(call_id=retell.call_id) as again:  # dialled before the old line is known to be dead
+            await counted(two.servers[1], "resumed")
+            await retell.request("Anybody there?")
+            assert await retell.ended() == "error_llm_websocket_runtime"
+            assert two.stores[0].figures()["refused"] >= 1
+            asked = await again.request("Hours?")
+            other = await two.models[1].asked(1)
+            other.say("Nine.")
+            other.end()
+            assert (await again.answer(asked)).text == "Nine."
+
+
+async def test_a_drained_server_gives_its_calls_to_another_one_between_turns() -> None:
+    async with fleet(drain_s=0.05) as two, two.call() as retell:
+        await retell.greeting()
+        asked = await retell.request("Hours?")
+        stream = await two.models[0].asked(1)
+        stream.say("We open at")
+        await retell.piece(asked, at_least=10)
+        two.switch.lead_to(two.servers[1].address)
+        draining = asyncio.create_task(two.servers[0].drain())
+        await retell.quiet(0.2)
+        assert not draining.done()
+        stream.say(" nine.")
+        stream.end()
+        assert (await retell.answer(asked)).text == "We open at nine."
+        await draining
+        await counted(two.servers[1], "resumed")
+        again = await retell.request("Thanks.")
+        other = await two.models[1].asked(1)
+        other.say("Bye.")
+        other.end()
+        assert (await retell.answer(again)).text == "Bye."
+        assert not retell.report.faults
+        assert two.servers[0].statistics().get("call_ended", 0) == 0, "it goes on elsewhere"
