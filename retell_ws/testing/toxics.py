@@ -64,6 +64,7 @@ class ToxicProxy:
     Attributes:
         port: Where it listens; it stays the same through `down` and `up`.
         accepted: Connections accepted so far.
+        target: Host and port of the server; set anew, it counts for new connections: a balancer that fails over.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class ToxicProxy:
     ) -> None:
         self.port = listen_port
         self.accepted = 0
-        self._target = (host, port)
+        self.target: tuple[str, int] = (host, port)
         self._listen_host = listen_host
         self._chance = random.Random(seed)
         self._faults: list[Placed] = []
@@ -192,7 +193,7 @@ class ToxicProxy:
     async def _pass_on(self, client: socket.socket) -> None:
         """Hold one connection to its end, which is a reset unless both sides have ended in order."""
         loop = asyncio.get_running_loop()
-        family = socket.AF_INET6 if ":" in self._target[0] else socket.AF_INET
+        family = socket.AF_INET6 if ":" in self.target[0] else socket.AF_INET
         in_order = False
         with client, socket.socket(family, socket.SOCK_STREAM) as server:
             try:
@@ -200,7 +201,7 @@ class ToxicProxy:
                     one.setblocking(False)
                     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 opened_at = loop.time()
-                await loop.sock_connect(server, self._target)
+                await loop.sock_connect(server, self.target)
                 in_order = await self._hold(client, server, opened_at)
             except OSError:
                 pass  # the server refuses, or a side was reset: so is the other

@@ -319,6 +319,16 @@ async def test_cut_resets_every_connection_and_takes_new_ones() -> None:
             assert await other.echo(b"new") == b"new"
 
 
+async def test_a_new_target_is_for_new_connections() -> None:
+    async with echoing() as proxy, echoing() as other, connected(proxy) as client:
+        await client.echo(b"old")
+        proxy.target = ("127.0.0.1", other.port)
+        async with connected(proxy) as moved:
+            assert await moved.echo(b"new") == b"new"
+        assert await client.echo(b"old") == b"old"
+        assert (proxy.accepted, other.accepted) == (2, 1)
+
+
 async def test_a_reset_of_one_side_reaches_the_other() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(1)
