@@ -76,6 +76,7 @@ async def test_nothing_is_said_or_done_twice_when_lines_are_cut_and_go_on_elsewh
     verdict = judge([*callers.rows, *(read_rows(effects) if effects.exists() else [])])
     assert not verdict.violations, "\n".join(map(str, verdict.violations))
     assert verdict.counts["sockets"] > 2 * 8
+    assert verdict.counts["effects"] > 0
     told(verdict, callers)
 
 

@@ -49,16 +49,20 @@ def agent_of(name: str, effects: Path) -> Agent:
         """
         await asyncio.sleep(TOOL_S)
         row = Row(time.monotonic(), "ran", call=int(key[1:].partition("q")[0]), server=name, text=key)
-        file = os.open(effects, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        try:
-            # One write of a short line: those of several processes do not mix.
-            os.write(file, msgspec.json.encode(row) + b"\n")
-        finally:
-            os.close(file)
+        await asyncio.to_thread(_append, effects, msgspec.json.encode(row) + b"\n")
         await asyncio.sleep(TOOL_S)
         return DONE
 
     return agent
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Write a line in one go: those of several processes do not mix."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(file, line)
+    finally:
+        os.close(file)
 
 
 async def _serve(agent: Agent, flags: dict[str, object], model: NumberedModel) -> None:
