@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from bench.harness.faults.calls import Callers, Habits
-from bench.harness.faults.haproxy import minimal
+from bench.harness.faults.haproxy import configured
 from bench.harness.faults.history import Row, read_rows
 from bench.harness.faults.processes import Proxy, RedisServer, Server, free_ports
 from retell_ws.testing import ToxicProxy
@@ -128,7 +128,7 @@ async def fleet(sizes: Sizes, folder: Path, *, faulty: bool = False) -> AsyncIte
     proxy_port, redis_port, *ports = free_ports(2 + 2 * len(names))
     call_ports = dict(zip(names, ports, strict=False))
     config = folder / "haproxy.cfg"
-    config.write_text(minimal(proxy_port, call_ports))
+    config.write_text(configured(proxy_port, call_ports))
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(RedisServer(redis_port, folder))
         lines: dict[str, ToxicProxy] = {}

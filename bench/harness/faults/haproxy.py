@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from bench.harness.faults.calls import SERVER_HEADER
 
-__all__ = ["minimal"]
+__all__ = ["configured"]
 
 
-def minimal(port: int, servers: Mapping[str, int]) -> str:
+def configured(port: int, servers: Mapping[str, int]) -> str:
     """Write the least that a fleet needs: health by `/readyz`, a dial that goes on to the next server.
 
     Args:
