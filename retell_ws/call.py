@@ -24,6 +24,11 @@ not repeated, but the completion is, which costs nothing when Retell has it (§1
 not arrive: the socket never brought a message, though `config` asks for some at once; and Retell asking the same id
 again, for which it has cleared what it had (§4.1). Then they are said anew: silence is the worse error.
 
+A call outlives its process, too. `memo` says where it stands, `recall` lets another process begin there, and to Retell
+its first socket is one more redial. The open answer has lost its generation: `StartTurn` asks for another one that
+goes on after the words that were sent. A greeting that the dead process wrote to a socket of which it read nothing is
+in doubt, and waits for a sign (§1.7.3): what Retell tells of the agent's words, or a moment in which it tells nothing.
+
 | state       | input                      | → state | actions                                                       |
 |-------------|----------------------------|---------|---------------------------------------------------------------|
 | AWAY, new   | `attached`                 | OPEN    | config; greeting as id 0, or `AwaitDetails`                   |
@@ -55,6 +60,11 @@ again, for which it has cleared what it had (§4.1). Then they are said anew: si
 | OPEN        | request, speculated on     | same    | `AdoptTurn`, the text so far, the completion if it is done    |
 | OPEN/ENDING | `detached`                 | AWAY    | `StartGrace`                                                  |
 | any         | `closed`                   | CLOSED  | `CancelTurn` if one runs, `CallEnded`                         |
+| any         | `moved`                    | CLOSED  | `CancelTurn` if one runs, `CallMoved`                         |
+| AWAY, new   | `recall`                   | AWAY    | nothing                                                       |
+| AWAY        | `attached`, recalled       | OPEN*   | as a redial; `StartTurn` goes on with an open answer          |
+| AWAY        | `attached`, greeting in doubt | OPEN | config, `AwaitDetails`; the greeting, when its time is over   |
+| AWAY, new   | `attached`, store silent   | OPEN    | config, `AwaitDetails`; they tell whether the call is a new one |
 
 (*) ENDING when an intent to leave was written to the socket, or had been before.
 
@@ -191,6 +201,7 @@ class CallMachine:
             )
         )
         self._sockets = 0
+        self._greeted_on = 0  # the number of the socket that a whole greeting was written to
         self._heard_on = 0  # the number of the newest socket that brought a message
         self._before_socket = (0, 0)  # where the answer stood when the newest socket came
         self._asked_on_socket = False
@@ -226,6 +237,7 @@ class CallMachine:
             asides=self._asides.memo(),
             sockets=self._sockets,
             heard_on=self._heard_on,
+            greeted_on=self._greeted_on,
             began_ms=began_ms,
             turns=self._turns,
             generations=self._generations,
@@ -258,16 +270,17 @@ class CallMachine:
         self._standing.recall(memo.standing)
         self._asides.recall(memo.asides)
         self.details = details
-        self._sockets = self._heard_on = memo.sockets
+        self._sockets, self._greeted_on = memo.sockets, memo.greeted_on
         self._started_at = self._left_at = now - lasted_s
         self._turns, self._generations = memo.turns, memo.generations
         self._awaiting_details, self._leaving, self._after = memo.awaiting_details, memo.leaving, list(memo.after)
         self._orphaned = answer.started and not answer.done
         # What was written to a socket that never brought a message was heard by nobody, or the process died before it
-        # read the first one.
-        unheard = memo.heard_on < memo.sockets
-        if unheard and answer.response_id == BEGIN and answer.completed_on:
-            self._doubtful = self._awaiting_details = True
+        # read the first one. Of words in the middle of the talk it is assumed that they were heard.
+        talked = answer.response_id > BEGIN or memo.leaving or memo.asides.interrupts
+        self._doubtful = memo.heard_on < memo.greeted_on and not talked
+        self._awaiting_details |= self._doubtful
+        self._heard_on = memo.heard_on if self._doubtful else memo.sockets
 
     @property
     def is_open(self) -> bool:
@@ -708,6 +721,8 @@ class CallMachine:
         answer = self._answer
         if self.state is State.AWAY:
             return ()
+        if answer.response_id == BEGIN and answer.sent < len(answer.text):
+            self._greeted_on = self._sockets
         frames = _sends(answer.frames())
         if answer.done:
             answer.completed_on = self._sockets

@@ -38,6 +38,7 @@ class Use(msgspec.Struct, eq=False):
         is_error: The result says why it did not work.
         told: A prompt was told that it is running.
         lasts: It runs to its end, whatever becomes of its turn.
+        ended: It did so after a prompt was told that it is running: the result came as news.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Use(msgspec.Struct, eq=False):
     is_error: bool = False
     told: bool = False
     lasts: bool = False
+    ended: bool = False
 
 
 class _Placed(msgspec.Struct):
@@ -129,7 +131,7 @@ class Exchanges:
         for placed in self._placed:
             for use in placed.uses if isinstance(placed, Exchange) else ():
                 use.input = msgspec.Raw(bytes(use.input))  # or it would hold on to the whole memo
-                if use.result is None and use.lasts:
+                if use.result is None and use.lasts and not use.ended:
                     result = ended(use)
                     self.settle(use, LOST if result is None else result, is_error=result is None)
 
@@ -147,6 +149,7 @@ class Exchanges:
     def settle(self, use: Use, result: str, *, is_error: bool) -> None:
         """A tool ended."""
         if use.told:
+            use.ended = True
             outcome = "It did not work" if is_error else "The result"
             self._news.append(f"({use.name}, which you started earlier, has ended. {outcome}: {result})")
         else:

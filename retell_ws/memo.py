@@ -64,6 +64,7 @@ class CallMemo(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         sockets: How many it had.
         heard_on: The number of the newest one that brought a message.
+        greeted_on: The number of the one that a whole greeting was written to.
         began_ms: When the first one was accepted, in milliseconds since the epoch.
     """
 
@@ -75,6 +76,7 @@ class CallMemo(msgspec.Struct, frozen=True, omit_defaults=True):
     began_ms: int
     turns: int
     generations: int
+    greeted_on: int = 0
     awaiting_details: bool = False
     leaving: bool = False
     after: tuple[str, ...] = ()

@@ -37,21 +37,13 @@ class Seam:
         """Take the next piece of the new generation.
 
         Returns:
-            What is new in it; empty while that cannot be told.
+            What is new in it; empty while that cannot be told. A text that ends then had nothing new.
         """
         if not self.is_open:
             return text
         self._came += text
         came = self._came.lstrip()
         if any(len(known) > len(came) and known.startswith(came) for known in self._known):
-            return ""
-        return self._joined(came)
-
-    def close(self) -> str:
-        """Give what is new when nothing more comes."""
-        came = self._came.lstrip()
-        if not self.is_open or any(known.startswith(came) for known in self._known):
-            self.is_open = False
             return ""
         return self._joined(came)
 

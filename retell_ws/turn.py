@@ -474,10 +474,7 @@ class Turn:
         if self._is_closed:
             return ""
         self._is_closed = True
-        if self._seam is not None:
-            if last := self._seam.close():
-                self._take(last)
-            self._seam = None
+        self._seam = None
         rest, pieces = self._gathered() + self._pieces.close(), self._pieces
         self._said += pieces.raw
         if pieces.removed and self._response_id is not None:

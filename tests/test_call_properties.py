@@ -28,6 +28,7 @@ from retell_ws.call import CallMachine, State
 from retell_ws.facts import IntentGiven, TurnFailed, TurnFinished, TurnReasked, TurnSuperseded
 from retell_ws.handle import Call
 from retell_ws.intent import EndCall, Intent, PressDigits, TransferCall
+from retell_ws.memo import CallMemo, read, written
 from retell_ws.transcript import START, Question, Utterance, words_since
 from retell_ws.wire import AgentInterrupt, Config, Metadata, Pong, Response, ToolCallResult, decode_outbound
 
@@ -62,8 +63,8 @@ class CallInvariants(RuleBasedStateMachine):
     @initialize(made=st.booleans(), speculating=st.booleans())
     def dial(self, made: bool, speculating: bool) -> None:
         self.allowing = Allowing()
-        agent = Agent("You are Ana.", greeting=made_later if made else GREETING)
-        self.call = CallMachine("call_1", agent, self.allowing if speculating else None)
+        self.agent = Agent("You are Ana.", greeting=made_later if made else GREETING)
+        self.call = CallMachine("call_1", self.agent, self.allowing if speculating else None)
         self.speculating = speculating
         self.guess: int | None = None  # the generation speculated with
         self.guessed = 0  # since the last request
@@ -121,11 +122,12 @@ class CallInvariants(RuleBasedStateMachine):
                     self.starts[generation] += 1
                 case CancelTurn(generation=self.guess):
                     self.guess = None
-                case StartTurn(generation=generation, response_id=int(response_id)):
+                case StartTurn(generation=generation, response_id=int(response_id), goes_on=goes_on):
                     assert not self.running, "at most one live generation"
                     self.running.append(generation)
                     self.bound[generation] = response_id
-                    self.starts[generation] += 1
+                    self.starts[generation] += not goes_on
+                    assert goes_on or not action.said
                 case CancelTurn(generation=generation):
                     assert generation in self.running
                     self.running.remove(generation)
@@ -314,7 +316,7 @@ class CallInvariants(RuleBasedStateMachine):
             self.saw(self.hear(msgspec.json.encode(told)))
         else:
             self.saw(self.call.details_due(self.tick()))
-        self.waiting = not self.attached
+        self.waiting = self.call._awaiting_details
 
     # -------------------------------------------------------------- the network
 
@@ -330,6 +332,27 @@ class CallInvariants(RuleBasedStateMachine):
         self.saw(self.call.attached(self.tick()), attaching=True)
         if self.call.state is State.ENDING:
             self.hung_up = True
+
+    @precondition(lambda self: self.call.state is not State.CLOSED)
+    @rule(pieces=st.integers(0, 2))
+    def take_over(self, pieces: int) -> None:
+        """Let the process die, some words after it wrote its memo, and another one take the call."""
+        memo, question, sent = written(self.call.memo(0)), written(self.call.question), self.call.sent
+        for _ in range(pieces if self.running else 0):
+            self.say(self.running[-1])
+        said = self.call.sent_since(sent)
+        was_open = bool(self.running)
+        self.running.clear()
+        self.unproven.clear()  # nobody can tell any more whether it was heard, and it is not said again
+        self.guess = None
+        self.call = CallMachine("call_1", self.agent, self.allowing if self.speculating else None)
+        recalled = read(memo, CallMemo)
+        assert recalled is not None
+        self.call.recall(recalled, read(question, Question), None, said, self.tick(), lasted_s=1.0)
+        self.saw(self.call.attached(self.tick()), attaching=True)
+        if self.call.state is State.ENDING:
+            self.hung_up = True
+        assert bool(self.running) == was_open or self.waiting or not self.call.is_open, "an open id goes on"
 
     # -------------------------------------------------------------- the model
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from retell_ws.agent import Agent
-from retell_ws.exchange import MAX_EXCHANGES, Exchanges, Use
+from retell_ws.exchange import LOST, MAX_EXCHANGES, Exchange, Exchanges, ExchangesMemo, News, Use
 from retell_ws.intent import EndCall
-from retell_ws.prompt import CALL_BEGINS, GO_ON, REMINDER, STILL_RUNNING, Context, build
+from retell_ws.memo import read, written
+from retell_ws.prompt import CALL_BEGINS, CONTINUE, GO_ON, REMINDER, STILL_RUNNING, Context, build
 from retell_ws.request import Message, ToolResult, ToolUse, Words
 from retell_ws.transcript import Question, Utterance
 
@@ -174,3 +175,49 @@ def test_the_results_of_one_message_stand_together() -> None:
         Message("assistant", (ToolUse("left", "left", INPUT), ToolUse("right", "right", INPUT))),
         Message("user", (ToolResult("left", "left done"), ToolResult("right", "right done"))),
     )
+
+
+# -- from one process to another
+
+
+def test_what_another_process_did_is_known_and_what_it_left_open_is_told_honestly() -> None:
+    before = Exchanges()
+    exchange = before.begin(question("Book me Monday."), 2)
+    done = Use("1", "book", msgspec.Raw(b'{"day":"Monday"}'), result="Booked.", lasts=True)
+    running = Use("2", "pay", msgspec.Raw(b"{}"), lasts=True)
+    settled = Use("3", "mail", msgspec.Raw(b"{}"), lasts=True)
+    told = Use("4", "call_back", msgspec.Raw(b"{}"), lasts=True, told=True)
+    look_up = Use("5", "look_up", msgspec.Raw(b"{}"))
+    exchange.uses += [done, running, settled, told, look_up]
+    before.begin(question("Book me Monday."), 3).uses.append(Use("6", "look_up", msgspec.Raw(b"{}")))
+    before.settle(Use("7", "old", msgspec.Raw(b"{}"), told=True), "Old.", is_error=False)
+    memo = read(written(before.memo()), ExchangesMemo)
+    assert memo is not None
+    after = Exchanges()
+    after.recall(memo, lambda use: "Mailed." if use.name == "mail" else None)
+    (_, only), *news = after.before(question("Book me Monday."), 2)
+    assert isinstance(only, Exchange)
+    assert [(use.name, use.result, use.is_error) for use in only.uses] == [
+        ("book", "Booked.", False),
+        ("pay", LOST, True),
+        ("mail", "Mailed.", False),
+        ("call_back", None, False),
+    ]
+    texts = [placed.text for _, placed in news if isinstance(placed, News)]
+    assert len(texts) == 2 and "Old." in texts[0] and LOST in texts[1]
+    again = read(written(after.memo()), ExchangesMemo)
+    assert again is not None
+    third = Exchanges()
+    third.recall(again, lambda use: None)
+    assert [type(placed) for _, placed in third.before(question("Book me Monday."), 2)] == [Exchange, News, News]
+
+
+def test_an_answer_that_broke_off_is_told_with_what_was_said_of_it() -> None:
+    asked, exchanges = question("Book me Monday."), Exchanges()
+    used(exchanges, asked, said="Let me see.")
+    told = exchanges.before(asked, 2)
+    after = build(AGENT, asked, Context(exchanges=told, generation=2, said="Let me see. You are")).messages
+    assert [message.role for message in after[-3:]] == ["user", "assistant", "user"]
+    assert (after[-2].text, after[-1].text) == ("You are", CONTINUE)
+    whole = build(AGENT, asked, Context(exchanges=told, generation=2, said="Let me see.")).messages
+    assert whole == prompt(exchanges, asked, generation=2), "nothing was said after the tool"

@@ -314,3 +314,11 @@ def test_no_time_is_endless() -> None:
 def test_the_agents_that_may_call_are_a_list_with_commas() -> None:
     assert loaded({}).retell_agents() == frozenset()
     assert loaded({"retell_agent_ids": "agent_1, agent_2,"}).retell_agents() == {"agent_1", "agent_2"}
+
+
+def test_an_admin_token_is_long_enough_and_a_distributed_server_has_a_store() -> None:
+    assert "16 to 128" in refused({"admin_token": "short"})
+    assert "--redis-url" in refused({"blueprint": "distributed"})
+    found = loaded({"blueprint": "distributed", "redis_url": "redis://ana:hunter2@host/0", "admin_token": "a" * 16})
+    assert found.budget_s() == 0.5 and found.speculates()
+    assert "hunter2" not in repr(found) and "a" * 16 not in repr(found)
