@@ -25,6 +25,7 @@ from bench.harness.faults.model import DONE, NumberedModel
 from retell_ws import Agent
 from retell_ws.blueprints import running
 from retell_ws.log import configure
+from retell_ws.run import _spare_the_collector
 from retell_ws.settings import load
 
 TOOL_S = 0.2
@@ -71,6 +72,7 @@ async def _serve(agent: Agent, flags: dict[str, object], model: NumberedModel) -
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     settings = load(flags)
     async with running(agent, settings, model=model) as server:
+        _spare_the_collector()
         ready = {"ready": True, "ws": server.address, "http": server.http_address}
         sys.stdout.write(orjson.dumps(ready).decode() + "\n")
         sys.stdout.flush()
