@@ -42,10 +42,16 @@ class _Stderr(logging.StreamHandler[TextIO]):
         pass
 
 
-def configure(level: str) -> None:
-    """Send the package's logs to stderr from `level` (`debug`, `info`, `warning`, `error`) up."""
+def configure(level: str, *, worker: int | None = None) -> None:
+    """Send the package's logs to stderr from `level` (`debug`, `info`, `warning`, `error`) up.
+
+    Args:
+        level: The lowest that is shown.
+        worker: Which of several processes this is.
+    """
     handler = _Stderr()
-    handler.setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    mark = "" if worker is None else f"[{worker}] "
+    handler.setFormatter(_Formatter(f"%(asctime)s %(levelname)-7s {mark}%(message)s"))
     root = logging.getLogger("retell_ws")
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

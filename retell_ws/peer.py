@@ -86,6 +86,18 @@ class Peer:
         self._transport.close()
         self._connection.end_soon()
 
+    def stop_writing(self) -> bool:
+        """End our half of the connection, after everything written has left; what the peer has sent can still be read.
+
+        Returns:
+            Whether the connection knows halves: with TLS it does not.
+        """
+        if self._transport.is_closing() or not self._transport.can_write_eof():
+            return False
+        self._transport.write_eof()
+        self._connection.end_soon()
+        return True
+
     async def hang_up(self) -> None:
         """Leave the call: close with 1000."""
         await self._connection.close(1000)

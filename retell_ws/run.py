@@ -7,7 +7,6 @@ import gc
 import ipaddress
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Mapping
@@ -17,18 +16,21 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import orjson
 import uvloop
 
 from .agent import Agent
 from .blueprints import KEY, build_model, running
 from .errors import ModelError, ModelRejected, SettingsError, UsageError
 from .log import configure
+from .orders import Orders
 from .ports import Model
 from .prompt import build
 from .race import RacingModel
+from .server import Server
 from .settings import Settings, load
 from .transcript import Question
+from .worker import Worker
+from .workers import say_ready, supervise
 
 __all__ = ["checking", "run"]
 
@@ -50,7 +52,9 @@ and a function of the agent's may swallow its cancel or hang in a thread."""
 
 
 def run(agent: Agent, flags: Mapping[str, Any], *, config: Path | None = None) -> int:
-    """Answer Retell until SIGTERM or SIGINT; a second signal ends at once.
+    """Answer Retell until SIGTERM or SIGINT; a second signal ends at once. SIGUSR2 moves the calls to other servers.
+
+    With `workers` the calls are answered by processes that are started as this one was (`workers.py`).
 
     Args:
         agent: Who answers.
@@ -58,44 +62,46 @@ def run(agent: Agent, flags: Mapping[str, Any], *, config: Path | None = None) -
         config: A TOML file of settings.
 
     Returns:
-        0 after a stop, 2 after one line on stderr when the settings cannot be met.
+        0 after a stop, 2 after one line on stderr when the settings cannot be met, 1 when workers die again and again.
     """
+    worker = Worker.taken()
     try:
         settings = load(flags, config=config)
-        configure(settings.log_level)
+        if worker is not None:
+            settings = worker.settings(settings)
+            configure(settings.log_level, worker=worker.post.index)
+        else:
+            configure(settings.log_level)
+            if settings.workers > 1:
+                return supervise(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(agent, settings))
+            runner.run(_serve(agent, settings, worker))
             last_resort = threading.Timer(LEAVE_S, _leave)
             last_resort.daemon = True
             last_resort.start()
         last_resort.cancel()
     except UsageError as exc:
-        sys.stderr.write(f"retell_ws: {exc}\n")
+        if worker is not None:
+            worker.refuse(str(exc))
+        else:
+            sys.stderr.write(f"retell_ws: {exc}\n")
         return 2
     return 0
 
 
-async def _serve(agent: Agent, settings: Settings) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+async def _serve(agent: Agent, settings: Settings, worker: Worker | None) -> None:
     this = asyncio.current_task()
-
-    def stopped() -> None:
-        if stop.is_set() and this is not None:
-            this.cancel()
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped)
-    loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="agent"))
+    if this is None:
+        raise AssertionError("a coroutine runs in a task")
+    orders = Orders(this, worker)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="agent"))
     model = build_model(settings)
     try:
         async with running(agent, settings, model=model) as server, checking(model, agent, settings):
             _spare_the_collector()
-            if not settings.model and model.name == "scripted":
-                logger.warning("no %s: the scripted model answers; it knows a few phrases and costs nothing", KEY)
-            if not settings.path_secret and not _is_loopback(settings.host):
-                logger.warning("no --path-secret: whoever knows the address %s can speak to the agent", server.address)
+            orders.follow(server)
+            if worker is None or worker.post.index == 0:
+                _warn(settings, model, server)
             ready = {
                 "ready": True,
                 "ws": server.address,
@@ -103,16 +109,25 @@ async def _serve(agent: Agent, settings: Settings) -> None:
                 "blueprint": settings.blueprint,
                 "model": model.name,
             }
-            sys.stdout.write(orjson.dumps(ready).decode() + "\n")
-            sys.stdout.flush()
-            await stop.wait()
+            if worker is not None:
+                worker.ready(ready)
+            else:
+                say_ready(ready)
+            await orders.stop.wait()
             if live := server.live():
                 logger.info("draining: %d calls have up to %g s; a second signal ends at once", live, settings.drain_s)
             await server.drain()
     except asyncio.CancelledError:
-        if not stop.is_set():
+        if not orders.stop.is_set():
             raise
         logger.warning("stopped at once")
+
+
+def _warn(settings: Settings, model: Model, server: Server) -> None:
+    if not settings.model and model.name == "scripted":
+        logger.warning("no %s: the scripted model answers; it knows a few phrases and costs nothing", KEY)
+    if not settings.path_secret and not _is_loopback(settings.host):
+        logger.warning("no --path-secret: whoever knows the address %s can speak to the agent", server.address)
 
 
 @asynccontextmanager

@@ -56,7 +56,16 @@ HANDSHAKE_S: Final = 5.0
 """Seconds a client may take for its request; Retell gives up its own attempt after 7 (protocol §1.4)."""
 
 LAST_TURN_S: Final = 10.0
-"""Seconds a running turn may still take when the time to drain is over."""
+"""Seconds a running turn, or a side effect, may still take when its call is to leave."""
+
+PACE_S: Final = 0.02
+"""Seconds between two calls that leave: 50 redials a second, which the servers that take them do not notice."""
+
+SPREAD_S: Final = 10.0
+"""Seconds in which all have left, however many they are: whoever stops us does not wait for ever."""
+
+HEADROOM: Final = 1.1
+"""How far calls that another server had may go beyond `max_calls`: shed, they would be lost in mid-sentence."""
 
 CLOSE_S: Final = 5.0
 """Seconds that cancelled turns may take to end; an agent's function that swallows its cancel must not hold the exit."""
@@ -104,9 +113,10 @@ class Server:
         self._counted: Counter[str] = Counter()
         self._waste = Waste(settings.speculation_percent / 100)
         self._draining = False
+        self._leaving = False  # for good
+        self._moving: asyncio.Task[None] | None = None
         self._freed = asyncio.Event()
         self._leases: dict[str, object] = {}  # by call: the newest time this server took it
-        self._is_over = False
         self._listener: Listener | None = None
         self._measures = Measures(settings.budget_s(), self._attached, is_read=settings.http_port is not None)
         self._http: HttpPort | None = None
@@ -131,6 +141,7 @@ class Server:
                 port,
                 create_connection=making(send_s=self._settings.send_ms / 1000, close_s=GOODBYE_S),
                 process_request=self._admit,
+                reuse_port=self._settings.workers > 1,
                 compression=None,  # 27 KB a socket and a third of the CPU, for frames of 120 bytes
                 ping_interval=None,  # Retell's JSON ping is the keepalive; the library's would close with 1011
                 max_size=MAX_MESSAGE,
@@ -153,7 +164,7 @@ class Server:
             await self._beside.aclose()
 
     async def _end(self) -> None:
-        self._draining = self._is_over = True  # whoever dials from here on finds another server
+        self._draining = True  # whoever dials from here on finds another server
         for session in list(self._sessions.values()):
             session.close()
         for task in self._tasks:
@@ -203,26 +214,62 @@ class Server:
         """Count the calls with somebody on the line, or about to be again."""
         return sum(session.is_live for session in self._sessions.values())
 
+    @property
+    def is_draining(self) -> bool:
+        """New calls are refused, for now or for good."""
+        return self._draining
+
     async def drain(self) -> None:
         """Give up every call: refuse new ones, let the live ones finish for `drain_s`, then drop them between turns.
 
-        Retell redials a dropped call, and the load balancer knows by then that this server is not ready.
+        Retell redials a dropped call. It finds another server even where a balancer that asks for `/readyz` has not
+        looked yet, if it tries another one on 503; others have looked after `drain_delay_s`.
         """
-        self._draining = True
+        self._draining = self._leaving = True
         try:
-            async with asyncio.timeout(self._settings.drain_s):
+            async with asyncio.timeout(max(self._settings.drain_s, self._settings.drain_delay())):
                 while live := self.live():
                     self._freed.clear()
                     await self._freed.wait()
         except TimeoutError:
             logger.warning("%d calls are dropped for Retell to redial", live)
-            async with asyncio.TaskGroup() as leaving:
-                for session in list(self._sessions.values()):
-                    leaving.create_task(session.leave(LAST_TURN_S))
+            await self._give_up_calls()
+
+    def move_calls(self) -> None:
+        """Refuse new calls, and drop the live ones between turns for other servers to take, until `take_calls`.
+
+        Returns at once. Again, it changes nothing.
+        """
+        if not self._draining:
+            logger.warning("%d calls are moved, and no new ones taken", self.live())
+            self._draining = True
+            self._moving = self._spawn(self._move_calls())
+
+    def take_calls(self) -> None:
+        """Take calls again after `move_calls`; those that have not left yet stay. No way back from `drain`."""
+        if self._draining and not self._leaving:
+            logger.warning("calls are taken again")
+            self._draining = False
+            if self._moving is not None:
+                self._moving.cancel()
+
+    async def _move_calls(self) -> None:
+        await asyncio.sleep(self._settings.drain_delay())
+        await self._give_up_calls()
+
+    async def _give_up_calls(self) -> None:
+        sessions = list(self._sessions.values())
+        pace_s = min(PACE_S, SPREAD_S / max(1, len(sessions)))
+        async with asyncio.TaskGroup() as leaving:
+            for session in sessions:
+                is_live = session.is_live
+                leaving.create_task(session.leave(LAST_TURN_S))
+                if is_live:
+                    await asyncio.sleep(pace_s)
 
     # ------------------------------------------------------------------------ who may come in
 
-    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+    async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a request that is refused, or is none for a socket; None lets the handshake go on."""
         if request.method != "GET":
             return connection.respond(HTTPStatus.METHOD_NOT_ALLOWED, "only GET\n")
@@ -236,9 +283,17 @@ class Server:
             return connection.respond(HTTPStatus.NOT_FOUND, "not found\n")
         if "Origin" in request.headers:  # a browser; Retell is none
             return connection.respond(HTTPStatus.FORBIDDEN, "no browsers\n")
-        if call_id in self._sessions:  # a redial must find its call, however busy we are
+        # A redial must find its call, however busy we are.
+        if call_id in self._sessions or await self._is_from_elsewhere(call_id):
             return None
         return self._busy(connection)
+
+    async def _is_from_elsewhere(self, call_id: str) -> bool:
+        """Tell whether this is a call another server had, that has to be taken beyond the cap. Asked only there."""
+        cap = self._settings.max_calls
+        if self._draining or not cap <= self._attached() < cap * HEADROOM:
+            return False
+        return await self._store.owner(call_id) is not None and not self._draining
 
     def _unready(self) -> str:
         """Say why a new call would not be taken."""
@@ -264,9 +319,12 @@ class Server:
         call_id = call_id_of(connection.request.path, self._secrets) or ""
         peer = Peer(connection)
         try:
+            if self._draining and call_id not in self._sessions:
+                return  # let in just before: the redial finds another server
             kept = await self._attach(call_id)
-            if not self._is_over:
-                await self._session(call_id, kept).serve(peer)
+            if self._draining and call_id not in self._sessions:
+                return
+            await self._session(call_id, kept).serve(peer)
         except Exception:
             # A bug of ours must cost this socket at most, never the call: dropped, Retell redials.
             logger.exception("a socket failed", extra={"call_id": call_id})

@@ -240,10 +240,11 @@ class Session:
     # ------------------------------------------------------------------------ leaving
 
     async def leave(self, turn_s: float) -> None:
-        """Give the call up to another server, between turns: wait for the running turn, then drop the socket.
+        """Give the call up to another server, between turns: wait for what runs, then drop the socket.
 
         Args:
-            turn_s: Longest wait for the running turn, and the side effects it waits for, in seconds.
+            turn_s: Longest wait for the running turn and for side effects, in seconds. What comes of those belongs
+                into the ledger, where the other server looks.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(turn_s):
@@ -251,14 +252,19 @@ class Session:
                     await asyncio.wait(running)
         if self._keeper is None:
             self.close()
-        else:
-            self._let_go(self._machine.moved)
+            return
+        peer = self._line.peer
+        if peer is not None and peer.stop_writing():
+            # What Retell asks at this moment is on its way here, and it will not ask again: the reader takes it to its
+            # end, so that it stands in the memo when the redial reaches another server.
+            self._lost()
+            await peer.ended()
+        self._let_go(self._machine.moved)
 
     def _running(self) -> tuple[asyncio.Task[Any], ...]:
         """Give what should come to its end on this server: the turn, and side effects."""
-        if self._turn is not None and not self._turn.task.done():
-            return (self._turn.task,)
-        return self._talk.tools.running()
+        turn = () if self._turn is None else (self._turn.task,)
+        return tuple([task for task in (*turn, *self._talk.tools.running()) if not task.done()])
 
     def _forsaken(self) -> None:
         """The grace time is over: the call has ended, or it goes on elsewhere."""

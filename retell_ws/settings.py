@@ -28,7 +28,11 @@ DAY_S = 86_400.0
 BUDGETS_MS = {"single": 800, "distributed": 500, "events": 300}
 """Request → first complete sentence, in milliseconds, by blueprint."""
 
+DRAIN_DELAY_S = 3.0
+"""Two failed health checks a second apart, and a bit."""
+
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=DAY_S)]
 
 
 def _about(text: str, **limits: Any) -> Meta:
@@ -132,6 +136,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     silence_s: Annotated[float, _about("longest silence of a socket whose keepalive runs", gt=0, le=DAY_S)] = 10.0
     grace_s: Annotated[float, _about("how long a call is kept for Retell's redial", gt=0, le=DAY_S)] = 30.0
     drain_s: Annotated[float, _about("how long live calls may go on after SIGTERM", ge=0, le=DAY_S)] = 60.0
+    drain_delay_s: Annotated[
+        Seconds | None,
+        _about(
+            "how long balancers have to see `/readyz` fail before a call is dropped; by default 3, and 0 in `single`"
+        ),
+    ] = None
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _about("what goes to stderr")] = "info"
 
@@ -142,6 +152,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def speculates(self) -> bool:
         """Tell whether agents that leave it to the server ask the model before Retell does."""
         return self.blueprint != "single" if self.speculate is None else self.speculate
+
+    def drain_delay(self) -> float:
+        """Give the time balancers have to see that this server drains, in seconds."""
+        if self.drain_delay_s is not None:
+            return self.drain_delay_s
+        return 0.0 if self.blueprint == "single" else DRAIN_DELAY_S
 
     def path_secrets(self) -> tuple[bytes, ...]:
         """Give the secrets that are valid now; none means that no secret is asked for."""
@@ -208,6 +224,13 @@ def load(
         raise SettingsError(f"{origin['admin_token']}: a token needs 16 to 128 characters of A-Za-z0-9_-")
     if settings.blueprint == "distributed" and not settings.redis_url:
         raise SettingsError("the blueprint `distributed` keeps its calls in Redis: --redis-url redis://host:6379")
+    if settings.workers > 1 and settings.blueprint == "single":
+        raise SettingsError(
+            f"{origin['workers']}: in `single` each process has its own memory, and a redial may reach another one: "
+            "--blueprint distributed --redis-url redis://host:6379"
+        )
+    if settings.http_port and settings.http_port + settings.workers > 65536:
+        raise SettingsError(f"{origin['http_port']}: each of {settings.workers} workers takes a port of its own")
     return settings
 
 

@@ -197,7 +197,7 @@ class Tools:
             return ""
 
     def running(self) -> tuple[asyncio.Task[Outcome], ...]:
-        """Give the side effects that run."""
+        """Give the tasks of the side effects that run, whoever waits for them."""
         return tuple(self._effects.values())
 
     async def settled(self, timeout_s: float) -> None:

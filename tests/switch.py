@@ -19,6 +19,8 @@ class Switch:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._gate = asyncio.Event()
+        self._gate.set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
@@ -29,6 +31,7 @@ class Switch:
     ) -> None:
         if self._server is not None:
             self._server.close()
+        self.pass_on()
         self.cut()
         if self._tasks:
             await asyncio.wait(self._tasks)
@@ -43,6 +46,14 @@ class Switch:
     def lead_to(self, address: str) -> None:
         """Lead whoever dials from now on to the server of this address."""
         self.target = int(address.partition("://")[2].partition("/")[0].rpartition(":")[2])
+
+    def hold(self) -> None:
+        """Let nothing more through on the connections there are, either way, until `pass_on`."""
+        self._gate.clear()
+
+    def pass_on(self) -> None:
+        """Let through what was held."""
+        self._gate.set()
 
     def cut(self) -> None:
         """Break every connection, on both sides."""
@@ -60,9 +71,11 @@ class Switch:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(65536):
+                await self._gate.wait()
                 writer.write(data)
+            await self._gate.wait()
         except OSError:
             pass
         finally:
-            writer.transport.abort()
+            writer.close()
             self._writers.discard(writer)

@@ -14,7 +14,7 @@ from retell_ws.commands import serve as serve_command
 from retell_ws.commands.flags import Flags, given
 from retell_ws.settings import Settings
 
-COMMANDS = ["serve", "dev", "chat", "new", "check", "bench", "answers"]
+COMMANDS = ["serve", "dev", "chat", "new", "check", "proxy", "bench", "answers"]
 NOT_DEFAULTS: dict[str, Any] = {
     "blueprint": "single",
     "model": "scripted",
@@ -23,6 +23,8 @@ NOT_DEFAULTS: dict[str, Any] = {
     "details_wait_ms": 7,
     "speculate": True,
     "http_port": 9,
+    "workers": 1,  # more need the other blueprint
+    "drain_delay_s": 2.5,
     "admin_token": "abcdefgh-IJKLMNOP_4567",
 }
 

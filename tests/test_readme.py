@@ -77,7 +77,7 @@ async def test_the_tests_in_the_readme_pass(tmp_path: Path) -> None:
     assert b"2 passed" in out
 
 
-@pytest.mark.parametrize("command", ["serve", "dev", "chat", "new", "check", "bench", "answers"])
+@pytest.mark.parametrize("command", ["serve", "dev", "chat", "new", "check", "proxy", "bench", "answers"])
 def test_every_command_of_the_readme_exists(command: str) -> None:
     assert f"| `{command}" in README.read_text("utf-8")
     assert command in app

@@ -15,7 +15,9 @@ from retell_ws.blueprints import running
 from retell_ws.errors import UsageError
 from retell_ws.facts import TurnMeasured
 from retell_ws.handle import Call
+from retell_ws.server import Server
 from retell_ws.settings import Settings
+from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.testing.dial import DialError, DialPolicy
 from retell_ws.testing.retell import FakeRetell
 
@@ -207,6 +209,149 @@ async def test_a_draining_server_waits_for_the_redial_of_a_broken_line() -> None
             assert (await retell.answer(asked)).text == "Hello."
             assert not draining.done()
         await asyncio.wait_for(draining, 5)
+
+
+async def test_a_moved_call_is_dropped_between_its_turns_and_finds_no_way_back_until_calls_are_taken_again() -> None:
+    async with serving(drain_s=30) as (server, puppet):
+        async with (
+            FakeRetell(server.url, call_id="call_1", redials=False) as idle,
+            FakeRetell(server.url, call_id="call_2", redials=False) as speaking,
+        ):
+            await idle.greeting()
+            await speaking.greeting()
+            asked = await speaking.request("hello?")
+            stream = await puppet.asked(1)
+            stream.say("Hel")
+            server.move_calls()
+            server.move_calls()
+            assert status(await http(server.address, "/readyz")) == 503
+            await idle.ended()
+            assert idle.close_code == 1006
+            await speaking.quiet(0.2)
+            assert speaking.is_open
+            stream.say("lo.")
+            stream.end()
+            assert (await speaking.answer(asked)).text == "Hello."
+            await speaking.ended()
+            assert speaking.close_code == 1006
+            for call_id in ("call_1", "call_2", "call_3"):
+                assert status(await http(server.address, f"/llm-websocket/{call_id}", upgrade=True)) == 503
+            assert server.is_draining
+            server.take_calls()
+            assert status(await http(server.address, "/readyz")) == 200
+        async with FakeRetell(server.url) as retell:
+            assert await retell.greeting() == GREETING
+
+
+async def test_calls_that_have_not_left_stay_when_calls_are_taken_again() -> None:
+    async with serving() as (server, puppet):
+        async with FakeRetell(server.url) as retell:
+            await retell.greeting()
+            asked = await retell.request("hello?")
+            stream = await puppet.asked(1)
+            server.move_calls()
+            await retell.quiet(0.1)
+            server.take_calls()
+            stream.say("Hello.")
+            stream.end()
+            assert (await retell.answer(asked)).text == "Hello."
+            asked = await retell.request("and tomorrow?")
+            stream = await puppet.asked(2)
+            stream.say("Yes.")
+            stream.end()
+            assert (await retell.answer(asked)).text == "Yes."
+
+
+async def test_from_leaving_for_good_there_is_no_way_back() -> None:
+    async with serving(drain_s=30) as (server, _), FakeRetell(server.url, redials=False) as retell:
+        await retell.greeting()
+        draining = asyncio.create_task(server.drain())
+        await asyncio.sleep(0)
+        server.take_calls()
+        assert status(await http(server.address, "/readyz")) == 503
+        await retell.hang_up()
+        await asyncio.wait_for(draining, 5)
+
+
+async def test_a_call_is_not_moved_while_a_side_effect_runs_that_nobody_waits_for() -> None:
+    began, done = asyncio.Event(), asyncio.Event()
+    agent = Agent("You are Ana.", greeting=GREETING)
+
+    @agent.tool(side_effect=True, background=True)
+    async def book() -> str:
+        """Book."""
+        began.set()
+        await done.wait()
+        return "Booked."
+
+    async with serving(agent=agent) as (server, puppet):
+        async with FakeRetell(server.url, redials=False) as retell:
+            await retell.greeting()
+            asked = await retell.request("book it")
+            stream = await puppet.asked(1)
+            stream.call("book")
+            stream.end("tool_use")
+            stream = await puppet.asked(2)
+            stream.say("Under way.")
+            stream.end()
+            assert (await retell.answer(asked)).text == "Under way."
+            await asyncio.wait_for(began.wait(), 5)
+            server.move_calls()
+            await retell.quiet(0.2)
+            assert retell.is_open
+            done.set()
+            await retell.ended()
+            assert retell.close_code == 1006
+
+
+async def test_calls_leave_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retell_ws.server.PACE_S", 0.05)
+    async with serving(drain_s=0) as (server, _), contextlib.AsyncExitStack() as stack:
+        retells = [await stack.enter_async_context(FakeRetell(server.url, redials=False)) for _ in range(5)]
+        for retell in retells:
+            await retell.greeting()
+        left: list[float] = []
+
+        async def end(retell: FakeRetell) -> None:
+            await retell.ended()
+            left.append(time.monotonic())
+
+        async with asyncio.TaskGroup() as ends:
+            for retell in retells:
+                ends.create_task(end(retell))
+            await server.drain()
+        assert all(late - early > 0.03 for early, late in zip(left, left[1:], strict=False))
+
+
+async def test_balancers_have_time_to_look_before_a_call_is_dropped() -> None:
+    async with serving(drain_s=0, drain_delay_s=0.4) as (server, _):
+        async with FakeRetell(server.url, redials=False) as retell:
+            await retell.greeting()
+            began = time.monotonic()
+            draining = asyncio.create_task(server.drain())
+            await asyncio.sleep(0)
+            assert status(await http(server.address, "/readyz")) == 503
+            await retell.ended()
+            assert time.monotonic() - began > 0.35
+            await draining
+    async with serving(drain_delay_s=60) as (server, _):
+        await asyncio.wait_for(server.drain(), 1)  # without a call there is nothing to wait for
+
+
+async def test_a_call_that_another_server_had_is_taken_beyond_the_cap_up_to_a_tenth() -> None:
+    loop = asyncio.get_running_loop()
+    store = MemoryCallStore(loop.time, name="ours", is_shared=True)
+    other = MemoryCallStore(loop.time, name="theirs", beside=store)
+    for number in (1, 2):
+        await other.attach(f"theirs_{number}", lambda: None)
+    settings = Settings(port=0, max_calls=1)
+    async with Server(Agent("You are Ana.", greeting=GREETING), Puppet(), store, settings) as server:
+        async with FakeRetell(server.url) as first:
+            await first.greeting()
+            assert status(await http(server.address, "/llm-websocket/new_1", upgrade=True)) == 503
+            async with FakeRetell(server.url, call_id="theirs_1") as taken:
+                await taken.greeting()
+                assert status(await http(server.address, "/llm-websocket/theirs_2", upgrade=True)) == 503
 
 
 async def test_a_function_that_swallows_its_cancel_does_not_hold_the_exit(monkeypatch: pytest.MonkeyPatch) -> None:

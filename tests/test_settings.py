@@ -13,7 +13,14 @@ from retell_ws.settings import Settings, load
 
 SECRET = "abcdefgh-IJKLMNOP_0123"
 OTHER = "zyxwvuts-9876543210"
-ODD = {"details_wait_ms": 7, "speculate": True, "http_port": 9, "admin_token": "abcdefgh-IJKLMNOP_4567"}
+ODD = {
+    "details_wait_ms": 7,
+    "speculate": True,
+    "http_port": 9,
+    "admin_token": "abcdefgh-IJKLMNOP_4567",
+    "workers": 1,  # more need the other blueprint
+    "drain_delay_s": 2.5,
+}
 """Values of settings whose default has no neighbour."""
 
 
@@ -322,3 +329,20 @@ def test_an_admin_token_is_long_enough_and_a_distributed_server_has_a_store() ->
     found = loaded({"blueprint": "distributed", "redis_url": "redis://ana:hunter2@host/0", "admin_token": "a" * 16})
     assert found.budget_s() == 0.5 and found.speculates()
     assert "hunter2" not in repr(found) and "a" * 16 not in repr(found)
+
+
+def test_workers_need_a_store_that_they_share() -> None:
+    with pytest.raises(SettingsError, match="--workers.*--blueprint distributed"):
+        load({"workers": 2}, environment={})
+    shared = {"workers": 2, "blueprint": "distributed", "redis_url": "redis://x"}
+    assert load(shared, environment={}).workers == 2
+    with pytest.raises(SettingsError, match="--http-port: each of 2 workers"):
+        load({**shared, "http_port": 65535}, environment={})
+    assert load({**shared, "http_port": 65534}, environment={}).http_port == 65534
+
+
+def test_balancers_are_waited_for_where_there_are_some() -> None:
+    assert Settings().drain_delay() == 0
+    shared = Settings(blueprint="distributed", redis_url="redis://x")
+    assert shared.drain_delay() == 3
+    assert msgspec.structs.replace(shared, drain_delay_s=0.0).drain_delay() == 0

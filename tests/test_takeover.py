@@ -343,3 +343,21 @@ async def test_a_drained_server_gives_its_calls_to_another_one_between_turns() -
         assert (await retell.answer(again)).text == "Bye."
         assert not retell.report.faults
         assert two.servers[0].statistics().get("call_ended", 0) == 0, "it goes on elsewhere"
+
+
+async def test_what_is_asked_while_the_server_leaves_is_answered_by_the_next_one() -> None:
+    async with fleet(drain_s=0.0) as two, two.call() as retell:
+        await retell.greeting()
+        await retell.quiet(0.1)
+        two.switch.lead_to(two.servers[1].address)
+        two.switch.hold()
+        asked = await retell.request("Hours?")  # on its way
+        draining = asyncio.create_task(two.servers[0].drain())
+        await counted(two.servers[0], "detached")
+        two.switch.pass_on()
+        other = await two.models[1].asked(1)
+        other.say("From nine.")
+        other.end()
+        assert (await retell.answer(asked)).text == "From nine."
+        await draining
+        assert not retell.report.faults

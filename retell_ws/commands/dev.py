@@ -38,7 +38,8 @@ def dev(
 ) -> int:
     """Serve an agent, and start anew whenever its files are saved.
 
-    A call in progress is dropped between two turns and redialled into the new version.
+    A call in progress is dropped between two turns and redialled into the new version. One process serves, whatever
+    `workers` says.
 
     Args:
         agent: FILE.py, FILE.py:NAME or MODULE:NAME; without it a small receptionist answers.
@@ -47,6 +48,7 @@ def dev(
     """
     settings = {"drain_s": 0.0, **given(flags)}
     load_settings(settings, config=config)  # a wrong setting is no matter of reloading: say so now
+    settings["workers"] = 1
     load(agent)
     place = Path(agent.partition(":")[0])
     watched = place.resolve().parent if place.suffix == ".py" else Path.cwd()

@@ -1,0 +1,1 @@
+"""What stands around the servers: a proxy before them, containers to run them in."""
