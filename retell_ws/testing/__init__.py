@@ -1,4 +1,5 @@
-"""What to import in tests of an agent or of a server: `calling` and `Use`, FakeRetell, the conformance suite.
+"""What to import in tests of an agent or of a server: `calling` and `Use`, FakeRetell, the conformance suite,
+a proxy that breaks connections.
 
 The names are loaded when they are used, so that one does not bring in what the others need.
 """
@@ -26,11 +27,21 @@ if TYPE_CHECKING:
     from .retell import Superseded as Superseded
     from .script import Script as Script
     from .script import Use as Use
+    from .toxics import Bandwidth as Bandwidth
+    from .toxics import BlackHole as BlackHole
+    from .toxics import Latency as Latency
+    from .toxics import LimitData as LimitData
+    from .toxics import Reset as Reset
+    from .toxics import Slicer as Slicer
+    from .toxics import SlowClose as SlowClose
+    from .toxics import ToxicProxy as ToxicProxy
 
 _HOMES = {
     "Acceptance": "acceptance",
     "Action": "acceptance",
     "Answer": "report",
+    "Bandwidth": "toxics",
+    "BlackHole": "toxics",
     "CallEnded": "retell",
     "CallReport": "report",
     "Caller": "caller",
@@ -40,8 +51,14 @@ _HOMES = {
     "FakeAnthropicProcess": "fake_anthropic",
     "FakeRetell": "retell",
     "Finding": "frames",
+    "Latency": "toxics",
+    "LimitData": "toxics",
+    "Reset": "toxics",
     "Script": "script",
+    "Slicer": "toxics",
+    "SlowClose": "toxics",
     "Superseded": "retell",
+    "ToxicProxy": "toxics",
     "Use": "script",
     "calling": "caller",
     "run": "conformance",
@@ -51,6 +68,8 @@ __all__ = [
     "Acceptance",
     "Action",
     "Answer",
+    "Bandwidth",
+    "BlackHole",
     "CallEnded",
     "CallReport",
     "Caller",
@@ -60,8 +79,14 @@ __all__ = [
     "FakeAnthropicProcess",
     "FakeRetell",
     "Finding",
+    "Latency",
+    "LimitData",
+    "Reset",
     "Script",
+    "Slicer",
+    "SlowClose",
     "Superseded",
+    "ToxicProxy",
     "Use",
     "calling",
     "run",

@@ -7,7 +7,8 @@ dropped, so that a silent loss becomes a finding.
 **Stale or crossed.** A frame of id 6 that arrives after 7 was asked for may have left the server before 7 came
 in; then nobody did wrong. It is *stale* only when the server had provably read request 7 before sending it.
 Two things prove that, because one socket keeps its order both ways: an earlier frame of id 7, or the echo of a
-ping that was sent after request 7.
+ping that was sent after request 7 on the same socket. A request that was on its way when its socket broke may never
+have been read by anybody.
 
 The caller of this class must tell it everything that leaves (`asked`, `pinged`, `connected`) *before* the bytes
 do, and hand over every frame of the newest socket in order.
@@ -193,6 +194,7 @@ class Acceptance:
         self.metadata: deque[dict[str, Any]] = deque(maxlen=MAX_NOTES)
         self._read = 0  # the highest id the server has provably read
         self._pings: dict[int, tuple[float, int]] = {}
+        self._asked_here = 0  # the newest id that was asked for on the newest socket
         self._frames = 0  # on the newest socket
 
     @property
@@ -210,6 +212,7 @@ class Acceptance:
         self.socket += 1
         self.options = Options()
         self._pings.clear()
+        self._asked_here = 0
         self._frames = 0
         if self.socket == 1:
             self.exchanges[0].asked_at = now
@@ -222,6 +225,7 @@ class Acceptance:
         """
         if response_id < self.latest:
             raise ValueError(f"id {response_id} is below {self.latest}")
+        self._asked_here = response_id
         if response_id > self.latest:
             self.latest = response_id
             self.exchanges[response_id] = Exchange(response_id, now)
@@ -231,7 +235,7 @@ class Acceptance:
 
     def pinged(self, timestamp: int, now: float) -> None:
         """Note that a ping leaves."""
-        self._pings[timestamp] = (now, self.latest)
+        self._pings[timestamp] = (now, self._asked_here)
         if len(self._pings) > MAX_PINGS:
             del self._pings[next(iter(self._pings))]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -42,6 +42,12 @@ class Line:
         """The server's address."""
         host, port, *_ = self._socket.remote_address
         return host, port
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the handshake was answered with, names as they came."""
+        response = self._socket.response
+        return {} if response is None else dict(response.headers.raw_items())
 
     async def read(self, hear: Callable[[Line, str | bytes], None]) -> None:
         """Hand every frame to `hear` until the line ends. Cancelling it loses no frame but the next."""

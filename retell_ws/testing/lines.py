@@ -59,6 +59,8 @@ class Lines:
         start: Starts a task of the call.
         hear: Gets every frame with its line.
         changed: Called when a line or the call has changed.
+        opened: Called with each line that begins to count.
+        broke: Called with the line that counts when it ends and the call has not.
 
     Attributes:
         current: The line that counts; None while there is none.
@@ -79,6 +81,8 @@ class Lines:
         start: Callable[[Coroutine[Any, Any, None]], None],
         hear: Callable[[Line, str | bytes], None],
         changed: Callable[[], None],
+        opened: Callable[[Line], None],
+        broke: Callable[[Line], None],
     ) -> None:
         self.current: Line | None = None
         self.reason: str | None = None
@@ -93,6 +97,8 @@ class Lines:
         self._start = start
         self._hear = hear
         self._changed = changed
+        self._opened = opened
+        self._broke = broke
         self._all: list[Line] = []
         self._timestamp = 0
         self._died = {"keepalive": 0, "abnormal": 0}
@@ -136,6 +142,7 @@ class Lines:
         self.current = line
         self._all = [other for other in self._all if other.is_open] + [line]
         self._rules.connected(time.perf_counter())
+        self._opened(line)
         self._start(self._hold(line))
         self._changed()
 
@@ -207,6 +214,7 @@ class Lines:
             finally:
                 pinger.cancel()
         if line is self.current and self.reason is None:
+            self._broke(line)
             self._changed()
             await self._mend(line)
 

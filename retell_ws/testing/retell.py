@@ -21,7 +21,7 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -69,6 +69,9 @@ class FakeRetell:
             so there is all the time to speak into it.
         on_word: Called with each word as the agent speaks it.
         on_frame: Called with every text frame as it came.
+        on_open: Called with the headers of each handshake that was accepted: which server a balancer chose may stand
+            there.
+        on_broken: Called when a line ends and the call has not: before the redial, if there is one.
 
     Attributes:
         call_id: The call.
@@ -96,6 +99,8 @@ class FakeRetell:
         acts: bool = True,
         on_word: Callable[[str], None] | None = None,
         on_frame: Callable[[str], None] | None = None,
+        on_open: Callable[[Mapping[str, str]], None] | None = None,
+        on_broken: Callable[[], None] | None = None,
     ) -> None:
         self.call_id = call_id or f"call_{secrets.token_hex(14)[:27]}"
         self.url = call_url(url, self.call_id)
@@ -118,6 +123,8 @@ class FakeRetell:
             start=self._start,
             hear=self._hear,
             changed=self._news.tell,
+            opened=lambda line: None if on_open is None else on_open(line.headers),
+            broke=lambda _: None if on_broken is None else on_broken(),
         )
         self._voice = Voice(
             self.rules,

@@ -113,6 +113,20 @@ def test_an_echo_of_a_ping_sent_after_the_request_proves_that_it_was_read() -> N
     assert line.say(1, "Sure").dropped is Finding.STALE
 
 
+def test_an_echo_on_a_newer_socket_proves_nothing_of_a_request_on_the_one_that_broke() -> None:
+    line = Line()
+    line.ask(1)
+    line.ask(2)
+    line.rules.connected(line.now)
+    line.rules.pinged(13, line.now)
+    line.pong(13)
+    assert line.say(1, "Sure").dropped is Finding.CROSSED
+    line.ask(3)
+    line.rules.pinged(14, line.now)
+    line.pong(14)
+    assert line.say(1, "Sure").dropped is Finding.STALE
+
+
 def test_a_pong_nobody_asked_for_is_a_finding() -> None:
     line = Line()
     line.rules.pinged(7, 0.0)
