@@ -358,7 +358,7 @@ async def test_rubbish_gets_400_and_costs_nobody_else_anything(rubbish: bytes) -
 
 
 async def test_a_server_is_drained_by_hand_and_taken_back() -> None:
-    async with calling() as (server, _, retell):
+    async with calling(drain_delay_s=30) as (server, _, retell):
         assert await ask(server, "POST", "/drain") == (202, {"draining": True, "calls": 1})
         assert await ask(server, "GET", "/readyz", token=None) == (503, "draining\n")
         assert status(await http(server.address, "/llm-websocket/call_2", upgrade=True)) == 503
