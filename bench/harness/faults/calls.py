@@ -158,6 +158,8 @@ class _Call:
         self._retell = FakeRetell(
             callers.url,
             call_id=f"call_{number:06d}_{self._chance.getrandbits(60):015x}",
+            # A server that does not know a call tells by it whether this is its first socket.
+            details={"call_type": "web_call", "start_timestamp": round(time.time() * 1000)},
             dial_policy=POLICY,
             reminder_max_count=0,
             on_frame=self._heard,
