@@ -1,6 +1,6 @@
 """Each fault, brought about for real and briefly: servers that are killed, stopped and restarted, a Redis that is gone.
 
-Here the verdict counts: whatever is said twice, lost, or done twice makes the bench end with 1. Its times prove nothing.
+Here the verdict counts: whatever is said twice, lost or done twice makes the bench end with 1. Its times prove nothing.
 """
 
 from __future__ import annotations
