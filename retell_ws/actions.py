@@ -17,6 +17,7 @@ __all__ = [
     "AwaitQuiet",
     "CancelTurn",
     "DropSocket",
+    "Echo",
     "Record",
     "Send",
     "StartGrace",
@@ -33,6 +34,10 @@ class Send(_Action, frozen=True):
     """Write this frame, as text, to the call's socket."""
 
     frame: bytes
+
+
+class Echo(Send, frozen=True):
+    """Answer a ping with this frame. It tells nothing of the call, and changes nothing."""
 
 
 class StartTurn(msgspec.Struct, frozen=True):

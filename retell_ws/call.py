@@ -93,6 +93,7 @@ from .actions import (
     AwaitQuiet,
     CancelTurn,
     DropSocket,
+    Echo,
     Record,
     Send,
     StartGrace,
@@ -440,7 +441,7 @@ class CallMachine:
         match message:
             case PingPong(timestamp=timestamp):
                 self.has_pinged = True
-                return (Send(encode(Pong(timestamp=timestamp))),)
+                return (Echo(encode(Pong(timestamp=timestamp))),)
             case UpdateOnly():
                 return self._updated(message, now)
             case ResponseRequired() | ReminderRequired():

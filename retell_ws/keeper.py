@@ -2,13 +2,17 @@
 
 The memo is handed over before the frames of the same step are written to the socket: whoever takes the call then knows
 of every word that may have been heard. So a word may be lost when a server dies in between, and none is said twice.
+A step that writes nothing to the socket, such as a request that came in, is kept a moment later: the model is asked
+first, for which the caller waits.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from time import time
 
+from .actions import Action, Echo, Send
 from .call import CallMachine
 from .memo import CallMemo, read, written
 from .ports import CallStore, Kept
@@ -39,6 +43,8 @@ class Keeper:
         self._details: CallInfo | None = None
         self._written: dict[str, bytes] = {}
         self._said = False  # since the last memo
+        self._loop = asyncio.get_running_loop()
+        self._soon: asyncio.Handle | None = None
 
     def recall(self, kept: Kept, now: float) -> bool:
         """Bring the call to where another process left it.
@@ -65,8 +71,27 @@ class Keeper:
         self._written = {"talk": kept.parts.get("talk", b"")}
         return True
 
+    def follow(self, actions: tuple[Action, ...]) -> None:
+        """Write down what a step of the call has changed, before its actions are performed. Waits for nothing."""
+        if any(type(action) is Send for action in actions):
+            self.keep()
+        elif self._soon is None and any(type(action) is not Echo for action in actions):
+            # A turn's task takes its first step, which asks the model, in the loop's next round.
+            self._soon = self._loop.call_soon(self._after_next)
+
+    def _after_next(self) -> None:
+        self._soon = self._loop.call_soon(self.keep)
+
+    def close(self) -> None:
+        """Write nothing more."""
+        if self._soon is not None:
+            self.keep()
+
     def keep(self) -> None:
         """Write down what has changed. Waits for nothing."""
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
         machine, parts = self._machine, {}
         if machine.question is not self._question:
             self._question = machine.question
@@ -83,6 +108,8 @@ class Keeper:
 
     def say(self, text: str) -> None:
         """Write down words that are about to be said. Waits for nothing."""
+        if self._soon is not None:  # of what answer they are must be known first
+            self.keep()
         self._said = True
         self._store.say(self._machine.call_id, text)
 

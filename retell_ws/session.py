@@ -334,6 +334,8 @@ class Session:
         if self._machine.state is State.CLOSED:
             return
         # What was written last stays: whoever dials again, here or elsewhere, finds the call as it was.
+        if self._keeper is not None:
+            self._keeper.close()
         self._keeper = self._line.keep = None
         for timer in (self._grace, self._details, self._silence, self._quiet):
             if timer is not None:
@@ -359,7 +361,7 @@ class Session:
 
     def _perform(self, actions: tuple[Action, ...]) -> None:
         if actions and self._keeper is not None:
-            self._keeper.keep()
+            self._keeper.follow(actions)
         for action in actions:
             match action:
                 case Send(frame=frame):

@@ -35,7 +35,7 @@ from .restarts import Restarts
 from .settings import Settings
 from .worker import MARK, Order, Post
 
-__all__ = ["say_ready", "supervise"]
+__all__ = ["reserved", "say_ready", "supervise"]
 
 logger = logging.getLogger(__name__)
 

@@ -10,16 +10,16 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from retell_ws.testing.dial import DialError, DialPolicy
-from retell_ws.testing.retell import FakeRetell
+from retell_ws.testing.dial import DialPolicy
+from retell_ws.testing.retell import CallEnded, FakeRetell
 
-from .redis_process import binary
+from .redis_servers import valkey
 
 ROOT = Path(__file__).parent.parent
 OURS = '"$PYTHON" -m retell_ws "$@"'
@@ -52,11 +52,29 @@ def haproxy() -> Path:
     return Path(found)
 
 
+class Running:
+    """What the README's lines started.
+
+    Attributes:
+        url: What Retell is given.
+    """
+
+    def __init__(self, url: str, leader: int, first: int) -> None:
+        self.url = url
+        self._leader = leader
+        self._first = first
+
+    def server(self, number: int) -> int:
+        """Give the process of the nth server."""
+        words = f"--port {self._first + number} --blueprint"
+        return next(int(each.pid) for each in group(self._leader) if words in " ".join(each.cmdline()))
+
+
 @asynccontextmanager
-async def running_block(directory: Path) -> AsyncIterator[str]:
-    """Run the README's lines; give the URL of what they started. All of it is gone in the end."""
+async def running_block(directory: Path) -> AsyncIterator[Running]:
+    """Run the README's lines. All they started is gone in the end."""
     port, first, redis = free_ports()
-    (directory / "redis-server").symlink_to(binary())  # a Valkey will do
+    (directory / "redis-server").symlink_to(valkey())  # a Valkey will do
     (directory / "agent.py").write_text("from retell_ws import Agent\nagent = Agent('You are Ana.', greeting='Hi.')\n")
     kept = {name: os.environ[name] for name in ("HOME", "LANG") if name in os.environ}
     process = await asyncio.create_subprocess_exec(
@@ -74,7 +92,7 @@ async def running_block(directory: Path) -> AsyncIterator[str]:
         start_new_session=True,
     )
     try:
-        yield f"ws://127.0.0.1:{port}/llm-websocket"
+        yield Running(f"ws://127.0.0.1:{port}/llm-websocket", process.pid, first)
     finally:
         for number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
@@ -96,19 +114,58 @@ def group(leader: int) -> list[psutil.Process]:
     return found
 
 
-async def test_the_readme_s_three_servers_take_a_call(tmp_path: Path) -> None:
-    async with running_block(tmp_path) as url:
-        async with asyncio.timeout(40):
+class Caller:
+    """A call that may go from server to server.
+
+    Attributes:
+        retell: The call.
+        frames: All that was heard, on whichever line.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.frames: list[str] = []
+        policy = DialPolicy(attempts=100, pause_s=0.2)  # the first one dials while everything is starting
+        once = DialPolicy(attempts=1)
+        self.retell = FakeRetell(url, dial_policy=policy, redial_policy=once, on_frame=self.frames.append)
+
+    @property
+    def lines(self) -> int:
+        """How often a server has taken the call."""
+        return sum('"response_type":"config"' in frame for frame in self.frames)
+
+    async def asks(self) -> None:
+        """Ask something, on whichever line is up."""
+        async with asyncio.timeout(10):
             while True:
                 try:
-                    retell = await FakeRetell(url, dial_policy=DialPolicy(attempts=1)).__aenter__()
-                except DialError:
-                    await asyncio.sleep(0.2)
-                else:
-                    break
-        try:
-            assert await retell.greeting() == "Hi."
-            assert (await retell.ask("Are you open on Monday?")).text
-        finally:
-            await retell.__aexit__(None, None, None)
-    assert (tmp_path / "haproxy.cfg").is_file()
+                    assert (await self.retell.ask("Are you open on Monday?")).text
+                    return
+                except CallEnded:
+                    assert self.retell.disconnection_reason is None
+                    await asyncio.sleep(0.05)
+
+
+async def moved(callers: list[Caller], lines: int) -> None:
+    """Wait until servers have taken calls so many times."""
+    async with asyncio.timeout(15):
+        while sum(caller.lines for caller in callers) < lines:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_the_readme_s_three_servers_keep_every_call_when_one_steps_aside_and_one_dies(tmp_path: Path) -> None:
+    async with running_block(tmp_path) as servers, AsyncExitStack() as stack:
+        callers = [Caller(servers.url) for _ in range(6)]
+        for caller in callers:
+            await stack.enter_async_context(caller.retell)
+            assert await caller.retell.greeting() == "Hi."
+            await caller.asks()
+        os.kill(servers.server(0), signal.SIGUSR2)
+        await moved(callers, 6 + 2)
+        for caller in callers:
+            await caller.asks()
+        os.kill(servers.server(1), signal.SIGKILL)
+        await moved(callers, 6 + 2 + 2)
+        for caller in callers:
+            await caller.asks()
+            assert sum('"content":"Hi."' in frame for frame in caller.frames) == 1, "nobody is greeted twice"
+            assert not caller.retell.report.faults

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from retell_ws.testing.retell import FakeRetell
 from retell_ws.worker import MARK, Worker
 from retell_ws.workers import reserved
 
-from .redis_process import redis_running
+from .redis_servers import RedisServer, valkey
 from .test_run import KEY, environment, fetched, refused, served, start
 
 ROOT = Path(__file__).parent.parent
@@ -31,10 +31,10 @@ ONCE = DialPolicy(attempts=1)
 
 
 @pytest.fixture
-async def shared(tmp_path: Path) -> AsyncIterator[tuple[str, ...]]:
+def shared(tmp_path: Path) -> Iterator[tuple[str, ...]]:
     """What makes two workers of a server whose calls any of them can take."""
-    async with redis_running(tmp_path) as url:
-        yield ("--workers", "2", "--blueprint", "distributed", "--redis-url", url, "--drain-delay-s", "0")
+    with RedisServer(valkey(), tmp_path) as redis:
+        yield ("--workers", "2", "--blueprint", "distributed", "--redis-url", redis.url, "--drain-delay-s", "0")
 
 
 async def until(holds: Callable[[], bool], seconds: float = 15) -> None:

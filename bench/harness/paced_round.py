@@ -47,7 +47,7 @@ def paced_round(
     ):
         plan = Paced(
             url=server.ready["ws"],
-            pids={"server": server.pid, "model": model.pid},
+            pids={"server": server.pid, "model": model.pid, **server.beside},
             calls=calls,
             cycle_s=cycle_s,
             warm_s=warm_s,
@@ -63,6 +63,7 @@ def paced_round(
 def _figures(result: PacedResult) -> dict[str, float]:
     assert result.cost is not None
     cost, turns = result.cost, max(1, result.turns)
+    ours = [name for name in cost.cpu_ns if name == "server" or name.startswith("worker")]
     return {
         "turns": result.turns,
         "overhead_p50_ms": ms(result.overhead_ns, 50),
@@ -75,8 +76,8 @@ def _figures(result: PacedResult) -> dict[str, float]:
         "pong_p50_ms": ms(result.pongs_ns, 50),
         "pong_p99_ms": ms(result.pongs_ns, 99),
         "frames_per_turn": sum(result.frames) / max(1, len(result.frames)),
-        "cpu_percent": cost.percent("server"),
-        "cpu_per_turn_ms": cost.cpu_ns["server"] / 1e6 / turns,
+        "cpu_percent": sum(cost.percent(name) for name in ours),
+        "cpu_per_turn_ms": sum(cost.cpu_ns[name] for name in ours) / 1e6 / turns,
         "load_cpu_percent": cost.percent("load"),
         "model_cpu_percent": cost.percent("model"),
         "rss_mib": result.rss_bytes / 2**20,

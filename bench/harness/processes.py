@@ -34,9 +34,11 @@ class Running:
         pid: Its id.
         ready: The ready line.
         ready_s: Seconds from its start to its ready line.
+        beside: Processes that work with it, by name.
     """
 
     def __init__(self, pid: int, ready: dict[str, Any], ready_s: float) -> None:
+        self.beside: dict[str, int] = {}
         self.pid = pid
         self.ready = ready
         self.ready_s = ready_s

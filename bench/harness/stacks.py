@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import msgspec
+import psutil  # type: ignore[import-untyped]
 
 from bench.harness.machine import Cores
-from bench.harness.processes import Running, started
+from bench.harness.processes import Running, pinned_to, started
 
 __all__ = ["COLOURS", "STACKS", "Stack", "chosen", "fake_model", "serving"]
 
@@ -20,19 +26,25 @@ class Stack(msgspec.Struct, frozen=True):
         name: As `--stacks` takes it and results keep it.
         label: As charts and tables say it.
         argv: From the fake model's URL to the interpreter's arguments.
+        keeps: It keeps its calls in Redis, whose URL it is given.
     """
 
     name: str
     label: str
     argv: Callable[[str], list[str]]
+    keeps: bool = False
 
 
-def _ours(model: str) -> Callable[[str], list[str]]:
+def _ours(model: str, *flags: str) -> Callable[[str], list[str]]:
     return lambda url: [
         *("-m", "retell_ws", "serve", "bench/harness/receptionist.py", "--port", "0"),
         *("--model", model, "--model-url", url, "--max-calls", "5000", "--drain-s", "0"),
-        *("--log-level", "error"),
+        *("--log-level", "error", *flags),
     ]
+
+
+# Not ahead of Retell, as in `single`: what is compared is where the calls are kept.
+SHARED = ("--blueprint", "distributed", "--no-speculate", "--drain-delay-s", "0")
 
 
 def _demo(*flags: str) -> Callable[[str], list[str]]:
@@ -52,11 +64,19 @@ STACKS = {
         Stack("demo", "demo shape at its best", _demo("--best")),
         Stack("demo-plain", "demo shape, defaults", _demo()),
         Stack("demo-per-call", "demo shape, client per call", _demo("--client-per-call")),
+        Stack("shared", "retell_ws, calls in Redis", _ours("anthropic", *SHARED), keeps=True),
+        Stack("workers", "2 workers, calls in Redis", _ours("anthropic", *SHARED, "--workers", "2"), keeps=True),
     )
 }
 """Every stack by name, ours first."""
 
-COLOURS = dict(zip(STACKS, ("#0b6e4f", "#58b09c", "#d08c2f", "#b3423a", "#7d6b91", "#8a8a8a"), strict=True))
+COLOURS = dict(
+    zip(
+        STACKS,
+        ("#0b6e4f", "#58b09c", "#d08c2f", "#b3423a", "#7d6b91", "#8a8a8a", "#4a6fa5", "#7aa0c4"),
+        strict=True,
+    )
+)
 
 
 def chosen(names: str) -> list[Stack]:
@@ -96,8 +116,54 @@ def fake_model(
 
 @contextmanager
 def serving(stack: Stack, cores: Cores, model_url: str) -> Iterator[Running]:
-    """Run a server on the server core, in front of the fake model."""
+    """Run a server on the server core, in front of the fake model; its Redis, if it has one, on the load core."""
     # A key of no account: the fake model asks for one and takes any.
     env = {"ANTHROPIC_API_KEY": "bench", "ANTHROPIC_BASE_URL": ""}
-    with started(stack.argv(model_url), core=cores.server, env=env) as server:
+    with ExitStack() as running:
+        argv = stack.argv(model_url)
+        beside: dict[str, int] = {}
+        if stack.keeps:
+            store = running.enter_context(_redis(cores))
+            argv += ["--redis-url", store.ready["url"]]
+            beside["store"] = store.pid
+        server = running.enter_context(started(argv, core=cores.server, env=env))
+        children = psutil.Process(server.pid).children()
+        server.beside = {**beside, **{f"worker {number}": child.pid for number, child in enumerate(children)}}
         yield server
+
+
+@contextmanager
+def _redis(cores: Cores) -> Iterator[Running]:
+    """Run a Redis that keeps nothing, on a socket of its own."""
+    binary = shutil.which("redis-server") or shutil.which("valkey-server")
+    if binary is None:
+        raise SystemExit("this bench needs redis-server, or valkey-server")
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/redis.sock"
+        with pinned_to(cores.load):
+            process = subprocess.Popen(
+                [binary, "--port", "0", "--unixsocket", path, "--save", "", "--dir", folder],
+                stdout=subprocess.DEVNULL,
+            )
+        try:
+            _until_it_answers(path)
+            yield Running(process.pid, {"url": f"unix://{path}"}, 0.0)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _until_it_answers(path: str) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            with socket.socket(socket.AF_UNIX) as there:
+                there.connect(path)
+                there.sendall(b"PING\r\n")
+                if there.recv(16) == b"+PONG\r\n":
+                    return
+        except OSError:
+            pass
+        if time.monotonic() > deadline:
+            raise SystemExit("Redis does not come up")
+        time.sleep(0.02)
