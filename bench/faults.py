@@ -242,8 +242,9 @@ def _report(rows: list[dict[str, Any]], settings: dict[str, Any]) -> Report:
         method=(
             "People call a fleet behind HAProxy while a fault is brought about; what everybody heard is judged in the "
             "end. *Resumed*: from Retell's accepted redial to the first further word, the model's own time (150 ms) "
-            "taken off. *Silent*: from the break to that word, the model's time included. One machine, loopback; "
-            "servers, balancer, Redis and callers share its cores."
+            "taken off. *Silent*: from the break to that word, the model's time included. When seventy lines break at "
+            "once the callers' own loop reads the handshakes late, which hides a little of *resumed* and nothing of "
+            "*silent*. One machine, loopback; servers, balancer, Redis and callers share its cores."
         ),
         silent_about=(
             "several machines, partitions of real networks, Redis with replicas or a cluster, TLS, a model that fails "
