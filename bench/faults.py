@@ -199,7 +199,7 @@ async def _play(
         "machine_cpu_percent": cpu_percent,
         **windows.figures,
     }
-    return row, verdict, [one.resumed_ms for one in takeovers(calls.values(), sizes.ttft_ms)]
+    return row, verdict, [one.silent_ms for one in takeovers(calls.values(), sizes.ttft_ms)]
 
 
 def _waits(calls: dict[int, Heard], name: str, windows: list[tuple[float, float]]) -> dict[str, float]:
@@ -284,14 +284,14 @@ def _draw(taken: dict[str, list[float]], report: Report, out: Path) -> None:
         if times
     ]
     if not series:
-        series = [("no answer was taken over", COLOURS[0], [1.0])]
+        return
     charts.shares(
         out / "faults.png",
-        title="How soon an answer goes on, on another server",
-        x_label="accepted redial → next word, ms, without the model's own time",
+        title="How long the caller hears nothing when a server goes",
+        x_label="line broken → next word of the same answer, ms; the model takes 150 of them",
         y_label="of all answers taken over, %",
         series=series,
-        budgets=(100.0,),
+        budgets=(Sizes().ttft_ms,),
         source=f"{report.settings['calls']} calls at once, {report.settings['servers']} servers; loopback",
     )
 

@@ -43,6 +43,7 @@ def test_nothing_is_violated_and_the_bench_leaves_its_files(scenario: str, tmp_p
     assert not any(row["checks"].values())
     assert (row["lost_calls"], row["violations"]) == (0, 0)
     assert row["answers"] >= 6
-    assert (tmp_path / "faults.png").read_bytes().startswith(b"\x89PNG")
+    if row["resumed"]:
+        assert (tmp_path / "faults.png").read_bytes().startswith(b"\x89PNG")
     if scenario in ("kill", "roll", "empty"):
         assert row["sockets"] > row["calls"], "no call had to be redialled"
