@@ -48,7 +48,7 @@ class Image:
 
     Attributes:
         epoch: Of the last attach that Redis has confirmed; 0 for none.
-        attached_at: When it was attached, in the loop's time; None when it never was.
+        attached_at: When it was attached, in monotonic time; None when it never was.
         is_confirmed: The last attach is known to Redis, under `epoch`.
         pipe: Over which it was: what is sent over another one might be overtaken by what was sent over this one.
         is_known: What was done before is known.

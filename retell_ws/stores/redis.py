@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -83,15 +84,16 @@ class RedisCallStore:
         self._dirty: dict[str, Image] = {}
         self._work = asyncio.Event()
         self._uploading: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._counted = {"written": 0.0, "refused": 0.0, "failed": 0.0}
         self._told: set[str] = set()
 
     def __repr__(self) -> str:
         return f"RedisCallStore(name={self._name!r}, prefix={self._prefix!r})"  # not the URL: it may hold a password
 
+    def __len__(self) -> int:
+        return len(self._images)
+
     async def __aenter__(self) -> Self:
-        self._loop = asyncio.get_running_loop()
         try:
             await self._nodes.start()
         except BaseException:
@@ -135,7 +137,7 @@ class RedisCallStore:
         if image.is_detached:
             image.is_known = False  # it may have been elsewhere since
         image.is_detached, image.is_confirmed, image.lost = False, False, lost
-        image.attached_at = self._now()
+        image.attached_at = time.monotonic()  # the loop's own time may be milliseconds old
         image.attaching += 1  # what is written meanwhile waits for the new epoch
         try:
             reply = await self._nodes.run(ATTACH, image.slot, image.key, (self._name_bytes,), LIMIT_S)
@@ -417,13 +419,12 @@ class RedisCallStore:
         pipe = self._nodes.pipe(image.slot)
         if pipe is None or not pipe.has_room() or image.attaching:
             return None
-        loop = asyncio.get_running_loop()
-        image.pending = loop.create_future()
+        image.pending = asyncio.get_running_loop().create_future()
         image.in_flight += 1
         mode = "attach" if not image.is_confirmed else "same" if pipe is image.pipe else "again"
         if mode == "same":  # what comes after it on the pipe finds it done
             self._clean(call_id, image)
-        age_us = FOREVER_US if image.attached_at is None else int((loop.time() - image.attached_at) * 1e6)
+        age_us = FOREVER_US if image.attached_at is None else int((time.monotonic() - image.attached_at) * 1e6)
         arguments = (image.epoch, self._name_bytes, mode, age_us, *image.fields())
         command = pack(("EVALSHA", UPLOAD.sha, 1, image.key, *arguments))
         pipe.send(command, self._uploaded, call_id, (image, image.epoch, pipe, mode, image.changes))

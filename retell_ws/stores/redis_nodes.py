@@ -107,9 +107,6 @@ class Nodes:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        for node in (self._seed, *self._nodes.values()):
-            if node.pipe is not None:
-                node.pipe.close()
 
     # ------------------------------------------------------------------------ which pipe
 
@@ -240,14 +237,14 @@ class Nodes:
                 await pipe.connect(self._connecting(node.host, node.port))
                 await self._greet(node, pipe)
             except (RedisError, OSError, TimeoutError, ValueError, Gone, hiredis.HiredisError) as exc:
-                pipe.close()
+                await pipe.aclose()
                 logger.debug("%s: no connection: %s", self._what, type(exc).__name__)
                 self.look()
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(2 * pause, LONGEST_PAUSE_S)
                 continue
             except BaseException:
-                pipe.close()
+                await pipe.aclose()
                 raise
             pause = PAUSE_S
             node.pipe = pipe
@@ -256,7 +253,7 @@ class Nodes:
                 await closed.wait()
             finally:
                 node.pipe = None
-                pipe.close()
+                await pipe.aclose()
             if not self._has_warned:
                 self._down_since = asyncio.get_running_loop().time()
             self._warn()
