@@ -35,6 +35,9 @@ LOOK_S: Final = 0.1
 START_S: Final = 2.0
 """Seconds a start waits for the first connection."""
 
+START_TRIES: Final = 3
+"""Times it dials until it does without."""
+
 TRIES: Final = 4
 """Times a command is sent that was sent to the wrong server, or whose script was not known there."""
 
@@ -85,17 +88,20 @@ class Nodes:
         self._is_closed = False
         self._down_since = 0.0
         self._has_warned = False
+        self._failures = 0
+        self._why = ""
 
     async def start(self) -> None:
-        """Connect; returns without a connection when there is none within two seconds."""
+        """Connect; returns without a connection when there is none soon."""
         self._down_since = asyncio.get_running_loop().time()
         self._seed.task = asyncio.create_task(self._keep(self._seed))
         try:
             async with asyncio.timeout(START_S):
-                while not self._is_whole():
+                while not self._is_whole() and self._failures < START_TRIES:
                     await self._news.wait()
         except TimeoutError:
-            self._warn()
+            pass
+        self._warn()
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -238,7 +244,9 @@ class Nodes:
                 await self._greet(node, pipe)
             except (RedisError, OSError, TimeoutError, ValueError, Gone, hiredis.HiredisError) as exc:
                 await pipe.aclose()
-                logger.debug("%s: no connection: %s", self._what, type(exc).__name__)
+                self._why = type(exc).__name__  # its text may quote what was configured
+                self._failures += 1
+                self._wake()
                 self.look()
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(2 * pause, LONGEST_PAUSE_S)
@@ -246,7 +254,7 @@ class Nodes:
             except BaseException:
                 await pipe.aclose()
                 raise
-            pause = PAUSE_S
+            pause, self._why = PAUSE_S, ""
             node.pipe = pipe
             self._tell()
             try:
@@ -334,6 +342,9 @@ class Nodes:
             self._has_warned = False
             down_s = asyncio.get_running_loop().time() - self._down_since
             logger.warning("%s: Redis is back after %.1f s", self._what, down_s)
+        self._wake()
+
+    def _wake(self) -> None:
         self._news.set()
         self._news = asyncio.Event()  # who waits has the old one
 
@@ -345,7 +356,10 @@ class Nodes:
     def _warn(self) -> None:
         if not self._has_warned and not self._is_closed and not self._is_whole():
             self._has_warned = True
-            logger.warning("%s: Redis cannot be reached; this server goes on without it until it can", self._what)
+            why = f" ({self._why})" if self._why else ""
+            logger.warning(
+                "%s: Redis cannot be reached%s; this server goes on without it until it can", self._what, why
+            )
 
 
 def word_of(reply: Any) -> str:

@@ -95,7 +95,7 @@ class Pipe(asyncio.Protocol):
             raise ConnectionResetError("closed while it was made")  # which this object would not be told any more
         self._transport = writer.transport
         self._transport.set_protocol(self)
-        # uvloop would otherwise write at the end of the loop's turn.
+        # Some versions of uvloop would otherwise write at the end of the loop's turn.
         self._transport.set_write_buffer_limits(high=0)
         self.is_open = True
 
