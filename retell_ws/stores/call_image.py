@@ -223,7 +223,10 @@ class Image:
             self.state = state
             self._talk += len(state)
         for field, value in kept.items():
-            name = field[2:].decode("utf-8", "surrogatepass") if field[1:2] == b":" else ""
+            try:
+                name = field[2:].decode("utf-8", "surrogatepass")
+            except UnicodeDecodeError:
+                continue  # nobody of ours wrote that
             if field.startswith(PART) and name not in self.parts:
                 self.parts[name] = value
                 self._talk += len(value)

@@ -21,7 +21,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -111,10 +111,10 @@ class RedisCallStore:
         """Let what is under way arrive, for a second at most, and close the connections."""
         try:
             async with asyncio.timeout(FLUSH_S):
-                uploads = (self._upload(call_id, image) for call_id, image in list(self._dirty.items()))
-                await asyncio.gather(*(upload for upload in uploads if upload is not None))
+                begun = [self._upload(call_id, image) for call_id, image in list(self._dirty.items())]
+                await _all(begun)
                 # Replies come in order: with this one all are there. Every user may ask it.
-                await asyncio.gather(*(pipe.ask(pack(("HELLO",))) for pipe in self._nodes.pipes()))
+                await _all([pipe.ask(pack(("HELLO",))) for pipe in self._nodes.pipes()])
         except TimeoutError:
             pass
         if self._uploading is not None:
@@ -179,18 +179,14 @@ class RedisCallStore:
         self._lost.pop(call_id, None)
         if (image := self._images.get(call_id)) is not None:
             image.is_detached, image.lost = True, None
-            self._detached[call_id] = None
-            self._detached.move_to_end(call_id)
+            self._leave(call_id)
             self._let_go(call_id, image)
-            while len(self._detached) > MAX_DETACHED:
-                oldest, _ = self._detached.popitem(last=False)
-                self._drop(oldest)
 
     async def owner(self, call_id: str) -> str | None:
         """Look up which server has a call; see `ports.CallStore.owner`."""
         key = self._key(call_id)
         reply = await self._nodes.ask(Nodes.slot_of(key), ("HGET", key, "owner"), LIMIT_S)
-        return reply.decode("utf-8", "surrogatepass") if isinstance(reply, bytes) else None
+        return reply.decode("utf-8", "replace") if isinstance(reply, bytes) else None
 
     def figures(self) -> Mapping[str, float]:
         """Count; see `ports.CallStore.figures`."""
@@ -234,7 +230,8 @@ class RedisCallStore:
             effect = decoded(reply)
             image.put(key, effect)
             return effect
-        if reply == REFUSED and not image.attaching:
+        if reply == REFUSED:
+            image.remove(key)
             self._refuse(call_id, image, arguments[0])
             return REFUSED_EFFECT
         # Perhaps it was written and perhaps not; the image has it, and so will Redis.
@@ -303,8 +300,16 @@ class RedisCallStore:
                 return None
             image = self._new(call_id)
             image.is_detached = True
-            self._detached[call_id] = None
+            self._leave(call_id)
         return image
+
+    def _leave(self, call_id: str) -> None:
+        """Note that no session has a call. There is room for so many: a Redis may be gone for long."""
+        self._detached[call_id] = None
+        self._detached.move_to_end(call_id)
+        if len(self._detached) > MAX_DETACHED:
+            oldest, _ = self._detached.popitem(last=False)
+            self._drop(oldest)
 
     def _let_go(self, call_id: str, image: Image) -> None:
         if image.is_detached and not (image.in_flight or image.is_dirty or image.attaching or image.runs()):
@@ -399,17 +404,24 @@ class RedisCallStore:
         while True:
             await self._work.wait()
             self._work.clear()
+            # There is news when a connection is made, and when something is written: without a pipe nothing is to do.
             waiting = [(call_id, image) for call_id, image in self._dirty.items() if self._nodes.pipe(image.slot)]
-            begun = [self._upload(call_id, image) for call_id, image in waiting[:BATCH]]
-            if not begun:
-                continue  # there is news when a connection is made, and when something is written
-            uploads = [upload for upload in begun if upload is not None]
-            if len(uploads) == len(begun) and all(await asyncio.gather(*uploads)):
+            try:
+                begun = [self._upload(call_id, image) for call_id, image in waiting[:BATCH]]
+                is_done = await _all(begun)
+            except Exception as exc:  # a bug of ours; the other calls are to be brought all the same
+                logger.error("calls: they could not be brought to Redis: %s", type(exc).__name__)
+                logger.debug("calls: they could not be brought to Redis", exc_info=exc)
+                is_done = False
+            if is_done:
                 pause = PAUSE_S
             else:
+                for call_id, _ in waiting[:BATCH]:  # others first
+                    if (image := self._dirty.pop(call_id, None)) is not None:
+                        self._dirty[call_id] = image
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
-            if self._dirty:
+            if waiting and self._dirty:
                 self._work.set()
 
     def _upload(self, call_id: str, image: Image) -> asyncio.Future[bool] | None:
@@ -475,3 +487,10 @@ class RedisCallStore:
                 return
             else:
                 await self._nodes.news(min(left_s, PAUSE_S))
+
+
+async def _all(begun: Sequence[asyncio.Future[Any] | None]) -> bool:
+    """Wait for all that was begun, and leave it alone when the wait is cancelled; tell whether all went well."""
+    if futures := [future for future in begun if future is not None]:
+        await asyncio.wait(futures)
+    return len(futures) == len(begun) and all(future.result() for future in futures)

@@ -84,6 +84,7 @@ class Nodes:
         self._slots: list[_Node | None] | None = None  # None: it is no cluster, or nobody knows yet
         self._news = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
         self._loading: set[Pipe] = set()
         self._is_closed = False
         self._down_since = 0.0
@@ -107,6 +108,7 @@ class Nodes:
         """Close every connection."""
         self._is_closed = True
         tasks = [node.task for node in (self._seed, *self._nodes.values()) if node.task is not None]
+        tasks += self._leaving
         if self._looking is not None:
             tasks.append(self._looking)
         for task in tasks:
@@ -121,12 +123,10 @@ class Nodes:
         """Give the slot of a key; a single server has them all."""
         return key_slot(key)
 
-    def pipe(self, slot: int | None) -> Pipe | None:
-        """Give the pipe for a slot, or any for None; None when there is no connection."""
+    def pipe(self, slot: int) -> Pipe | None:
+        """Give the pipe for a slot; None when there is no connection."""
         if self._slots is None:
             return self._seed.pipe
-        if slot is None:
-            return next((node.pipe for node in (self._seed, *self._nodes.values()) if node.pipe is not None), None)
         node = self._slots[slot]
         return None if node is None else node.pipe
 
@@ -137,16 +137,6 @@ class Nodes:
     def is_degraded(self) -> bool:
         """Tell whether something cannot be reached, or does not answer in time."""
         return not self._is_whole() or any(pipe.is_slow() for pipe in self.pipes())
-
-    async def wait_up(self, slot: int | None, limit_s: float) -> bool:
-        """Wait until there is a pipe for a slot; False when there is none in time."""
-        try:
-            async with asyncio.timeout(limit_s):
-                while self.pipe(slot) is None:
-                    await self._news.wait()
-        except TimeoutError:
-            return False
-        return True
 
     async def news(self, limit_s: float) -> None:
         """Wait until a connection is made, or for so many seconds."""
@@ -204,9 +194,7 @@ class Nodes:
         return reply
 
     def _named(self, address: str) -> Pipe | None:
-        host, _, port = address.rpartition(":")
-        node = self._nodes.get((host, int(port)))
-        return None if node is None else node.pipe
+        return next((node.pipe for (host, port), node in self._nodes.items() if f"{host}:{port}" == address), None)
 
     def wrong(self, pipe: Pipe, reply: Any) -> None:
         """Note what is wrong by an error reply: scripts are loaded again, the cluster looked at, a replica left."""
@@ -301,10 +289,11 @@ class Nodes:
             await asyncio.wait((self._looking,))
 
     async def _look(self) -> None:
-        for pipe in self.pipes():
-            reply = await pipe.ask(pack(("CLUSTER", "SLOTS")))
-            if isinstance(reply, list) and self._arrange(reply, self._seed):
-                break
+        for node in (self._seed, *self._nodes.values()):
+            if node.pipe is not None:
+                reply = await node.pipe.ask(pack(("CLUSTER", "SLOTS")))
+                if isinstance(reply, list) and self._arrange(reply, node):
+                    break
         await asyncio.sleep(LOOK_S)
 
     def _arrange(self, ranges: list[Any], asked: _Node) -> bool:
@@ -326,9 +315,9 @@ class Nodes:
         self._nodes, self._slots = found, slots
         for node in gone:
             if node.task is not None:
-                node.task.cancel()
-            if node.pipe is not None:
-                node.pipe.close()
+                node.task.cancel()  # which closes its pipe
+                self._leaving.add(node.task)
+                node.task.add_done_callback(self._leaving.discard)
         for node in found.values():
             if node.task is None:
                 node.task = asyncio.create_task(self._keep(node))

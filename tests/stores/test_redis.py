@@ -372,6 +372,16 @@ async def test_a_value_of_another_type_costs_nothing_but_the_record(
     assert "poison" not in caplog.text
 
 
+async def test_fields_that_nobody_of_ours_wrote_are_left_alone(server: RedisServer, prefix: str) -> None:
+    for field in (b"p:\xff", b"e:\xff", b"", b":", b"other", b"\xff\xff\xff"):
+        server.told("HSET", f"{prefix}{{call_1}}", field, b"x")
+    server.told("HSET", f"{prefix}{{call_1}}", b"owner", b"\xff", b"epoch", b"no number")
+    async with RedisCallStore(server.url, name="a", prefix=prefix) as store:
+        assert await store.owner("call_1") is not None
+        assert (await store.attach("call_1", nothing)) == Kept(has_moved=True)
+        assert await store.claim("call_1", "book") is None
+
+
 async def test_effects_that_cannot_be_read_are_not_done_anew(server: RedisServer, prefix: str) -> None:
     values = (b"", b"{", b'{"outcome":"refused"}', b'{"outcome":7}', b"[" * 5000, b"\xff")
     for number, value in enumerate(values):
