@@ -20,18 +20,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from ..ports import Effect, Kept
 from .call_image import Image, decoded, effect_field, encoded, paired
 from .redis_images import Images
 from .redis_nodes import Nodes
+from .redis_pipe import Gone
 from .redis_scripts import ATTACH, CLAIM, REFUSED, SAY, WRITTEN
 
 __all__ = ["RedisCallStore"]
 
 LIMIT_S: Final = 1.0
 """Seconds an attach or a claim waits for a Redis that may be slow: greeting twice, or booking twice, is worse."""
+
+AGAIN_S: Final = 0.3
+"""Seconds an attach waits for another connection, when its own broke."""
 
 REFUSED_EFFECT: Final = Effect("refused")
 
@@ -90,7 +94,7 @@ class RedisCallStore:
         image.attached_at = time.monotonic()  # the loop's own time may be milliseconds old
         image.attaching += 1  # what is written meanwhile waits for the new epoch
         try:
-            reply = await self._nodes.run(ATTACH, image.slot, image.key, (self._name_bytes,), LIMIT_S)
+            reply = await self._take(image, LIMIT_S)
         finally:
             image.attaching -= 1
         if isinstance(reply, list):
@@ -98,6 +102,16 @@ class RedisCallStore:
         self._images.tell(reply)
         self._images.soil(call_id, image)
         return Kept(is_known=False)
+
+    async def _take(self, image: Image, limit_s: float) -> Any:
+        began, was_there = time.monotonic(), self._nodes.pipe(image.slot) is not None
+        reply = await self._nodes.run(ATTACH, image.slot, image.key, (self._name_bytes,), limit_s)
+        if was_there and isinstance(reply, Gone):
+            # Perhaps only the connection broke in this moment: another one may be there in no time.
+            await self._nodes.news(min(AGAIN_S, began + limit_s - time.monotonic()))
+            if (left_s := began + limit_s - time.monotonic()) > 0:
+                reply = await self._nodes.run(ATTACH, image.slot, image.key, (self._name_bytes,), left_s)
+        return reply
 
     def _attached(self, call_id: str, image: Image, epoch: int, kept: dict[bytes, bytes]) -> Kept:
         owner = kept.get(b"owner")

@@ -6,6 +6,10 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import random
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -105,6 +109,30 @@ async def test_what_is_written_is_with_redis_though_this_process_does_nothing_mo
         while found != [b"1" * 2000, b"Hello."] and time.monotonic() < deadline:
             found = server.told("HMGET", f"{prefix}{{call_{many - 1}}}", "p:turn", "said")
         assert found == [b"1" * 2000, b"Hello."]
+
+
+@pytest.mark.parametrize("loop", ["uvloop.run", "asyncio.run"])
+def test_what_was_written_outlives_a_process_that_is_killed_right_after(
+    server: RedisServer, prefix: str, loop: str
+) -> None:
+    code = f"""
+import asyncio, os, signal, uvloop
+from retell_ws.stores.redis import RedisCallStore
+async def main():
+    async with RedisCallStore({server.url!r}, name="a", prefix={prefix!r}) as store:
+        await store.attach("call_1", lambda: None)
+        store.write("call_1", {{"turn": b"1"}})
+        store.say("call_1", "Hello")
+        os.kill(os.getpid(), signal.SIGKILL)
+{loop}(main())
+"""
+    done = subprocess.run((sys.executable, "-c", code), capture_output=True, timeout=30)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    found: list[object] = []
+    deadline = time.monotonic() + 5
+    while found != [b"1", b"Hello"] and time.monotonic() < deadline:
+        found = server.told("HMGET", f"{prefix}{{call_1}}", "p:turn", "said")
+    assert found == [b"1", b"Hello"]
 
 
 async def test_a_call_is_kept_for_two_hours_and_ten_minutes_after_each_write(server: RedisServer, prefix: str) -> None:
@@ -217,6 +245,22 @@ async def test_a_redis_that_stands_still_is_given_up_and_brought_all_when_it_goe
         assert kept.said == "Hello there."
         assert kept.effects == {"book": Effect("begun"), "pay": Effect("begun")}
         assert lost.times() == 0
+
+
+async def test_an_attach_survives_the_end_of_its_connection(server: RedisServer, wire: SlowWire, prefix: str) -> None:
+    async with (
+        RedisCallStore(wire.url, name="a", prefix=prefix) as store,
+        RedisCallStore(server.url, name="b", prefix=prefix) as other,
+    ):
+        await other.attach("call_1", nothing)
+        other.write("call_1", {"turn": b"1"})
+        wire.delay_s = 0.05
+        attach = asyncio.create_task(store.attach("call_1", nothing))
+        await asyncio.sleep(0.02)  # it is on the wire
+        wire.cut()
+        wire.mend()
+        wire.delay_s = 0.0
+        assert (await attach).parts == {"turn": b"1"}
 
 
 async def test_of_two_servers_that_bring_a_call_to_an_emptied_redis_the_later_owner_has_it(
@@ -495,6 +539,65 @@ async def _only_the_newest_owner_is_heard(url: str, steps: list[tuple[int, str]]
             one.times() <= sum(1 for who, what in steps if what == "attach" and who == number)
             for number, one in enumerate(told)
         )
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_after_any_faults_one_server_has_a_call_and_the_others_know(
+    frail: RedisServer, prefix: str, seed: int
+) -> None:
+    chance = random.Random(seed)
+    key = f"{prefix}{{call_1}}"
+    async with contextlib.AsyncExitStack() as stack:
+        wires = [await stack.enter_async_context(SlowWire(frail.port)) for _ in range(3)]
+        stores = [
+            await stack.enter_async_context(RedisCallStore(wire.url, name=str(number), prefix=prefix))
+            for number, wire in enumerate(wires)
+        ]
+        told = [Told() for _ in stores]
+        has_it = [False] * 3
+        for step in range(80):
+            number = chance.randrange(3)
+            store, wire = stores[number], wires[number]
+            what = chance.choice(("attach", "write", "say", "claim", "settle", "cut", "mend", "slow", "empty", "pass"))
+            match what:
+                case "attach":
+                    await store.attach("call_1", told[number])
+                    has_it[number] = True
+                case "write" if has_it[number]:
+                    store.write("call_1", {"turn": f"{number} {step}".encode()})
+                case "say" if has_it[number]:
+                    store.say("call_1", f"{number} {step} ")
+                case "claim" if has_it[number] and not wire.is_cut:
+                    await store.claim("call_1", f"book {step}")
+                case "settle" if has_it[number]:
+                    await store.settle("call_1", f"book {step}", Effect("done"))
+                case "cut":
+                    wire.cut()
+                case "mend":
+                    wire.mend()
+                case "slow":
+                    wire.delay_s = chance.choice((0.0, 0.002, 0.02))
+                case "empty":
+                    frail.told(*chance.choice((("FLUSHALL",), ("SCRIPT", "FLUSH"))))
+                case "pass":
+                    await asyncio.sleep(0.01)
+        for wire in wires:
+            wire.mend()
+            wire.delay_s = 0.0
+        await until(lambda: not any(is_degraded(store) for store in stores))
+        before = [one.times() for one in told]
+        assert (await stores[0].attach("call_1", told[0])).is_known
+        stores[0].write("call_1", {"turn": b"last"})
+        stores[0].say("call_1", "Hello")
+        await until(lambda: frail.told("HMGET", key, "owner", "p:turn", "said") == [b"0", b"last", b"Hello"])
+        for number in (1, 2):
+            if has_it[number]:
+                refused = stores[number].figures()["refused"]
+                stores[number].write("call_1", {"turn": b"late"})
+                await until(lambda number=number, refused=refused: stores[number].figures()["refused"] > refused)  # type: ignore[misc]
+        assert await stores[0].claim("call_1", "last") is None
+        assert frail.told("HMGET", key, "owner", "p:turn", "said") == [b"0", b"last", b"Hello"]
+        assert told[0].times() == before[0]
 
 
 # -- secrets
