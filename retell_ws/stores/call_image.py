@@ -48,7 +48,7 @@ class Image:
 
     Attributes:
         epoch: Of the last attach that Redis has confirmed; 0 for none.
-        attached_at: When it was attached, in the loop's time; None when it never was.
+        attached_at: When it was attached, in monotonic time; None when it never was.
         is_confirmed: The last attach is known to Redis, under `epoch`.
         pipe: Over which it was: what is sent over another one might be overtaken by what was sent over this one.
         is_known: What was done before is known.
@@ -223,7 +223,10 @@ class Image:
             self.state = state
             self._talk += len(state)
         for field, value in kept.items():
-            name = field[2:].decode("utf-8", "surrogatepass") if field[1:2] == b":" else ""
+            try:
+                name = field[2:].decode("utf-8", "surrogatepass")
+            except UnicodeDecodeError:
+                continue  # nobody of ours wrote that
             if field.startswith(PART) and name not in self.parts:
                 self.parts[name] = value
                 self._talk += len(value)
