@@ -23,7 +23,7 @@ from retell_ws.blueprints import running
 from retell_ws.server import Server
 from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore
-from retell_ws.testing import ToxicProxy
+from retell_ws.testing import BlackHole, ToxicProxy
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -72,12 +72,42 @@ async def test_nothing_is_said_or_done_twice_when_lines_are_cut_and_go_on_elsewh
                 callers.note("fault", "", "cut")
                 balancer.target = ("127.0.0.1", port_of(servers[(number + 1) % 2]))
                 balancer.cut()
-    effects = tmp_path / "effects.jsonl"
-    verdict = judge([*callers.rows, *(read_rows(effects) if effects.exists() else [])])
-    assert not verdict.violations, "\n".join(map(str, verdict.violations))
+    verdict = judged(callers, tmp_path)
     assert verdict.counts["sockets"] > 2 * 8
     assert verdict.counts["effects"] > 0
     told(verdict, callers)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_server_whose_callers_have_gone_without_a_word_says_and_does_nothing_twice(
+    tmp_path: Path, seed: int
+) -> None:
+    """The network between Retell and one server falls silent: that server goes on as if somebody heard it."""
+    habits = Habits(shortest_s=4.0, longest_s=5.0, pause_s=0.2, words=40, ping_s=0.2, pong_limit_s=0.6)
+    async with AsyncExitStack() as stack:
+        servers = await stack.enter_async_context(two_servers(tmp_path, speculate=False))
+        first, second = [
+            await stack.enter_async_context(ToxicProxy("127.0.0.1", port_of(server))) for server in servers
+        ]
+        balancer = await stack.enter_async_context(ToxicProxy("127.0.0.1", first.port))
+        async with Callers(f"ws://{balancer.address}/llm-websocket", 8, seed=seed, habits=habits) as callers:
+            await callers.full()
+            for silent, other in ((first, second), (second, first)):
+                await callers.pause(0.7)
+                callers.note("fault", "", "cut")
+                balancer.target = ("127.0.0.1", other.port)
+                with silent.having(BlackHole()):
+                    await callers.pause(1.2)  # all have been given up, and redialled
+    verdict = judged(callers, tmp_path)
+    assert verdict.counts["sockets"] >= 2 * 8
+    assert verdict.counts["takeovers"] > 0
+
+
+def judged(callers: Callers, folder: Path) -> Verdict:
+    effects = folder / "effects.jsonl"
+    verdict = judge([*callers.rows, *(read_rows(effects) if effects.exists() else [])])
+    assert not verdict.violations, "\n".join(map(str, verdict.violations))
+    return verdict
 
 
 def told(verdict: Verdict, callers: Callers) -> None:

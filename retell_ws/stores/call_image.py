@@ -15,7 +15,7 @@ import msgspec
 from ..ports import Effect
 from .redis_pipe import Pipe
 
-__all__ = ["MAX_EFFECTS", "MAX_LEDGER", "MAX_TALK", "Image", "effect_field"]
+__all__ = ["MAX_EFFECTS", "MAX_LEDGER", "MAX_TALK", "Image", "decoded", "effect_field", "encoded", "paired"]
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from bench.harness.faults.checks import heard_in
-from bench.harness.faults.figures import cut_turns, first_frames, lost_calls, redials, summary, takeovers
+from bench.harness.faults.figures import cut_turns, first_frames, greetings, lost_calls, redials, summary, takeovers
 from bench.harness.faults.haproxy import configured
 from bench.harness.faults.history import Row
 from bench.harness.faults.stale import Owned, wrongly_owned
@@ -55,6 +55,12 @@ def test_first_frames_are_those_of_a_window_whose_line_held() -> None:
     assert first_frames(calls, 0, 10) == pytest.approx([200, 300])
     assert first_frames(calls, 2, 10) == pytest.approx([300])
     assert first_frames(calls, 0, 3) == pytest.approx([200])
+
+
+def test_greetings_are_those_of_calls_that_began_in_a_window() -> None:
+    calls = heard_in(MOVED).values()
+    assert greetings(calls, 0, 1) == pytest.approx([100])
+    assert not greetings(calls, 1, 2)
 
 
 def test_the_rest_is_counted() -> None:

@@ -14,6 +14,7 @@ from bench.harness.faults.checks import PATIENCE_S
 from bench.harness.faults.history import Event, Row
 from bench.harness.faults.words import Question
 from retell_ws.testing import CallEnded, DialError, DialPolicy, FakeRetell
+from retell_ws.testing.lines import PING_S, PONG_LIMIT_S
 
 __all__ = ["SERVER_HEADER", "Callers", "Habits"]
 
@@ -36,6 +37,8 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
         words: Most words of an answer; the fewest are a third of it.
         barge_in: Share of the answers that are spoken into.
         books: Share of the questions that want the side effect.
+        ping_s: Seconds between Retell's pings; what tests may shorten, as the next one.
+        pong_limit_s: Seconds without an answer to them after which Retell gives a line up.
     """
 
     shortest_s: float = 10.0
@@ -44,6 +47,8 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     words: int = 30
     barge_in: float = 0.15
     books: float = 0.2
+    ping_s: float = PING_S
+    pong_limit_s: float = PONG_LIMIT_S
 
 
 class _Frame(msgspec.Struct):
@@ -158,7 +163,11 @@ class _Call:
         self._retell = FakeRetell(
             callers.url,
             call_id=f"call_{number:06d}_{self._chance.getrandbits(60):015x}",
+            # A server that does not know a call tells by it whether this is its first socket.
+            details={"call_type": "web_call", "start_timestamp": round(time.time() * 1000)},
             dial_policy=POLICY,
+            ping_s=callers.habits.ping_s,
+            pong_limit_s=callers.habits.pong_limit_s,
             reminder_max_count=0,
             on_frame=self._heard,
             on_open=self._opened,

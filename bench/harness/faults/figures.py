@@ -9,7 +9,7 @@ import msgspec
 from bench.harness.faults.checks import Asked, Heard
 from bench.harness.figures import percentile
 
-__all__ = ["Takeover", "cut_turns", "first_frames", "lost_calls", "redials", "summary", "takeovers"]
+__all__ = ["Takeover", "cut_turns", "first_frames", "greetings", "lost_calls", "redials", "summary", "takeovers"]
 
 
 class Takeover(msgspec.Struct, frozen=True):
@@ -77,6 +77,15 @@ def first_frames(calls: Iterable[Heard], begin: float, end: float) -> list[float
         for heard in calls
         for asked in heard.asked.values()
         if asked.question is not None and not asked.question.books and begin <= asked.t < end and _unbroken(asked)
+    ]
+
+
+def greetings(calls: Iterable[Heard], begin: float, end: float) -> list[float]:
+    """Give the milliseconds from the first accepted handshake to the greeting, of calls that began in a window."""
+    return [
+        (heard.asked[0].pieces[0][0] - heard.opened[0][0]) * 1000
+        for heard in calls
+        if heard.opened and begin <= heard.opened[0][0] < end and _unbroken(heard.asked[0])
     ]
 
 

@@ -79,7 +79,7 @@ async def _roll(fleet: Fleet, windows: Windows, progress: Progress) -> None:
     for number, name in enumerate(fleet.servers):
         progress(number / len(fleet.servers))
         await fleet.restart(name)
-        await _rest(2.0, progress, number / len(fleet.servers), (number + 1) / len(fleet.servers))
+        await _rest(min(2.0, sizes.after_s), progress, number / len(fleet.servers), (number + 1) / len(fleet.servers))
     windows.fault.append((began, time.monotonic()))
     windows.figures["roll_s"] = time.monotonic() - began
     await _rest(sizes.after_s, progress, 1, 1)
