@@ -20,7 +20,7 @@ from .redis_client import Connecting, connecting
 from .redis_pipe import GONE, Gone, Pipe, pack
 from .redis_scripts import Script
 
-__all__ = ["Nodes"]
+__all__ = ["Nodes", "word_of"]
 
 logger = logging.getLogger(__name__)
 
