@@ -158,7 +158,7 @@ class Image:
                 break
             self.remove(oldest)
             gone.append(effect_field(oldest))
-        return [effect_field(key), _encode(effect)], gone
+        return [effect_field(key), encoded(effect)], gone
 
     def has_room_for(self, key: str) -> bool:
         """Tell whether a side effect can be written down under such a key at all."""
@@ -197,7 +197,7 @@ class Image:
         if self.state is not None:
             flat += (STATE, self.state)
         for key, effect in self.effects.items():
-            flat += (effect_field(key), _encode(effect))
+            flat += (effect_field(key), encoded(effect))
         return flat
 
     def take(self, kept: Mapping[bytes, bytes]) -> bool:
@@ -253,7 +253,10 @@ def effect_field(key: str) -> bytes:
 
 def encoded(effect: Effect) -> bytes:
     """Write a side effect down."""
-    return _encode(effect)
+    try:
+        return msgspec.json.encode(effect)
+    except UnicodeEncodeError:  # half of a surrogate pair, out of some tool
+        return msgspec.json.encode(Effect(effect.outcome, effect.result.encode("utf-8", "replace").decode()))
 
 
 def decoded(value: bytes) -> Effect:
@@ -269,13 +272,6 @@ def paired(flat: Iterable[bytes]) -> dict[bytes, bytes]:
     """Give fields and values of a flat list as a mapping."""
     it = iter(flat)
     return dict(zip(it, it, strict=False))
-
-
-def _encode(effect: Effect) -> bytes:
-    try:
-        return msgspec.json.encode(effect)
-    except UnicodeEncodeError:  # half of a surrogate pair, out of some tool
-        return msgspec.json.encode(Effect(effect.outcome, effect.result.encode("utf-8", "replace").decode()))
 
 
 def _bytes(text: str) -> bytes:

@@ -21,6 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from retell_ws.ports import Effect, Kept
+from retell_ws.stores import redis_pipe
 from retell_ws.stores.call_image import MAX_EFFECTS, MAX_LEDGER, MAX_TALK
 from retell_ws.stores.redis import RedisCallStore
 from tests.redis_servers import RedisServer, free_port, valkey
@@ -468,6 +469,21 @@ async def test_the_ledger_is_bounded(server: RedisServer, prefix: str) -> None:
         assert await store.claim("call_1", str(MAX_EFFECTS)) == Effect("begun")
         assert await store.owner("call_1") == "a"
         assert len((await kept_by(server.url, prefix)).effects) == MAX_EFFECTS
+
+
+async def test_more_than_may_be_under_way_comes_later(
+    server: RedisServer, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_pipe, "MAX_COUNT", 5)
+    async with RedisCallStore(server.url, name="a", prefix=prefix) as store:
+        await store.attach("call_1", nothing)
+        for number in range(200):
+            store.say("call_1", f"{number} ")
+        said = "".join(f"{number} " for number in range(200))
+        await until(lambda: server.told("HGET", f"{prefix}{{call_1}}", "said") == said.encode())
+        assert store.figures()["failed"] > 0
+        store.say("call_1", "Hello")
+        await until(lambda: server.told("HGET", f"{prefix}{{call_1}}", "said") == f"{said}Hello".encode())
 
 
 async def test_calls_that_ended_are_forgotten_here(server: RedisServer, prefix: str) -> None:
