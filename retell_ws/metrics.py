@@ -45,7 +45,7 @@ class Metrics:
     Args:
         budget_s: What the first sentence is measured against.
         calls: Counts the calls attached now; asked whenever the metrics are.
-        store: Gives the figures of the store that servers share (`ports.CallStore.figures`), too; None without one.
+        store: Gives the figures of the store that servers share (`ports.CallStore.figures`); None without one.
 
     Attributes are the metrics; one with a label is a mapping from the label's values.
     """

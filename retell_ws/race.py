@@ -287,7 +287,7 @@ class RacingModel:
             answer.timer = asyncio.get_running_loop().call_at(again, self._is_due, answer, again)
         else:
             answer.was_late = False
-            self._begin_another(answer)
+            self._begin_another(answer, max(due, self._now()))  # a timer may be early, by less than a millisecond
 
     # ------------------------------------------------------------------------ whom to ask
 
@@ -321,13 +321,13 @@ class RacingModel:
         slow_at = now + known.first_tokens.deadline_s if self._hedge and not answer.is_late else inf
         self._set_timer(answer, _due(min(slow_at, answer.lost_at)))
 
-    def _begin_another(self, answer: _Answer) -> None:
+    def _begin_another(self, answer: _Answer, now: float) -> None:
         """Do something about a slow model.
 
         A model that is being tried out gets one request and not two. Who happened to get it should not have to wait
         for it, so it is raced by the next model.
         """
-        now, is_late, answer.is_late = self._now(), answer.is_late, True
+        is_late, answer.is_late = answer.is_late, True
         if answer.is_probe:
             answer.is_hedged = True
         elif not is_late and self._hedge and now < answer.lost_at:

@@ -11,11 +11,10 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from http import HTTPStatus
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 from websockets.asyncio.server import Server as Listener
@@ -23,20 +22,19 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from .agent import Agent
+from .calls import Calls
 from .connection import MUTE, Connection, making
 from .control import Command, Look, NotHere, Outcome, Reply, Status
 from .errors import CallError, UsageError
 from .facts import BadMessage, CallEnded, CallStarted, Fact, OverBudget, TurnFailed
 from .measures import Measures
 from .peer import Peer
-from .ports import CallStore, Kept, Model, Switchboard
+from .ports import CallStore, Model, Switchboard
 from .reach import Reach
 from .route import PREFIX, call_id_of
-from .session import Session
 from .settings import Settings
 from .stalls import LoopWatch
 from .verification import Verify
-from .waste import Waste
 
 if TYPE_CHECKING:
     from .http import HttpPort
@@ -44,8 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["Server"]
 
 logger = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 MAX_MESSAGE: Final = 4 * 1024 * 1024
 """Bytes of one message: the transcript of a two-hour call with tool items needs 2.6 MB (protocol §1.9)."""
@@ -59,23 +55,11 @@ PENDING: Final = 32 * 1024
 HANDSHAKE_S: Final = 5.0
 """Seconds a client may take for its request; Retell gives up its own attempt after 7 (protocol §1.4)."""
 
-LAST_TURN_S: Final = 10.0
-"""Seconds a running turn, or a side effect, may still take when its call is to leave."""
-
-PACE_S: Final = 0.02
-"""Seconds between two calls that leave: 50 redials a second, which the servers that take them do not notice."""
-
-SPREAD_S: Final = 10.0
-"""Seconds in which all have left, however many they are: whoever stops us does not wait for ever."""
-
 HEADROOM: Final = 1.1
 """How far calls that another server had may go beyond `max_calls`: shed, they would be lost in mid-sentence."""
 
 CLOSE_S: Final = 5.0
-"""Seconds that cancelled turns may take to end; an agent's function that swallows its cancel must not hold the exit."""
-
-LASTING_S: Final = 10.0
-"""Seconds that side effects and the ends of calls may still take: what is on the wire should be known to be done."""
+"""Seconds that handlers may take to end."""
 
 GOODBYE_S: Final = 2.0
 """Seconds a peer may keep its TCP connection open after the last frame."""
@@ -113,28 +97,20 @@ class Server:
         verify: Verify | None = None,
         switchboard: Switchboard | None = None,
     ) -> None:
-        self._agent = agent
-        self._model = model
         self._store = store
         self._settings = settings
-        self._verify = verify
+        self._calls = Calls(agent, model, store, settings, verify=verify, record=self._record)
         self._switchboard = switchboard
         self._reach = Reach(self._control, store, switchboard)
         self._secrets = settings.path_secrets()
-        self._sessions: dict[str, Session] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._lasting: set[asyncio.Task[Any]] = set()
         self._counted: Counter[str] = Counter()
-        self._waste = Waste(settings.speculation_percent / 100)
         self._draining = False
         self._leaving = False  # for good
         self._moving: asyncio.Task[None] | None = None
-        self._freed = asyncio.Event()
-        self._leases: dict[str, object] = {}  # by call: the newest time this server took it
         self._listener: Listener | None = None
         self._measures = Measures(
             settings.budget_s(),
-            self._attached,
+            self._calls.attached,
             is_read=settings.http_port is not None,
             store=store.figures if store.is_shared else None,
         )
@@ -157,7 +133,7 @@ class Server:
         from .http import HttpPort
 
         admin = Admin(
-            self._settings.admin_token, calls=self._calls, do=self.do, drain=self.move_calls, undrain=self._accept
+            self._settings.admin_token, calls=self._status, do=self.do, drain=self.move_calls, undrain=self._accept
         )
         return HttpPort(self._settings.http_host, port, self._measures, self._unready, admin)
 
@@ -194,18 +170,7 @@ class Server:
 
     async def _end(self) -> None:
         self._draining = True  # whoever dials from here on finds another server
-        for session in list(self._sessions.values()):
-            session.close()
-        for task in self._tasks:
-            task.cancel()
-        if self._lasting:
-            _, unfinished = await asyncio.wait(self._lasting, timeout=LASTING_S)
-            for task in unfinished:
-                task.cancel()
-        if tasks := self._tasks | self._lasting:
-            _, stuck = await asyncio.wait(tasks, timeout=CLOSE_S)
-            if stuck:
-                logger.error("%d tasks of the agent's functions do not end: left behind", len(stuck))
+        await self._calls.end()
         if self._listener is not None:
             self._listener.close(close_connections=False)
             with suppress(TimeoutError):
@@ -237,14 +202,14 @@ class Server:
             `calls` attached now, `sessions` held, one count for each kind of fact, what `Measures.summary` gives, and
             the figures of the switchboard, with `switchboard_` before their names.
         """
-        now: dict[str, float] = {"calls": self._attached(), "sessions": len(self._sessions)}
+        now: dict[str, float] = {"calls": self._calls.attached(), "sessions": len(self._calls)}
         if self._switchboard is not None:
             now |= {f"switchboard_{name}": figure for name, figure in self._switchboard.figures().items()}
         return {**now, **self._measures.summary(), **self._counted}
 
     def live(self) -> int:
         """Count the calls with somebody on the line, or about to be again."""
-        return sum(session.is_live for session in self._sessions.values())
+        return self._calls.live()
 
     @property
     def is_draining(self) -> bool:
@@ -260,12 +225,10 @@ class Server:
         self._draining = self._leaving = True
         try:
             async with asyncio.timeout(max(self._settings.drain_s, self._settings.drain_delay())):
-                while live := self.live():
-                    self._freed.clear()
-                    await self._freed.wait()
+                await self._calls.gone()
         except TimeoutError:
-            logger.warning("%d calls are dropped for Retell to redial", live)
-            await self._give_up_calls()
+            logger.warning("%d calls are dropped for Retell to redial", self.live())
+            await self._calls.leave()
 
     def move_calls(self) -> None:
         """Refuse new calls, and drop the live ones between turns for other servers to take, until `take_calls`.
@@ -275,7 +238,7 @@ class Server:
         if not self._draining:
             logger.warning("%d calls are moved, and no new ones taken", self.live())
             self._draining = True
-            self._moving = self._spawn(self._move_calls())
+            self._moving = self._calls.spawn(self._move_calls())
 
     def take_calls(self) -> None:
         """Take calls again after `move_calls`; those that have not left yet stay. No way back from `drain`."""
@@ -287,17 +250,7 @@ class Server:
 
     async def _move_calls(self) -> None:
         await asyncio.sleep(self._settings.drain_delay())
-        await self._give_up_calls()
-
-    async def _give_up_calls(self) -> None:
-        sessions = list(self._sessions.values())
-        pace_s = min(PACE_S, SPREAD_S / max(1, len(sessions)))
-        async with asyncio.TaskGroup() as leaving:
-            for session in sessions:
-                is_live = session.is_live
-                leaving.create_task(session.leave(LAST_TURN_S))
-                if is_live:
-                    await asyncio.sleep(pace_s)
+        await self._calls.leave()
 
     # ------------------------------------------------------------------------ who may come in
 
@@ -316,14 +269,14 @@ class Server:
         if "Origin" in request.headers:  # a browser; Retell is none
             return connection.respond(HTTPStatus.FORBIDDEN, "no browsers\n")
         # A redial must find its call, however busy we are.
-        if call_id in self._sessions or await self._is_from_elsewhere(call_id):
+        if call_id in self._calls or await self._is_from_elsewhere(call_id):
             return None
         return self._busy(connection)
 
     async def _is_from_elsewhere(self, call_id: str) -> bool:
         """Tell whether this is a call another server had, that has to be taken beyond the cap. Asked only there."""
         cap = self._settings.max_calls
-        if self._draining or not cap <= self._attached() < cap * HEADROOM:
+        if self._draining or not cap <= self._calls.attached() < cap * HEADROOM:
             return False
         return await self._store.owner(call_id) is not None and not self._draining
 
@@ -331,7 +284,7 @@ class Server:
         """Say why a new call would not be taken."""
         if self._draining:
             return "draining"
-        return "at capacity" if self._attached() >= self._settings.max_calls else ""
+        return "at capacity" if self._calls.attached() >= self._settings.max_calls else ""
 
     def _busy(self, connection: ServerConnection) -> Response | None:
         if not (reason := self._unready()):
@@ -339,9 +292,6 @@ class Server:
         response = connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"{reason}\n")
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
         return response
-
-    def _attached(self) -> int:
-        return sum(session.is_attached for session in self._sessions.values())
 
     # ------------------------------------------------------------------------ from outside
 
@@ -359,11 +309,11 @@ class Server:
         self._measures.commanded(outcome)
         return outcome
 
-    def _calls(self) -> list[Status]:
-        return [session.status() for session in list(self._sessions.values()) if session.is_live]
+    def _status(self) -> list[Status]:
+        return [session.status() for session in self._calls if session.is_live]
 
     def _control(self, call_id: str, command: Command) -> Reply:
-        session = self._sessions.get(call_id)
+        session = self._calls.get(call_id)
         if session is None:
             return NotHere()
         reply = session.control(command, holds=self._switchboard is None)
@@ -385,75 +335,18 @@ class Server:
         call_id = call_id_of(connection.request.path, self._secrets) or ""
         peer = Peer(connection)
         try:
-            if self._draining and call_id not in self._sessions:
+            if self._draining and call_id not in self._calls:
                 return  # let in just before: the redial finds another server
-            kept = await self._attach(call_id)
-            if self._draining and call_id not in self._sessions:
-                return
-            await self._session(call_id, kept).serve(peer)
+            session = await self._calls.take(call_id, lambda: not self._draining)
+            if session is not None:
+                await session.serve(peer)
         except Exception:
             # A bug of ours must cost this socket at most, never the call: dropped, Retell redials.
             logger.exception("a socket failed", extra={"call_id": call_id})
         finally:
-            self._freed.set()
+            self._calls.changed()
             peer.drop()
             await peer.ended()
-
-    async def _attach(self, call_id: str) -> Kept:
-        """Take a call from whichever server has it, at each of its sockets."""
-        lease = self._leases[call_id] = object()
-        return await self._store.attach(call_id, lambda: self._lost(call_id, lease))
-
-    def _lost(self, call_id: str, lease: object) -> None:
-        """Another server has taken the call, unless it has come back since."""
-        if self._leases.get(call_id) is lease and (session := self._sessions.get(call_id)) is not None:
-            session.moved()
-
-    def _session(self, call_id: str, kept: Kept) -> Session:
-        session = self._sessions.get(call_id)
-        if session is not None and kept.has_moved:
-            session.moved()  # it was elsewhere meanwhile: what this server remembers of it is out of date
-            session = None
-        if session is None:
-            session = self._sessions[call_id] = Session(
-                call_id,
-                agent=self._agent,
-                model=self._model,
-                store=self._store,
-                kept=kept,
-                settings=self._settings,
-                verify=self._verify,
-                spawn=self._spawn,
-                spawn_lasting=self._spawn_lasting,
-                record=self._record,
-                ended=self._forget,
-                waste=self._waste,
-            )
-        return session
-
-    def _forget(self, session: Session) -> None:
-        self._sessions.pop(session.call_id, None)
-        self._freed.set()
-        self._spawn_lasting(self._let_go(session))
-
-    async def _let_go(self, session: Session) -> None:
-        """Let go of a call in the store, when all of it is written."""
-        await session.settled()
-        if session.call_id not in self._sessions:  # it may have come back
-            self._leases.pop(session.call_id, None)
-            self._store.detach(session.call_id)
-
-    def _spawn(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        return self._own(work, self._tasks)
-
-    def _spawn_lasting(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        return self._own(work, self._lasting)
-
-    def _own(self, work: Coroutine[Any, Any, _T], owner: set[asyncio.Task[Any]]) -> asyncio.Task[_T]:
-        task = asyncio.create_task(work)
-        owner.add(task)
-        task.add_done_callback(owner.discard)
-        return task
 
     def _record(self, call_id: str, fact: Fact) -> None:
         kind = str(fact.__struct_config__.tag)

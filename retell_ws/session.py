@@ -326,6 +326,13 @@ class Session:
             peer.drop()
         self._let_go(self._machine.moved)
 
+    def give_up(self) -> None:
+        """Let go of the call at once: it goes on elsewhere if somebody is on the line, and there is an elsewhere."""
+        if self._keeper is not None and self.is_live:
+            self._let_go(self._machine.moved)
+        else:
+            self.close()
+
     def close(self) -> None:
         """The call is over: stop everything that runs for it, but side effects."""
         self._let_go(self._machine.closed)

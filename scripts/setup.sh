@@ -40,3 +40,25 @@ setup() { # setup EXTRAS: an empty one, or like "[dev,bench]"
     PIP_CONSTRAINT=constraints.txt .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".$1"
     printf '%s' "$wanted" >"$stamp"
 }
+
+setup_servers() { # for the tests alone: those of Debian's servers that are missing, when we may; no failure otherwise
+    local name missing=() policy=/usr/sbin/policy-rc.d
+    for name in redis-server haproxy nginx; do
+        PATH="$PATH:/usr/sbin" command -v "$name" >/dev/null || missing+=("$name")
+    done
+    if [ ${#missing[@]} = 0 ] || [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        return 0
+    fi
+    say "Installing ${missing[*]}, once"
+    # The tests start their own: none is to run as a service.
+    if [ -e "$policy" ]; then
+        policy=
+    else
+        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
+    fi
+    if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        "${missing[@]}"; } >/dev/null 2>&1; then
+        say "They cannot be installed; the tests that want them say so"
+    fi
+    [ -z "$policy" ] || rm -f "$policy"
+}

@@ -384,9 +384,9 @@ async def test_a_server_that_leaves_for_good_is_not_taken_back() -> None:
 
 async def test_a_bug_is_told_to_the_log_and_not_to_the_client(caplog: pytest.LogCaptureFixture) -> None:
     async with calling() as (server, _, __):
-        server._sessions["call_2"] = None  # type: ignore[assignment]
+        server._calls._sessions["call_2"] = None  # type: ignore[assignment]
         answer: Answer = await ask(server, "GET", "/calls")
-        del server._sessions["call_2"]
+        del server._calls._sessions["call_2"]
         assert answer == (500, "this is a bug\n")
         assert "a request failed" in caplog.text
 

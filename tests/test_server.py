@@ -307,7 +307,7 @@ async def test_a_call_is_not_moved_while_a_side_effect_runs_that_nobody_waits_fo
 
 
 async def test_a_side_effect_that_takes_too_long_does_not_let_a_turn_be_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retell_ws.server.LAST_TURN_S", 0.4)
+    monkeypatch.setattr("retell_ws.calls.LAST_TURN_S", 0.4)
     done = asyncio.Event()
     agent = Agent("You are Ana.", greeting=GREETING)
 
@@ -336,7 +336,7 @@ async def test_a_side_effect_that_takes_too_long_does_not_let_a_turn_be_cut(monk
 
 
 async def test_calls_leave_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retell_ws.server.PACE_S", 0.05)
+    monkeypatch.setattr("retell_ws.calls.PACE_S", 0.05)
     async with serving(drain_s=0) as (server, _), contextlib.AsyncExitStack() as stack:
         retells = [await stack.enter_async_context(FakeRetell(server.url, redials=False)) for _ in range(5)]
         for retell in retells:
@@ -386,7 +386,7 @@ async def test_a_call_that_another_server_had_is_taken_beyond_the_cap_up_to_a_te
 
 
 async def test_a_function_that_swallows_its_cancel_does_not_hold_the_exit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retell_ws.server.CLOSE_S", 0.1)
+    monkeypatch.setattr("retell_ws.calls.CLOSE_S", 0.1)
     released = asyncio.Event()
 
     async def greet(call: Call) -> str:

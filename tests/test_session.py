@@ -176,7 +176,7 @@ async def test_a_reask_that_comes_with_the_end_of_its_socket_is_answered_on_the_
 
 def last_message(server: Server, response_id: int, words: str) -> None:
     """Let a request and the loss of its socket arrive in one turn of the loop."""
-    (session,) = server._sessions.values()
+    (session,) = server._calls._sessions.values()
     assert session._line.peer is not None
     connection = session._line.peer._connection
     transcript = [{"role": "user", "content": words}]

@@ -134,7 +134,7 @@ async def test_a_call_over_its_budget_is_not_left_for_a_speculation() -> None:
         stream.say("Yes, until six. ")
         await retell.piece(asked)
         # The update is read while its tokens are not counted yet, and its turn begins when they are.
-        session = server._sessions[retell.call_id]
+        session = server._calls._sessions[retell.call_id]
         end(stream, input_tokens=5000, output_tokens=5)
         heard = update("Are you open?", "Yes, until six.", "And tomorrow?", turntaking="user_turn").encode()
         session._perform(session._machine.receive(heard, 1.0))
@@ -182,7 +182,7 @@ async def test_keys_are_not_forgotten_over_an_update_that_does_not_tell_them() -
 async def test_one_that_never_began_is_told_of_as_dropped() -> None:
     async with serving(speculate=True) as (server, puppet), FakeRetell(server.url) as retell:
         await retell.greeting()
-        session = server._sessions[retell.call_id]
+        session = server._calls._sessions[retell.call_id]
         for words in ("Are you.", "Are you open?", "Are you open today?"):  # in one read of the socket
             session._perform(session._machine.receive(update(words).encode(), 1.0))
         await retell.ping()
@@ -263,7 +263,7 @@ async def test_one_that_is_given_up_at_the_moment_of_the_request_is_not_adopted(
         await retell.greeting()
         await retell.say("Are you open?")
         first = await puppet.asked(1)
-        session = server._sessions[retell.call_id]
+        session = server._calls._sessions[retell.call_id]
         assert session._speculation is not None and session._speculation.turn._deadline is not None
         deadline = session._speculation.turn._deadline
         request = update("Are you open?", kind="response_required", response_id=1).encode()
@@ -285,7 +285,7 @@ async def test_one_that_is_given_up_at_the_moment_of_the_request_is_not_adopted(
 async def test_one_that_is_adopted_and_spoken_into_before_its_first_step_leaves_no_timer_behind() -> None:
     async with serving(speculate=True, holding_ms=100) as (server, puppet), FakeRetell(server.url) as retell:
         await retell.greeting()
-        session = server._sessions[retell.call_id]
+        session = server._calls._sessions[retell.call_id]
 
         def hears(data: str) -> None:
             session._perform(session._machine.receive(data.encode(), 1.0))

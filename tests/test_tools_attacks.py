@@ -353,7 +353,7 @@ async def test_a_call_with_tools_is_freed_without_the_cycle_collector(how: str) 
             (session,) = [weakref.ref(o) for o in gc.get_objects() if isinstance(o, Session)]
             (call,) = [weakref.ref(o) for o in gc.get_objects() if isinstance(o, CallMachine)]
         try:
-            server._sessions[retell.call_id].close()
+            server._calls._sessions[retell.call_id].close()
             await asyncio.sleep(0.05)
             assert session() is None and call() is None
         finally:

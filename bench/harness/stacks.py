@@ -140,7 +140,7 @@ def _redis(cores: Cores) -> Iterator[Running]:
         raise SystemExit("this bench needs redis-server, or valkey-server")
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/redis.sock"
-        with pinned_to(cores.load):
+        with pinned_to(cores.server):
             process = subprocess.Popen(
                 [binary, "--port", "0", "--unixsocket", path, "--save", "", "--dir", folder],
                 stdout=subprocess.DEVNULL,

@@ -48,7 +48,7 @@ class Image:
 
     Attributes:
         epoch: Of the last attach that Redis has confirmed; 0 for none.
-        attached_at: When it was attached, in the loop's time; None when it never was.
+        attached_at: When it was attached, in monotonic time; None when it never was.
         is_confirmed: The last attach is known to Redis, under `epoch`.
         pipe: Over which it was: what is sent over another one might be overtaken by what was sent over this one.
         is_known: What was done before is known.
@@ -158,7 +158,7 @@ class Image:
                 break
             self.remove(oldest)
             gone.append(effect_field(oldest))
-        return [effect_field(key), _encode(effect)], gone
+        return [effect_field(key), encoded(effect)], gone
 
     def has_room_for(self, key: str) -> bool:
         """Tell whether a side effect can be written down under such a key at all."""
@@ -197,7 +197,7 @@ class Image:
         if self.state is not None:
             flat += (STATE, self.state)
         for key, effect in self.effects.items():
-            flat += (effect_field(key), _encode(effect))
+            flat += (effect_field(key), encoded(effect))
         return flat
 
     def take(self, kept: Mapping[bytes, bytes]) -> bool:
@@ -223,7 +223,10 @@ class Image:
             self.state = state
             self._talk += len(state)
         for field, value in kept.items():
-            name = field[2:].decode("utf-8", "surrogatepass") if field[1:2] == b":" else ""
+            try:
+                name = field[2:].decode("utf-8", "surrogatepass")
+            except UnicodeDecodeError:
+                continue  # nobody of ours wrote that
             if field.startswith(PART) and name not in self.parts:
                 self.parts[name] = value
                 self._talk += len(value)
@@ -250,7 +253,10 @@ def effect_field(key: str) -> bytes:
 
 def encoded(effect: Effect) -> bytes:
     """Write a side effect down."""
-    return _encode(effect)
+    try:
+        return msgspec.json.encode(effect)
+    except UnicodeEncodeError:  # half of a surrogate pair, out of some tool
+        return msgspec.json.encode(Effect(effect.outcome, effect.result.encode("utf-8", "replace").decode()))
 
 
 def decoded(value: bytes) -> Effect:
@@ -266,13 +272,6 @@ def paired(flat: Iterable[bytes]) -> dict[bytes, bytes]:
     """Give fields and values of a flat list as a mapping."""
     it = iter(flat)
     return dict(zip(it, it, strict=False))
-
-
-def _encode(effect: Effect) -> bytes:
-    try:
-        return msgspec.json.encode(effect)
-    except UnicodeEncodeError:  # half of a surrogate pair, out of some tool
-        return msgspec.json.encode(Effect(effect.outcome, effect.result.encode("utf-8", "replace").decode()))
 
 
 def _bytes(text: str) -> bytes:

@@ -4,7 +4,7 @@ A caller listens while an answer is looked up, so a Redis that does not tell wit
 or slow is not asked for a while. It is asked for no more bytes than an answer can have, and what it tells is trusted
 with nothing: whatever is no answer under its own key is taken away.
 
-A user of an ACL needs `+getrange +set +get +del`, in a cluster `+cluster|slots`, and `~<prefix>*`.
+A user of an ACL needs `+getrange +set +get +del`, in a cluster `+cluster|slots +asking`, and `~<prefix>*`.
 """
 
 from __future__ import annotations

@@ -35,6 +35,9 @@ LOOK_S: Final = 0.1
 START_S: Final = 2.0
 """Seconds a start waits for the first connection."""
 
+START_TRIES: Final = 3
+"""Times it dials until it does without."""
+
 TRIES: Final = 4
 """Times a command is sent that was sent to the wrong server, or whose script was not known there."""
 
@@ -81,35 +84,37 @@ class Nodes:
         self._slots: list[_Node | None] | None = None  # None: it is no cluster, or nobody knows yet
         self._news = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
         self._loading: set[Pipe] = set()
         self._is_closed = False
         self._down_since = 0.0
         self._has_warned = False
+        self._failures = 0
+        self._why = ""
 
     async def start(self) -> None:
-        """Connect; returns without a connection when there is none within two seconds."""
+        """Connect; returns without a connection when there is none soon."""
         self._down_since = asyncio.get_running_loop().time()
         self._seed.task = asyncio.create_task(self._keep(self._seed))
         try:
             async with asyncio.timeout(START_S):
-                while not self._is_whole():
+                while not self._is_whole() and self._failures < START_TRIES:
                     await self._news.wait()
         except TimeoutError:
-            self._warn()
+            pass
+        self._warn()
 
     async def aclose(self) -> None:
         """Close every connection."""
         self._is_closed = True
         tasks = [node.task for node in (self._seed, *self._nodes.values()) if node.task is not None]
+        tasks += self._leaving
         if self._looking is not None:
             tasks.append(self._looking)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        for node in (self._seed, *self._nodes.values()):
-            if node.pipe is not None:
-                node.pipe.close()
 
     # ------------------------------------------------------------------------ which pipe
 
@@ -118,12 +123,10 @@ class Nodes:
         """Give the slot of a key; a single server has them all."""
         return key_slot(key)
 
-    def pipe(self, slot: int | None) -> Pipe | None:
-        """Give the pipe for a slot, or any for None; None when there is no connection."""
+    def pipe(self, slot: int) -> Pipe | None:
+        """Give the pipe for a slot; None when there is no connection."""
         if self._slots is None:
             return self._seed.pipe
-        if slot is None:
-            return next((node.pipe for node in (self._seed, *self._nodes.values()) if node.pipe is not None), None)
         node = self._slots[slot]
         return None if node is None else node.pipe
 
@@ -134,16 +137,6 @@ class Nodes:
     def is_degraded(self) -> bool:
         """Tell whether something cannot be reached, or does not answer in time."""
         return not self._is_whole() or any(pipe.is_slow() for pipe in self.pipes())
-
-    async def wait_up(self, slot: int | None, limit_s: float) -> bool:
-        """Wait until there is a pipe for a slot; False when there is none in time."""
-        try:
-            async with asyncio.timeout(limit_s):
-                while self.pipe(slot) is None:
-                    await self._news.wait()
-        except TimeoutError:
-            return False
-        return True
 
     async def news(self, limit_s: float) -> None:
         """Wait until a connection is made, or for so many seconds."""
@@ -201,9 +194,7 @@ class Nodes:
         return reply
 
     def _named(self, address: str) -> Pipe | None:
-        host, _, port = address.rpartition(":")
-        node = self._nodes.get((host, int(port)))
-        return None if node is None else node.pipe
+        return next((node.pipe for (host, port), node in self._nodes.items() if f"{host}:{port}" == address), None)
 
     def wrong(self, pipe: Pipe, reply: Any) -> None:
         """Note what is wrong by an error reply: scripts are loaded again, the cluster looked at, a replica left."""
@@ -240,23 +231,25 @@ class Nodes:
                 await pipe.connect(self._connecting(node.host, node.port))
                 await self._greet(node, pipe)
             except (RedisError, OSError, TimeoutError, ValueError, Gone, hiredis.HiredisError) as exc:
-                pipe.close()
-                logger.debug("%s: no connection: %s", self._what, type(exc).__name__)
+                await pipe.aclose()
+                self._why = type(exc).__name__  # its text may quote what was configured
+                self._failures += 1
+                self._wake()
                 self.look()
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(2 * pause, LONGEST_PAUSE_S)
                 continue
             except BaseException:
-                pipe.close()
+                await pipe.aclose()
                 raise
-            pause = PAUSE_S
+            pause, self._why = PAUSE_S, ""
             node.pipe = pipe
             self._tell()
             try:
                 await closed.wait()
             finally:
                 node.pipe = None
-                pipe.close()
+                await pipe.aclose()
             if not self._has_warned:
                 self._down_since = asyncio.get_running_loop().time()
             self._warn()
@@ -296,10 +289,11 @@ class Nodes:
             await asyncio.wait((self._looking,))
 
     async def _look(self) -> None:
-        for pipe in self.pipes():
-            reply = await pipe.ask(pack(("CLUSTER", "SLOTS")))
-            if isinstance(reply, list) and self._arrange(reply, self._seed):
-                break
+        for node in (self._seed, *self._nodes.values()):
+            if node.pipe is not None:
+                reply = await node.pipe.ask(pack(("CLUSTER", "SLOTS")))
+                if isinstance(reply, list) and self._arrange(reply, node):
+                    break
         await asyncio.sleep(LOOK_S)
 
     def _arrange(self, ranges: list[Any], asked: _Node) -> bool:
@@ -321,9 +315,9 @@ class Nodes:
         self._nodes, self._slots = found, slots
         for node in gone:
             if node.task is not None:
-                node.task.cancel()
-            if node.pipe is not None:
-                node.pipe.close()
+                node.task.cancel()  # which closes its pipe
+                self._leaving.add(node.task)
+                node.task.add_done_callback(self._leaving.discard)
         for node in found.values():
             if node.task is None:
                 node.task = asyncio.create_task(self._keep(node))
@@ -337,6 +331,9 @@ class Nodes:
             self._has_warned = False
             down_s = asyncio.get_running_loop().time() - self._down_since
             logger.warning("%s: Redis is back after %.1f s", self._what, down_s)
+        self._wake()
+
+    def _wake(self) -> None:
         self._news.set()
         self._news = asyncio.Event()  # who waits has the old one
 
@@ -348,7 +345,10 @@ class Nodes:
     def _warn(self) -> None:
         if not self._has_warned and not self._is_closed and not self._is_whole():
             self._has_warned = True
-            logger.warning("%s: Redis cannot be reached; this server goes on without it until it can", self._what)
+            why = f" ({self._why})" if self._why else ""
+            logger.warning(
+                "%s: Redis cannot be reached%s; this server goes on without it until it can", self._what, why
+            )
 
 
 def word_of(reply: Any) -> str:

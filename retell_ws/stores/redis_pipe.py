@@ -67,6 +67,7 @@ class Pipe(asyncio.Protocol):
         self._transport: Any = None
         self._kept: Any = None
         self.is_open = False
+        self._lost = asyncio.Event()
 
     async def connect(self, made: AbstractConnection) -> None:
         """Connect, and take the connection over.
@@ -85,18 +86,18 @@ class Pipe(asyncio.Protocol):
         except BaseException:
             connection._close()
             raise
-        writer = connection._writer
-        if writer is None:
-            raise AssertionError("a connection that is made has a writer")
+        reader, writer = connection._reader, connection._writer
         # The writer would close the socket when it is collected; the connection would complain of it.
         self._kept, connection._writer, connection._reader = writer, None, None
+        if reader is None or writer is None or reader.at_eof() or writer.transport.is_closing():
+            if writer is not None:
+                writer.transport.abort()
+            raise ConnectionResetError("closed while it was made")  # which this object would not be told any more
         self._transport = writer.transport
         self._transport.set_protocol(self)
-        # uvloop would otherwise write at the end of the loop's turn.
+        # Some versions of uvloop would otherwise write at the end of the loop's turn.
         self._transport.set_write_buffer_limits(high=0)
-        self.is_open = not self._transport.is_closing()
-        if not self.is_open:
-            raise ConnectionResetError("closed while it was made")
+        self.is_open = True
 
     # ------------------------------------------------------------------------ commands
 
@@ -147,6 +148,12 @@ class Pipe(asyncio.Protocol):
             self._transport.abort()
         self._end()
 
+    async def aclose(self) -> None:
+        """Close it, and wait until the loop has let go of it."""
+        self.close()
+        if self._transport is not None:
+            await self._lost.wait()
+
     # ------------------------------------------------------------------------ replies
 
     def data_received(self, data: bytes) -> None:
@@ -167,6 +174,7 @@ class Pipe(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell everybody; called by the loop."""
+        self._lost.set()
         self._end()
 
     def _look(self, is_last: bool = False) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from retell_ws import server
+from retell_ws import calls, server
 from retell_ws.__main__ import app
 from retell_ws.deploy.proxies import configuration
 from retell_ws.settings import Settings, load
@@ -87,8 +87,8 @@ def test_the_proxy_s_configuration_is_what_the_command_writes() -> None:
 def test_a_server_has_the_time_it_takes_to_drain() -> None:
     service = SERVERS["server1"]
     settings = load(flags(service["command"]), environment=environment(service))
-    longest = max(settings.drain_s, settings.drain_delay()) + 2 * server.LAST_TURN_S + server.SPREAD_S
-    longest += server.LASTING_S + 2 * server.CLOSE_S
+    longest = max(settings.drain_s, settings.drain_delay()) + 2 * calls.LAST_TURN_S + calls.SPREAD_S
+    longest += calls.LASTING_S + calls.CLOSE_S + server.CLOSE_S
     assert int(service["stop_grace_period"].removesuffix("s")) > longest
 
 

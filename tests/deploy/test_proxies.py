@@ -244,7 +244,7 @@ async def test_when_all_are_full_a_call_is_refused_and_one_that_ended_makes_room
 
 def impatient(text: str) -> str:
     """Shorten the limits that hold before the handshake."""
-    for limit in ("timeout client 30s", "timeout server 10s"):
+    for limit in ("timeout client 30s", "timeout server 3s"):
         assert limit in text
         text = text.replace(limit, f"{limit.rpartition(' ')[0]} 300ms")
     return text

@@ -268,7 +268,7 @@ async def test_a_break_of_the_protocol() -> None:
 
 
 async def test_a_tool_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retell_ws.server, "LASTING_S", 0.1)  # how long the server waits for it when it leaves
+    monkeypatch.setattr(retell_ws.calls, "LASTING_S", 0.1)  # how long the server waits for it when it leaves
     agent = Agent("You are Ana.", greeting="Hello.")
 
     @agent.tool(say="One moment.")
