@@ -164,6 +164,11 @@ class Session:
                 self._resumed = True
                 self._know(again=True)
                 record(call_id, Resumed(self._machine.is_open))
+            elif kept.parts:  # of another version, or too large to be kept: it goes on from its transcript alone
+                self._resumed = True
+                self._machine.begun_elsewhere()
+                self._hooks.details(again=True)
+                record(call_id, Resumed(self._machine.is_open))
         if not kept.is_known:
             record(call_id, Degraded())
 

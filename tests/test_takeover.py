@@ -373,3 +373,22 @@ async def test_what_is_asked_while_the_server_leaves_is_answered_by_the_next_one
         assert (await retell.answer(asked)).text == "From nine."
         await draining
         assert not retell.report.faults
+
+
+@pytest.mark.parametrize("memo", [b'{"of": "another version"}', b""], ids=["another version's", "too large"])
+async def test_a_memo_that_cannot_be_read_is_no_reason_to_greet_again(memo: bytes) -> None:
+    ran: list[str] = []
+    ana = Agent("You are Ana.", greeting=GREETING)
+    ana.on_start(lambda call: ran.append("start"))
+    ana.on_details(lambda call: ran.append("details"))
+    async with fleet(ana) as two:
+        two.stores[1].write("call_1", {"call": memo})
+        async with two.call(call_id="call_1", details=PHONE) as retell:
+            assert await retell.greeting() == ""
+            asked = await retell.request("Hours?")
+            stream = await two.models[0].asked(1)
+            stream.say("From nine.")
+            stream.end()
+            assert (await retell.answer(asked)).text == "From nine."
+            assert not ran, "they ran where the call was begun"
+            assert not retell.report.faults
