@@ -329,6 +329,9 @@ class Session:
         """Another server has taken the call: whatever this one still does for it is in vain."""
         if (peer := self._line.peer) is not None:
             peer.drop()
+        # What is remembered here is out of date, and the store would take it if the call has come back meanwhile.
+        self._keeper = self._line.keep = None
+        self._talk.forsake()
         self._let_go(self._machine.moved)
 
     def give_up(self) -> None:

@@ -392,3 +392,40 @@ async def test_a_memo_that_cannot_be_read_is_no_reason_to_greet_again(memo: byte
             assert (await retell.answer(asked)).text == "From nine."
             assert not ran, "they ran where the call was begun"
             assert not retell.report.faults
+
+
+async def test_what_a_server_remembers_of_a_call_that_was_elsewhere_is_not_written_down() -> None:
+    ana = Agent("You are Ana.", greeting=GREETING, state=Notes)
+
+    @ana.tool(side_effect=False)
+    async def note(call: Call, name: str) -> str:
+        """Note."""
+        call.state.name = name
+        await asyncio.Event().wait()
+        return "Noted."
+
+    @ana.tool(side_effect=False)
+    async def correct(call: Call, name: str) -> str:
+        """Correct."""
+        call.state.name = name
+        return "Noted."
+
+    async with fleet(ana) as two, two.call() as retell:
+        await retell.greeting()
+        asked = await retell.request("I am Bo.")
+        stream = await two.models[0].asked(1)
+        stream.call("note", name="Bo")
+        await counted(two.servers[0], "tool_started")
+        two.move(1)
+        other = await two.models[1].asked(1)
+        other.call("correct", name="Bea")
+        other.end("tool_use")
+        last = await two.models[1].asked(2)
+        last.say("Hello Bea.")
+        last.end()
+        await retell.answer(asked)
+        two.move(0)
+        await resumed(two.servers[0], retell)
+        await counted(two.servers[0], "call_moved")
+        await retell.quiet(0.1)
+        assert await two.stores[0].load(retell.call_id) == b'{"name":"Bea"}'
