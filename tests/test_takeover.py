@@ -13,6 +13,7 @@ import pytest
 from retell_ws.agent import Agent
 from retell_ws.blueprints import running
 from retell_ws.handle import Call
+from retell_ws.ports import Kept
 from retell_ws.prompt import CONTINUE
 from retell_ws.server import Server
 from retell_ws.settings import Settings
@@ -429,3 +430,46 @@ async def test_what_a_server_remembers_of_a_call_that_was_elsewhere_is_not_writt
         await counted(two.servers[0], "call_moved")
         await retell.quiet(0.1)
         assert await two.stores[0].load(retell.call_id) == b'{"name":"Bea"}'
+
+
+class Slow(MemoryCallStore):
+    """Has a call taken at once, and says so when the test lets it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(lambda: 0.0, name=name, is_shared=True)
+        self.may_tell = asyncio.Event()
+        self.may_tell.set()
+        self.taken = 0
+
+    async def attach(self, call_id: str, lost: Callable[[], None]) -> Kept:
+        kept = await super().attach(call_id, lost)
+        self.taken += 1
+        await self.may_tell.wait()
+        return kept
+
+
+async def test_a_call_that_ends_while_it_is_taken_anew_is_still_told_that_it_is_lost() -> None:
+    slow = Slow("first")
+    other = MemoryCallStore(lambda: 0.0, name="second", beside=slow)
+    ana = Agent("You are Ana.", greeting=GREETING)
+    settings = Settings(port=0, grace_s=0.05)
+    async with (
+        Switch() as switch,
+        running(ana, settings, model=Puppet(), store=slow) as first,
+        running(ana, settings, model=Puppet(), store=other) as second,
+    ):
+        switch.lead_to(first.address)
+        async with FakeRetell(switch.url, dial_policy=DialPolicy(attempts=20, timeout_s=5, pause_s=0.02)) as retell:
+            await retell.greeting()
+            slow.may_tell.clear()
+            switch.cut()
+            await until(lambda: slow.taken == 2)
+            await counted(first, "call_ended")
+            await until(lambda: first.statistics()["sessions"] == 0)
+            slow.may_tell.set()
+            await resumed(first, retell)
+            switch.lead_to(second.address)
+            async with FakeRetell(switch.url, call_id=retell.call_id) as again:
+                await resumed(second, again)
+                await retell.request("Anybody there?")
+                await counted(first, "call_moved")
