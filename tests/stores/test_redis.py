@@ -388,6 +388,22 @@ async def test_a_redis_that_forgot_the_scripts_is_given_them_again(server: Redis
         assert (kept.parts, kept.effects) == ({"turn": b"1"}, {"book": Effect("begun")})
 
 
+async def test_a_master_that_became_a_replica_is_left_and_no_call_is_kept_for_ever(
+    frail: RedisServer, prefix: str
+) -> None:
+    async with RedisCallStore(frail.url, name="a", prefix=prefix) as store:
+        await store.attach("call_1", nothing)
+        frail.told("REPLICAOF", "127.0.0.1", 1)
+        for number in range(20):  # all of them are refused at one stroke
+            store.write("call_1", {"turn": b"%d" % number})
+        await until(lambda: store.figures()["failed"] >= 20)
+        frail.told("REPLICAOF", "NO", "ONE")
+        await until(lambda: store.figures()["written"] >= 1)
+        store.detach("call_1")
+        await until(lambda: len(store) == 0)
+    assert (await kept_by(frail.url, prefix)).parts == {"turn": b"19"}
+
+
 async def test_a_record_that_was_deleted_is_brought_again(server: RedisServer, prefix: str) -> None:
     async with RedisCallStore(server.url, name="a", prefix=prefix) as store:
         await store.attach("call_1", nothing)
