@@ -164,6 +164,11 @@ class Session:
                 self._resumed = True
                 self._know(again=True)
                 record(call_id, Resumed(self._machine.is_open))
+            elif kept.parts:  # of another version, or too large to be kept: it goes on from its transcript alone
+                self._resumed = True
+                self._machine.begun_elsewhere()
+                self._hooks.details(again=True)
+                record(call_id, Resumed(self._machine.is_open))
         if not kept.is_known:
             record(call_id, Degraded())
 
@@ -324,6 +329,9 @@ class Session:
         """Another server has taken the call: whatever this one still does for it is in vain."""
         if (peer := self._line.peer) is not None:
             peer.drop()
+        # What is remembered here is out of date, and the store would take it if the call has come back meanwhile.
+        self._keeper = self._line.keep = None
+        self._talk.forsake()
         self._let_go(self._machine.moved)
 
     def give_up(self) -> None:
