@@ -473,3 +473,28 @@ async def test_a_call_that_ends_while_it_is_taken_anew_is_still_told_that_it_is_
                 await resumed(second, again)
                 await retell.request("Anybody there?")
                 await counted(first, "call_moved")
+
+
+async def test_who_hangs_up_while_the_server_leaves_has_hung_up() -> None:
+    async with fleet(drain_s=0.0) as two:
+        async with two.call() as retell:
+            await retell.greeting()
+            await retell.quiet(0.1)
+            two.switch.hold()
+            hanging_up = asyncio.create_task(retell.hang_up())
+            draining = asyncio.create_task(two.servers[0].drain())
+            await counted(two.servers[0], "detached")
+            two.switch.pass_on()
+            await asyncio.gather(hanging_up, draining)
+        await counted(two.servers[0], "call_ended")
+        assert two.servers[0].statistics().get("call_moved", 0) == 0
+
+
+async def test_a_call_that_was_over_before_the_server_left_has_ended_here() -> None:
+    async with fleet(drain_s=0.0) as two:
+        async with two.call() as retell:
+            await retell.greeting()
+        await counted(two.servers[0], "detached")
+        await two.servers[0].drain()
+        await two.servers[0]._end()
+        await counted(two.servers[0], "call_ended")
