@@ -16,7 +16,7 @@ from bench.harness.processes import ROOT
 from bench.harness.report import RESULTS, number, replace_section
 from bench.harness.stacks import STACKS
 
-__all__ = ["README", "ahead", "table"]
+__all__ = ["README", "ahead", "survives", "table"]
 
 README = ROOT / "README.md"
 
@@ -52,6 +52,18 @@ AHEAD = (
 """What it is, and the figure's key, in the bench of the first sentence."""
 
 
+SURVIVES = (
+    ("calls", "calls"),
+    ("calls lost", "lost_calls"),
+    ("lines broken", "broken"),
+    ("greeted twice, words or tools repeated", "violations"),
+    ("turns cut", "cut_turns"),
+    ("first frame p99 before, ms", "quiet_p99_ms"),
+    ("and then, ms", "fault_p99_ms"),
+)
+"""The heading, and the figure's key, in the bench of the faults."""
+
+
 def table(results: Path = RESULTS) -> str:
     """Draw the table.
 
@@ -80,6 +92,16 @@ def ahead(results: Path = RESULTS) -> str:
     return "\n".join(lines)
 
 
+def survives(results: Path = RESULTS) -> str:
+    """Draw the table of what calls survive."""
+    found = orjson.loads((results / "faults.json").read_bytes())
+    lines = [f"| | {' | '.join(heading for heading, _ in SURVIVES)} |", f"|---|{'---:|' * len(SURVIVES)}"]
+    for row in found["rows"]:
+        cells = [number(float(row[key])) for _, key in SURVIVES]
+        lines.append(f"| {row['label']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _figure(row: dict[str, Any], key: str) -> float:
     if key == "stale" and row:
         return float(1000 * (row["after_newer_frame"] + row["after_pong"]) / row["superseded"])
@@ -88,4 +110,5 @@ def _figure(row: dict[str, Any], key: str) -> float:
 
 if __name__ == "__main__":
     page = replace_section(README.read_text("utf-8"), "bench", table())
-    README.write_text(replace_section(page, "ahead", ahead()), "utf-8")
+    page = replace_section(page, "ahead", ahead())
+    README.write_text(replace_section(page, "survives", survives()), "utf-8")
