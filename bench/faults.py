@@ -244,7 +244,9 @@ def _report(rows: list[dict[str, Any]], settings: dict[str, Any]) -> Report:
             "end. *Resumed*: from Retell's accepted redial to the first further word, the model's own time (150 ms) "
             "taken off. *Silent*: from the break to that word, the model's time included. When seventy lines break at "
             "once the callers' own loop reads the handshakes late, which hides a little of *resumed* and nothing of "
-            "*silent*. One machine, loopback; servers, balancer, Redis and callers share its cores."
+            "*silent*; the line of a stopped server breaks when Retell gives it up, after up to five seconds. *Effects "
+            "in doubt*: the model was told that nobody knows, or was refused the side effect. One machine, loopback; "
+            "servers, balancer, Redis and callers share its cores."
         ),
         silent_about=(
             "several machines, partitions of real networks, Redis with replicas or a cluster, TLS, a model that fails "
@@ -292,7 +294,8 @@ def _draw(taken: dict[str, list[float]], report: Report, out: Path) -> None:
         y_label="of all answers taken over, %",
         series=series,
         budgets=(Sizes().ttft_ms,),
-        source=f"{report.settings['calls']} calls at once, {report.settings['servers']} servers; loopback",
+        source=f"{report.settings['calls']} calls at once, {report.settings['servers']} servers; loopback. The line of a "
+        "stopped server breaks when Retell gives it up, after up to five seconds",
     )
 
 
