@@ -65,6 +65,7 @@ in doubt, and waits for a sign (§1.7.3): what Retell tells of the agent's words
 | AWAY        | `attached`, recalled       | OPEN*   | as a redial; `StartTurn` goes on with an open answer          |
 | AWAY        | `attached`, greeting in doubt | OPEN | config, `AwaitDetails`; the greeting, when its time is over   |
 | AWAY, new   | `attached`, store silent   | OPEN    | config, `AwaitDetails`; they tell whether the call is a new one |
+| AWAY, new   | `attached`, begun elsewhere | OPEN   | config, empty id 0: all else that is known is the transcript  |
 
 (*) ENDING when an intent to leave was written to the socket, or had been before.
 
@@ -283,6 +284,13 @@ class CallMachine:
         self._awaiting_details |= self._doubtful
         self._heard_on = memo.heard_on if self._doubtful else memo.sockets
 
+    def begun_elsewhere(self) -> None:
+        """Another process had the call and left nothing that can be read. Before its first socket here.
+
+        It wrote something down with its first frames, so it has greeted, or the caller is about to speak all the same.
+        """
+        self._answer.done = True
+
     @property
     def is_open(self) -> bool:
         """Something is asked, or to be said at first, that was not answered to its end."""
@@ -353,6 +361,8 @@ class CallMachine:
         return (*hello, Record(Reattached(replaced)), *continued, *self._resume(unheard=unheard))
 
     def _greet(self, now: float) -> tuple[Action, ...]:
+        if self._answer.done:
+            return self._catch_up()
         if isinstance(self._agent.greeting, str) and self._dialled_ms is None:
             return self._begin_with(self._agent.greeting)
         self._awaiting_details = True

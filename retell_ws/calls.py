@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar
 
@@ -72,6 +73,7 @@ class Calls:
         self._waste = Waste(settings.speculation_percent / 100)
         self._sessions: dict[str, Session] = {}
         self._leases: dict[str, object] = {}  # by call: the newest time this server took it
+        self._taking: Counter[str] = Counter()  # by call: sockets for which the store has not answered yet
         self._tasks: set[asyncio.Task[Any]] = set()
         self._lasting: set[asyncio.Task[Any]] = set()
         self._freed = asyncio.Event()
@@ -110,13 +112,19 @@ class Calls:
             Its session; None when it is not wanted any more.
         """
         lease = self._leases[call_id] = object()
-        kept = await self._store.attach(call_id, lambda: self._lost(call_id, lease))
+        self._taking[call_id] += 1
+        try:
+            kept = await self._store.attach(call_id, lambda: self._lost(call_id, lease))
+        finally:
+            self._taking[call_id] -= 1
+            if not self._taking[call_id]:
+                del self._taking[call_id]
         session = self._sessions.get(call_id)
         if session is not None and kept.has_moved:
             session.moved()  # it was elsewhere meanwhile: what this server remembers of it is out of date
             session = None
         if session is None and not wanted():
-            self._detach(call_id)
+            self._detach_unused(call_id)
             return None
         return session or self._begun(call_id, kept)
 
@@ -152,12 +160,12 @@ class Calls:
     async def _let_go(self, session: Session) -> None:
         """Let go of a call in the store, when all of it is written."""
         await session.settled()
-        if session.call_id not in self._sessions:  # it may have come back
-            self._detach(session.call_id)
+        self._detach_unused(session.call_id)
 
-    def _detach(self, call_id: str) -> None:
-        self._leases.pop(call_id, None)
-        self._store.detach(call_id)
+    def _detach_unused(self, call_id: str) -> None:
+        if call_id not in self._sessions and call_id not in self._taking:  # it may have come back, or be about to
+            self._leases.pop(call_id, None)
+            self._store.detach(call_id)
 
     def changed(self) -> None:
         """A socket has ended."""

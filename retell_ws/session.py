@@ -121,6 +121,7 @@ class Session:
         self._quiet: asyncio.TimerHandle | None = None
         self._heard_at = self._read_at = 0.0
         self._was_dropped = False
+        self._read_out = asyncio.Event()  # the newest socket was read to its end
         self._known: CallInfo | None = None  # as much as the agent's functions were told
         self._line = Line(call=self._machine, perform=self._perform, lost=self._lost, now=monotonic)
         self._call = Call(
@@ -163,6 +164,11 @@ class Session:
             if self._keeper.recall(kept, monotonic()):
                 self._resumed = True
                 self._know(again=True)
+                record(call_id, Resumed(self._machine.is_open))
+            elif kept.parts:  # of another version, or too large to be kept: it goes on from its transcript alone
+                self._resumed = True
+                self._machine.begun_elsewhere()
+                self._hooks.details(again=True)
                 record(call_id, Resumed(self._machine.is_open))
         if not kept.is_known:
             record(call_id, Degraded())
@@ -220,6 +226,7 @@ class Session:
         first = self._newest is None
         self._older, self._line.peer = self._line.peer, peer
         self._newest = peer
+        self._read_out.clear()
         self._stop_silence()
         was_heard = False
         self._perform(self._machine.attached(monotonic(), unknown_at_ms=self._unknown_at_ms))
@@ -254,6 +261,8 @@ class Session:
         finally:
             if self._line.peer is peer:
                 self._lost()
+            if self._newest is peer:
+                self._read_out.set()
 
     def _lost(self) -> None:
         """The socket is gone, or as good as gone: from here on words are held."""
@@ -286,16 +295,13 @@ class Session:
                 async with asyncio.timeout(turn_s):
                     while tasks := running():  # a barge-in may have started another
                         await asyncio.wait(tasks)
-        if self._keeper is None:
-            self.close()
-            return
         peer = self._line.peer
-        if peer is not None and peer.stop_writing():
+        if self._keeper is not None and peer is not None and peer.stop_writing():
             # What Retell asks at this moment is on its way here, and it will not ask again: the reader takes it to its
             # end, so that it stands in the memo when the redial reaches another server.
             self._lost()
-            await peer.ended()
-        self._let_go(self._machine.moved)
+            await self._read_out.wait()
+        self.give_up()
 
     def _running(self) -> tuple[asyncio.Task[Any], ...]:
         """Give what should come to its end on this server: the turn, and side effects."""
@@ -324,6 +330,9 @@ class Session:
         """Another server has taken the call: whatever this one still does for it is in vain."""
         if (peer := self._line.peer) is not None:
             peer.drop()
+        # What is remembered here is out of date, and the store would take it if the call has come back meanwhile.
+        self._keeper = self._line.keep = None
+        self._talk.forsake()
         self._let_go(self._machine.moved)
 
     def give_up(self) -> None:

@@ -123,6 +123,7 @@ class Talk:
         self._restoring: asyncio.Task[None] | None = None
         self._saved = b""  # or about to be
         self._saving: asyncio.Task[None] | None = None
+        self._is_forsaken = False
         self._spent = Spent()
         self._wasted = 0  # tokens of this call's speculations in vain
         self._waste = waste
@@ -292,7 +293,7 @@ class Talk:
 
     def save(self) -> None:
         """Write the agent's state when it has changed."""
-        if self.agent.state is None:
+        if self.agent.state is None or self._is_forsaken:
             return
         try:
             state = msgspec.json.encode(self.call.state)
@@ -303,6 +304,10 @@ class Talk:
             self._saved = state
             if self._saving is None or self._saving.done():
                 self._saving = self._spawn_lasting(self._save())
+
+    def forsake(self) -> None:
+        """Another server has gone on with the call: the state that is here is an old one, and written no more."""
+        self._is_forsaken = True
 
     async def _save(self) -> None:
         """Write the newest state until there is no newer one: one at a time, so that none overtakes another."""

@@ -232,9 +232,12 @@ def test_without_a_store_the_details_tell_whether_the_call_is_a_new_one() -> Non
 def test_what_the_agent_means_to_do_and_how_it_behaves_go_along() -> None:
     call = asking()
     call.update(AgentConfig(responsiveness=0.5))
+    assert call.is_answering and not call.is_leaving
     call.place(2, EndCall(), "Bye.", 2.0)
     call.finish(2, 3.0)
+    assert call.is_leaving and not call.is_answering
     other = taken_over(call)
+    assert other.is_leaving
     actions = other.attached(101.0)
     assert other.state is State.ENDING
     assert UpdateAgent(agent_config=AgentConfig(responsiveness=0.5)) in sent(actions)

@@ -13,6 +13,7 @@ import pytest
 from retell_ws.agent import Agent
 from retell_ws.blueprints import running
 from retell_ws.handle import Call
+from retell_ws.ports import Kept
 from retell_ws.prompt import CONTINUE
 from retell_ws.server import Server
 from retell_ws.settings import Settings
@@ -373,3 +374,127 @@ async def test_what_is_asked_while_the_server_leaves_is_answered_by_the_next_one
         assert (await retell.answer(asked)).text == "From nine."
         await draining
         assert not retell.report.faults
+
+
+@pytest.mark.parametrize("memo", [b'{"of": "another version"}', b""], ids=["another version's", "too large"])
+async def test_a_memo_that_cannot_be_read_is_no_reason_to_greet_again(memo: bytes) -> None:
+    ran: list[str] = []
+    ana = Agent("You are Ana.", greeting=GREETING)
+    ana.on_start(lambda call: ran.append("start"))
+    ana.on_details(lambda call: ran.append("details"))
+    async with fleet(ana) as two:
+        two.stores[1].write("call_1", {"call": memo})
+        async with two.call(call_id="call_1", details=PHONE) as retell:
+            assert await retell.greeting() == ""
+            asked = await retell.request("Hours?")
+            stream = await two.models[0].asked(1)
+            stream.say("From nine.")
+            stream.end()
+            assert (await retell.answer(asked)).text == "From nine."
+            assert not ran, "they ran where the call was begun"
+            assert not retell.report.faults
+
+
+async def test_what_a_server_remembers_of_a_call_that_was_elsewhere_is_not_written_down() -> None:
+    ana = Agent("You are Ana.", greeting=GREETING, state=Notes)
+
+    @ana.tool(side_effect=False)
+    async def note(call: Call, name: str) -> str:
+        """Note."""
+        call.state.name = name
+        await asyncio.Event().wait()
+        return "Noted."
+
+    @ana.tool(side_effect=False)
+    async def correct(call: Call, name: str) -> str:
+        """Correct."""
+        call.state.name = name
+        return "Noted."
+
+    async with fleet(ana) as two, two.call() as retell:
+        await retell.greeting()
+        asked = await retell.request("I am Bo.")
+        stream = await two.models[0].asked(1)
+        stream.call("note", name="Bo")
+        await counted(two.servers[0], "tool_started")
+        two.move(1)
+        other = await two.models[1].asked(1)
+        other.call("correct", name="Bea")
+        other.end("tool_use")
+        last = await two.models[1].asked(2)
+        last.say("Hello Bea.")
+        last.end()
+        await retell.answer(asked)
+        two.move(0)
+        await resumed(two.servers[0], retell)
+        await counted(two.servers[0], "call_moved")
+        await retell.quiet(0.1)
+        assert await two.stores[0].load(retell.call_id) == b'{"name":"Bea"}'
+
+
+class Slow(MemoryCallStore):
+    """Has a call taken at once, and says so when the test lets it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(lambda: 0.0, name=name, is_shared=True)
+        self.may_tell = asyncio.Event()
+        self.may_tell.set()
+        self.taken = 0
+
+    async def attach(self, call_id: str, lost: Callable[[], None]) -> Kept:
+        kept = await super().attach(call_id, lost)
+        self.taken += 1
+        await self.may_tell.wait()
+        return kept
+
+
+async def test_a_call_that_ends_while_it_is_taken_anew_is_still_told_that_it_is_lost() -> None:
+    slow = Slow("first")
+    other = MemoryCallStore(lambda: 0.0, name="second", beside=slow)
+    ana = Agent("You are Ana.", greeting=GREETING)
+    settings = Settings(port=0, grace_s=0.05)
+    async with (
+        Switch() as switch,
+        running(ana, settings, model=Puppet(), store=slow) as first,
+        running(ana, settings, model=Puppet(), store=other) as second,
+    ):
+        switch.lead_to(first.address)
+        async with FakeRetell(switch.url, dial_policy=DialPolicy(attempts=20, timeout_s=5, pause_s=0.02)) as retell:
+            await retell.greeting()
+            slow.may_tell.clear()
+            switch.cut()
+            await until(lambda: slow.taken == 2)
+            await counted(first, "call_ended")
+            await until(lambda: first.statistics()["sessions"] == 0)
+            slow.may_tell.set()
+            await resumed(first, retell)
+            switch.lead_to(second.address)
+            async with FakeRetell(switch.url, call_id=retell.call_id) as again:
+                await resumed(second, again)
+                await retell.request("Anybody there?")
+                await counted(first, "call_moved")
+
+
+async def test_who_hangs_up_while_the_server_leaves_has_hung_up() -> None:
+    async with fleet(drain_s=0.0) as two:
+        async with two.call() as retell:
+            await retell.greeting()
+            await retell.quiet(0.1)
+            two.switch.hold()
+            hanging_up = asyncio.create_task(retell.hang_up())
+            draining = asyncio.create_task(two.servers[0].drain())
+            await counted(two.servers[0], "detached")
+            two.switch.pass_on()
+            await asyncio.gather(hanging_up, draining)
+        await counted(two.servers[0], "call_ended")
+        assert two.servers[0].statistics().get("call_moved", 0) == 0
+
+
+async def test_a_call_that_was_over_before_the_server_left_has_ended_here() -> None:
+    async with fleet(drain_s=0.0) as two:
+        async with two.call() as retell:
+            await retell.greeting()
+        await counted(two.servers[0], "detached")
+        await two.servers[0].drain()
+        await two.servers[0]._end()
+        await counted(two.servers[0], "call_ended")

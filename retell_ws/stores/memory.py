@@ -34,6 +34,10 @@ class _Call:
         self.owner: MemoryCallStore | None = None
         self.written_at = 0.0
 
+    @property
+    def is_empty(self) -> bool:
+        return not (self.effects or self.parts or self.said or self.state is not None)
+
 
 class MemoryCallStore:
     """Implements `ports.CallStore`.
@@ -105,6 +109,9 @@ class MemoryCallStore:
     def detach(self, call_id: str) -> None:
         """Let go of a call; see `ports.CallStore.detach`."""
         self._lost.pop(call_id, None)
+        call = self._calls.get(call_id)
+        if call is not None and call.owner is self and call.is_empty:
+            del self._calls[call_id]  # it would take the place of one whose side effects must be known
 
     async def owner(self, call_id: str) -> str | None:
         """Look up which server has a call; see `ports.CallStore.owner`."""

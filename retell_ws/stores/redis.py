@@ -99,28 +99,31 @@ class RedisCallStore:
         image.attached_at = time.monotonic()  # the loop's own time may be milliseconds old
         image.attaching += 1  # what is written meanwhile waits for the new epoch
         try:
-            reply = await self._take(image, LIMIT_S)
+            reply, is_repeated = await self._take(image, LIMIT_S)
         finally:
             image.attaching -= 1
         if isinstance(reply, list):
-            return self._attached(call_id, image, int(reply[1]), paired(reply[2]))
+            return self._attached(call_id, image, int(reply[1]), paired(reply[2]), is_repeated=is_repeated)
         self._images.tell(reply)
         self._images.soil(call_id, image)
         return Kept(is_known=False)
 
-    async def _take(self, image: Image, limit_s: float) -> Any:
+    async def _take(self, image: Image, limit_s: float) -> tuple[Any, bool]:
+        """Give the reply, and whether it is to a second try: the first may have been carried out."""
         began, was_there = time.monotonic(), self._nodes.pipe(image.slot) is not None
         reply = await self._nodes.run(ATTACH, image.slot, image.key, (self._name_bytes,), limit_s)
         if was_there and isinstance(reply, Gone):
             # Perhaps only the connection broke in this moment: another one may be there in no time.
             await self._nodes.news(min(AGAIN_S, began + limit_s - time.monotonic()))
             if (left_s := began + limit_s - time.monotonic()) > 0:
-                reply = await self._nodes.run(ATTACH, image.slot, image.key, (self._name_bytes,), left_s)
-        return reply
+                return await self._nodes.run(ATTACH, image.slot, image.key, (self._name_bytes,), left_s), True
+        return reply, False
 
-    def _attached(self, call_id: str, image: Image, epoch: int, kept: dict[bytes, bytes]) -> Kept:
-        owner = kept.get(b"owner")
+    def _attached(self, call_id: str, image: Image, epoch: int, kept: dict[bytes, bytes], *, is_repeated: bool) -> Kept:
+        owner, was_known = kept.get(b"owner"), image.is_known
         has_moved = owner is not None and owner != self._name_bytes
+        if is_repeated and not has_moved:  # unless it was the first try that took it from another one
+            has_moved = int(kept.get(b"since", 0)) > image.epoch
         is_same = owner == self._name_bytes and kept.get(b"epoch") == b"%d" % image.epoch and not image.is_dirty
         self._images.confirm(image, epoch)
         if has_moved or image.is_empty():
@@ -129,6 +132,8 @@ class RedisCallStore:
             if image.take(kept) or image.is_dirty:
                 self._images.soil(call_id, image)
         elif not is_same:  # what is here is newer than the record, which may have been lost
+            if not was_known:  # but what was done before this server had the call stands there alone
+                image.add(kept)
             self._images.soil(call_id, image)
         return Kept(has_moved=has_moved, parts=dict(image.parts), said=image.said_text(), effects=dict(image.effects))
 

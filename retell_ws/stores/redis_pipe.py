@@ -169,6 +169,8 @@ class Pipe(asyncio.Protocol):
                 done, about, more, size, _ = waiting.popleft()
                 self._bytes -= size
                 done(reply, about, more)
+                if not self.is_open:  # by that: the others were told that there is no reply
+                    return
         except hiredis.ProtocolError:
             self.close()
 

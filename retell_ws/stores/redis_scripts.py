@@ -4,6 +4,7 @@
 |---|---|
 | `epoch` | a number that only grows: who attached last has the greatest |
 | `owner` | the name of the server that has it |
+| `since` | the epoch under which it was taken from another one: known even if the reply to that attach was lost |
 | `p:<name>` | a part of where the call stands |
 | `said` | what was said since the parts were written |
 | `state` | the agent's own state |
@@ -70,8 +71,10 @@ ATTACH: Final = Script(
 {_TIME}
 local kept = redis.call('HGETALL', KEYS[1])
 local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch')) or 0
+local owner = redis.call('HGET', KEYS[1], 'owner')
 local new = string.format('%.0f', math.max(epoch + 1, now))
 redis.call('HSET', KEYS[1], 'epoch', new, 'owner', ARGV[1])
+if owner and owner ~= ARGV[1] then redis.call('HSET', KEYS[1], 'since', new) end
 {_KEEP}
 return {{1, new, kept}}
 """

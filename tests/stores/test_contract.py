@@ -292,3 +292,15 @@ async def test_memory_is_bounded() -> None:
         await store.claim("call_1", str(number))
     assert await store.claim("call_1", "0") is None, "the oldest went"
     assert await store.claim("call_1", str(MAX_EFFECTS)) == Effect("begun")
+
+
+async def test_a_call_of_which_nothing_was_written_takes_no_room_once_it_is_let_go_of() -> None:
+    store = MemoryCallStore(lambda: 0.0)
+    await store.attach("call_0", lambda: None)
+    await store.claim("call_0", "book:{}")
+    store.detach("call_0")
+    for number in range(1, MAX_CALLS + 2):
+        await store.attach(f"call_{number}", lambda: None)
+        store.detach(f"call_{number}")
+    assert len(store) == 1
+    assert await store.claim("call_0", "book:{}") == Effect()

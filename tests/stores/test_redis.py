@@ -21,6 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from retell_ws.ports import Effect, Kept
+from retell_ws.stores import redis as redis_calls
 from retell_ws.stores import redis_pipe
 from retell_ws.stores.call_image import MAX_EFFECTS, MAX_LEDGER, MAX_TALK
 from retell_ws.stores.redis import RedisCallStore
@@ -264,6 +265,58 @@ async def test_an_attach_survives_the_end_of_its_connection(server: RedisServer,
         assert (await attach).parts == {"turn": b"1"}
 
 
+async def test_an_attach_whose_reply_was_lost_still_tells_that_the_call_was_elsewhere(
+    server: RedisServer, wire: SlowWire, prefix: str
+) -> None:
+    async with (
+        RedisCallStore(wire.url, name="a", prefix=prefix) as one,
+        RedisCallStore(server.url, name="b", prefix=prefix) as other,
+    ):
+        await one.attach("call_1", nothing)
+        one.write("call_1", {"turn": b"1"})
+        await until(lambda: one.figures()["written"] == 1)
+        await other.attach("call_1", nothing)
+        other.write("call_1", {"turn": b"2"})
+        assert await other.claim("call_1", "book:{}") is None
+        await other.settle("call_1", "book:{}", Effect("done", "Booked."))
+        await until(lambda: other.figures()["written"] == 3)
+        wire.delay_s = 0.2
+        attaching = asyncio.create_task(one.attach("call_1", nothing))
+        await until(lambda: server.told("HGET", f"{prefix}{{call_1}}", "owner") == b"a")
+        wire.delay_s = 0.0
+        wire.cut()
+        wire.mend()
+        kept = await attaching
+        assert kept.is_known and kept.has_moved
+        assert kept.parts == {"turn": b"2"}
+        assert await one.claim("call_1", "book:{}") == Effect("done", "Booked.")
+
+
+async def test_what_was_done_is_known_to_a_server_whose_first_attach_was_too_slow(
+    server: RedisServer, wire: SlowWire, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_calls, "LIMIT_S", 0.3)
+    async with (
+        RedisCallStore(wire.url, name="a", prefix=prefix) as one,
+        RedisCallStore(server.url, name="b", prefix=prefix) as other,
+    ):
+        await other.attach("call_1", nothing)
+        assert await other.claim("call_1", "book:{}") is None
+        await other.settle("call_1", "book:{}", Effect("done", "Booked."))
+        await until(lambda: other.figures()["written"] == 2)
+        wire.delay_s = 0.2
+        assert not (await one.attach("call_1", nothing)).is_known
+        one.write("call_1", {"turn": b"1"})
+        wire.delay_s = 0.1
+        kept = await one.attach("call_1", nothing)
+        assert kept.is_known
+        assert kept.effects == {"book:{}": Effect("done", "Booked.")}
+        wire.delay_s = 0.0
+        assert await one.claim("call_1", "book:{}") == Effect("done", "Booked.")
+        await until(lambda: server.told("HGET", f"{prefix}{{call_1}}", "p:turn") == b"1")
+        assert server.told("HEXISTS", f"{prefix}{{call_1}}", "e:book:{}") == 1
+
+
 async def test_of_two_servers_that_bring_a_call_to_an_emptied_redis_the_later_owner_has_it(
     frail: RedisServer, prefix: str
 ) -> None:
@@ -386,6 +439,22 @@ async def test_a_redis_that_forgot_the_scripts_is_given_them_again(server: Redis
         await until(lambda: server.told("HGET", f"{prefix}{{call_1}}", "said") == b"Hello there")
         kept = await kept_by(server.url, prefix)
         assert (kept.parts, kept.effects) == ({"turn": b"1"}, {"book": Effect("begun")})
+
+
+async def test_a_master_that_became_a_replica_is_left_and_no_call_is_kept_for_ever(
+    frail: RedisServer, prefix: str
+) -> None:
+    async with RedisCallStore(frail.url, name="a", prefix=prefix) as store:
+        await store.attach("call_1", nothing)
+        frail.told("REPLICAOF", "127.0.0.1", 1)
+        for number in range(20):  # all of them are refused at one stroke
+            store.write("call_1", {"turn": b"%d" % number})
+        await until(lambda: store.figures()["failed"] >= 20)
+        frail.told("REPLICAOF", "NO", "ONE")
+        await until(lambda: store.figures()["written"] >= 1)
+        store.detach("call_1")
+        await until(lambda: len(store) == 0)
+    assert (await kept_by(frail.url, prefix)).parts == {"turn": b"19"}
 
 
 async def test_a_record_that_was_deleted_is_brought_again(server: RedisServer, prefix: str) -> None:
