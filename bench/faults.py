@@ -49,20 +49,18 @@ COLUMNS = [
     Column("fault", "label"),
     Column("calls", "calls"),
     Column("lost", "lost_calls"),
-    Column("answers", "answers"),
     Column("lines broken", "broken"),
-    Column("answers taken over", "resumed"),
-    Column("resumed p50 ms", "resumed_p50_ms"),
-    Column("p99 ms", "resumed_p99_ms"),
+    Column("answers moved", "resumed"),
+    Column("resumed p99 ms", "resumed_p99_ms"),
     Column("silent p50 ms", "silent_p50_ms"),
-    Column("p99 ms", "silent_p99_ms"),
-    Column("cut turns", "cut_turns"),
+    Column("silent p99 ms", "silent_p99_ms"),
+    Column("turns cut", "cut_turns"),
     Column("words lost", "words_lost"),
-    Column("requests lost", "requests_lost"),
-    Column("first frame p99 ms, quiet", "quiet_p99_ms"),
-    Column("fault", "fault_p99_ms"),
-    Column("greeting p99 ms, fault", "fault_greeting_p99_ms"),
-    Column("effects in doubt", "unknown_effects"),
+    Column("asks lost", "requests_lost"),
+    Column("first p99 ms before", "quiet_p99_ms"),
+    Column("first p99 ms then", "fault_p99_ms"),
+    Column("greets p99 ms then", "fault_greeting_p99_ms"),
+    Column("in doubt", "unknown_effects"),
     Column("violations", "violations"),
 ]
 COLOURS = ("#0b6e4f", "#d08c2f", "#b3423a", "#58b09c", "#7d6b91", "#8a8a8a", "#4a6fa5")
@@ -244,7 +242,10 @@ def _report(rows: list[dict[str, Any]], settings: dict[str, Any]) -> Report:
             "end. *Resumed*: from Retell's accepted redial to the first further word, the model's own time (150 ms) "
             "taken off. *Silent*: from the break to that word, the model's time included. When seventy lines break at "
             "once the callers' own loop reads the handshakes late, which hides a little of *resumed* and nothing of "
-            "*silent*. One machine, loopback; servers, balancer, Redis and callers share its cores."
+            "*silent*; the line of a stopped server breaks when Retell gives it up, after up to five seconds. *First* "
+            "is the first frame of answers, before the fault and while it lasts, *greets* that of calls that begin "
+            "then. *In doubt*: side effects that were refused, or of which nobody knows. One machine, loopback; "
+            "servers, balancer, Redis and callers share its cores."
         ),
         silent_about=(
             "several machines, partitions of real networks, Redis with replicas or a cluster, TLS, a model that fails "
@@ -292,7 +293,8 @@ def _draw(taken: dict[str, list[float]], report: Report, out: Path) -> None:
         y_label="of all answers taken over, %",
         series=series,
         budgets=(Sizes().ttft_ms,),
-        source=f"{report.settings['calls']} calls at once, {report.settings['servers']} servers; loopback",
+        source=f"{report.settings['calls']} calls at once, {report.settings['servers']} servers; loopback. "
+        "The line of a stopped server breaks when Retell gives it up, after up to five seconds",
     )
 
 
