@@ -83,9 +83,15 @@ class Keeper:
         self._soon = self._loop.call_soon(self.keep)
 
     def close(self) -> None:
-        """Write nothing more."""
+        """Write what is due at once, and nothing more."""
         if self._soon is not None:
             self.keep()
+
+    def forsake(self) -> None:
+        """Write nothing more, not even what is due: another server has gone on with the call."""
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
 
     def keep(self) -> None:
         """Write down what has changed. Waits for nothing."""
