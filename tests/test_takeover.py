@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from retell_ws import memo as memos
 from retell_ws.agent import Agent
 from retell_ws.blueprints import running
 from retell_ws.control import Say
@@ -515,3 +516,18 @@ async def test_no_step_of_an_old_session_is_written_over_the_new_one() -> None:
             await resumed(here, retell)
             await retell.quiet(0.1)
             assert first.sockets == sorted(first.sockets) and first.sockets[-1] == 3
+
+
+async def test_what_cannot_be_kept_is_told_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memos, "MAX_PART", 50)
+    async with fleet() as two, two.call() as retell:
+        await retell.greeting()
+        for number in (1, 2):
+            asked = await retell.request(f"Question {number}?")
+            stream = await two.models[0].asked(number)
+            stream.say(f"Answer {number}.")
+            stream.end()
+            await retell.answer(asked)
+        assert sum("cannot be kept" in record.message for record in caplog.records) == 1
