@@ -49,7 +49,7 @@ class Admin:
         token: What whoever asks must show; empty: nobody may.
         calls: Lists the calls of this server.
         do: Does something to a call, wherever it is.
-        drain: Has this server take no new calls; those it has go on.
+        drain: Has this server take no new calls, and moves those it has to other ones.
         undrain: Takes that back. Raises `CallError` when it cannot be.
     """
 

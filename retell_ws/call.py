@@ -374,7 +374,7 @@ class CallMachine:
 
     def _greeted(self) -> tuple[Action, ...]:
         """The caller was greeted before this process knew the call."""
-        self._awaiting_details = self._doubtful = False
+        self._awaiting_details = self._doubtful = self._orphaned = False
         self._answer.text, self._answer.sent, self._answer.done = "", 0, True
         return self._catch_up()
 
@@ -484,7 +484,7 @@ class CallMachine:
         self._awaiting_details = False
         if self._doubtful:  # nothing has shown that it was heard, and silence is the worse error
             self._doubtful, self._answer.sent = False, 0
-            return self._catch_up()
+            return (*self._catch_up(), *(self._go_on(now) if self._orphaned else ()))
         greeting = self._agent.greeting
         return self._begin_with(greeting) if isinstance(greeting, str) else self._start(self._answer)
 
@@ -552,7 +552,7 @@ class CallMachine:
 
     def _supersede(self, by: int | None) -> list[Action]:
         """Cut the present generation loose. What it wanted to happen, and to leave the call, is still wanted."""
-        answer = self._answer
+        answer, self._orphaned = self._answer, False
         answer.done = True
         self._standing.cut(answer.generation)
         superseded = Record(TurnSuperseded(answer.response_id, by=by))

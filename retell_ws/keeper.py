@@ -43,6 +43,7 @@ class Keeper:
         self._details: CallInfo | None = None
         self._written: dict[str, bytes] = {}
         self._said = False  # since the last memo
+        self._complained = False
         self._loop = asyncio.get_running_loop()
         self._soon: asyncio.Handle | None = None
 
@@ -83,9 +84,15 @@ class Keeper:
         self._soon = self._loop.call_soon(self.keep)
 
     def close(self) -> None:
-        """Write nothing more."""
+        """Write what is due at once, and nothing more."""
         if self._soon is not None:
             self.keep()
+
+    def forsake(self) -> None:
+        """Write nothing more, not even what is due: another server has gone on with the call."""
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
 
     def keep(self) -> None:
         """Write down what has changed. Waits for nothing."""
@@ -119,6 +126,7 @@ class Keeper:
 
     def _part(self, memo: object) -> bytes:
         part = written(memo)
-        if part is None:
-            logger.warning("too large to be kept: %s", type(memo).__name__, extra={"call_id": self._machine.call_id})
+        if part is None and not self._complained:  # each step would say it again
+            self._complained = True
+            logger.warning("cannot be kept: %s", type(memo).__name__, extra={"call_id": self._machine.call_id})
         return part or b""

@@ -331,6 +331,8 @@ class Session:
         if (peer := self._line.peer) is not None:
             peer.drop()
         # What is remembered here is out of date, and the store would take it if the call has come back meanwhile.
+        if self._keeper is not None:
+            self._keeper.forsake()
         self._keeper = self._line.keep = None
         self._talk.forsake()
         self._let_go(self._machine.moved)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -203,6 +203,39 @@ def test_a_call_that_was_left_before_is_in_no_doubt() -> None:
     other = taken_over(call)
     assert responses(other.attached(101.0)) == [(0, "", True)]
     assert other.state is State.ENDING
+
+
+def half_greeted() -> CallMachine:
+    """A function's greeting, that went on over a redial to a socket of which nothing was read."""
+    call = machine(later)
+    call.attached(0.0)
+    call.receive(PING, 0.1)
+    call.details_due(1.0)
+    call.say(1, "Hello ")
+    call.detached(2.0)
+    call.say(1, "Bo ")
+    call.attached(3.0)
+    return taken_over(call, greeting=later)
+
+
+def test_a_greeting_in_doubt_that_broke_off_is_completed() -> None:
+    other = half_greeted()
+    assert AwaitDetails() in other.attached(101.0)
+    assert responses(other.details_due(102.0)) == [(0, "Hello Bo ", False), (0, "", True)]
+
+
+def test_a_greeting_in_doubt_that_broke_off_is_not_gone_on_with_once_something_is_asked() -> None:
+    events: list[Callable[[CallMachine], object]] = [
+        lambda call: call.receive(required(1, "Hello?"), 101.1),
+        lambda call: call.receive(updated("Hello"), 101.1),
+        lambda call: call.interrupt("We close in a minute.", 101.1),
+    ]
+    for event in events:
+        other = half_greeted()
+        other.attached(101.0)
+        event(other)
+        other.detached(102.0)
+        assert not started(other.attached(103.0))
 
 
 # -- a store that does not tell

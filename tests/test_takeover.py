@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
 
+from retell_ws import memo as memos
 from retell_ws.agent import Agent
 from retell_ws.blueprints import running
+from retell_ws.control import Say
 from retell_ws.handle import Call
+from retell_ws.memo import CallMemo, read
 from retell_ws.ports import Kept
 from retell_ws.prompt import CONTINUE
 from retell_ws.server import Server
@@ -433,18 +436,33 @@ async def test_what_a_server_remembers_of_a_call_that_was_elsewhere_is_not_writt
 
 
 class Slow(MemoryCallStore):
-    """Has a call taken at once, and says so when the test lets it."""
+    """Has a call taken at once, and says so when the test lets it.
 
-    def __init__(self, name: str) -> None:
-        super().__init__(lambda: 0.0, name=name, is_shared=True)
+    Attributes:
+        meanwhile: Happens just before it says so.
+        sockets: How many the call had had, of each memo that was written.
+    """
+
+    def __init__(self, name: str, *, beside: MemoryCallStore | None = None) -> None:
+        super().__init__(lambda: 0.0, name=name, beside=beside, is_shared=True)
         self.may_tell = asyncio.Event()
         self.may_tell.set()
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
         self.taken = 0
+        self.sockets: list[int] = []
+
+    def write(self, call_id: str, parts: Mapping[str, bytes]) -> None:
+        memo = read(parts["call"], CallMemo)
+        assert memo is not None
+        self.sockets.append(memo.sockets)
+        super().write(call_id, parts)
 
     async def attach(self, call_id: str, lost: Callable[[], None]) -> Kept:
         kept = await super().attach(call_id, lost)
         self.taken += 1
         await self.may_tell.wait()
+        if self.meanwhile is not None:
+            await self.meanwhile()
         return kept
 
 
@@ -498,3 +516,43 @@ async def test_a_call_that_was_over_before_the_server_left_has_ended_here() -> N
         await two.servers[0].drain()
         await two.servers[0]._end()
         await counted(two.servers[0], "call_ended")
+
+
+async def test_no_step_of_an_old_session_is_written_over_the_new_one() -> None:
+    first = Slow("first")
+    second = MemoryCallStore(lambda: 0.0, name="second", beside=first)
+    ana = Agent("You are Ana.", greeting=GREETING)
+    settings = Settings(port=0)
+    async with (
+        Switch() as switch,
+        running(ana, settings, model=Puppet(), store=first) as here,
+        running(ana, settings, model=Puppet(), store=second) as there,
+    ):
+        switch.lead_to(here.address)
+        async with FakeRetell(switch.url, dial_policy=DialPolicy(attempts=20, timeout_s=5, pause_s=0.02)) as retell:
+            await retell.greeting()
+            await retell.quiet(0.1)
+            switch.lead_to(there.address)
+            switch.cut()
+            await resumed(there, retell)
+            first.meanwhile = lambda: here.do(retell.call_id, Say("Nobody is to hear this."))
+            switch.lead_to(here.address)
+            switch.cut()
+            await resumed(here, retell)
+            await retell.quiet(0.1)
+            assert first.sockets == sorted(first.sockets) and first.sockets[-1] == 3
+
+
+async def test_what_cannot_be_kept_is_told_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memos, "MAX_PART", 50)
+    async with fleet() as two, two.call() as retell:
+        await retell.greeting()
+        for number in (1, 2):
+            asked = await retell.request(f"Question {number}?")
+            stream = await two.models[0].asked(number)
+            stream.say(f"Answer {number}.")
+            stream.end()
+            await retell.answer(asked)
+        assert sum("cannot be kept" in record.message for record in caplog.records) == 1
