@@ -160,6 +160,9 @@ __all__ = ["CallMachine", "State"]
 FIRST_DIAL_MS: Final = 30_000
 """A call that began longer before its socket was dialled before: Retell gives up the first dial after 27 s (§1.4)."""
 
+AT_ONCE_MS: Final = 3_000
+"""A call that began at most so long before its socket was dialled has had no other: no tool can have run in it."""
+
 MAX_AFTER: Final = 8
 """Texts that wait for the end of an answer; the oldest go first."""
 
@@ -184,6 +187,7 @@ class CallMachine:
     Attributes:
         state: Where the call stands.
         details: What Retell told about the call, once it did.
+        is_new: Where nobody could tell whether the call was begun elsewhere, Retell's messages have: it was not.
         has_pinged: Retell's keepalive runs on the present socket, so its silence would mean something (§1.5).
     """
 
@@ -191,7 +195,7 @@ class CallMachine:
         self.call_id = call_id
         self.state = State.AWAY
         self.details: CallInfo | None = None
-        self.has_pinged = False
+        self.has_pinged = self.is_new = False
         self._agent = agent
         self._config = encode(
             Config(
@@ -462,8 +466,11 @@ class CallMachine:
                 return (Record(UnknownMessage()),)
 
     def _updated(self, message: UpdateOnly, now: float) -> tuple[Action, ...]:
-        if self._awaiting_details and agent_has_spoken(decode_transcript(message.transcript)[0]):
-            return self._greeted()
+        if self._awaiting_details or self._dialled_ms is not None:
+            has_spoken = agent_has_spoken(decode_transcript(message.transcript)[0])
+            self._look_for_a_past(has_spoken=has_spoken)
+            if has_spoken and self._awaiting_details:
+                return self._greeted()
         return () if self._allowance is None else self._speculate(message, self._allowance, now)
 
     def _told_details(self, details: CallInfo, now: float) -> tuple[Action, ...]:
@@ -472,10 +479,18 @@ class CallMachine:
         self.details = details
         if self._doubtful:  # they come on every socket, and tell nothing of what was heard
             return ()
-        began_ms, dialled_ms = details.start_timestamp, self._dialled_ms
-        if self._awaiting_details and began_ms and dialled_ms and dialled_ms - began_ms > FIRST_DIAL_MS:
-            return self._greeted()
+        if details.start_timestamp and self._dialled_ms is not None:
+            age_ms, self._dialled_ms = self._dialled_ms - details.start_timestamp, None
+            self.is_new |= age_ms < AT_ONCE_MS
+            if self._awaiting_details and age_ms > FIRST_DIAL_MS:
+                return self._greeted()
         return self.details_due(now)
+
+    def _look_for_a_past(self, *, has_spoken: bool) -> None:
+        """Tell by the first transcript whether the call was begun elsewhere: the agent would have spoken there."""
+        if self._dialled_ms is not None:
+            self.is_new |= not has_spoken and not self._answer.sent
+            self._dialled_ms = None
 
     def details_due(self, now: float) -> tuple[Action, ...]:
         """The time to wait for `call_details` is over, or they came. Without a socket they may still come."""
@@ -498,6 +513,7 @@ class CallMachine:
 
         # §9.4: nobody knows whether ids continue over a redial, so there an older one may start them anew.
         question, whole = self._question(message, "response" if isinstance(message, ResponseRequired) else "reminder")
+        self._look_for_a_past(has_spoken=agent_has_spoken(question.transcript))
         actions: list[Action] = [Record(DuplicateRequest(response_id))] if duplicate else []
         self._speculation.asked()
         if not whole:

@@ -205,6 +205,10 @@ class CallStore(Protocol):
         """
         ...
 
+    def vouch(self, call_id: str) -> None:
+        """Say of a call whose past the store could not tell that it has none: it was begun here."""
+        ...
+
     def write(self, call_id: str, parts: Mapping[str, bytes]) -> None:
         """Write down where a call stands, over what these parts held; what `say` has added is in them.
 

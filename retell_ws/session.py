@@ -249,6 +249,9 @@ class Session:
                 now = self._heard_at = self._loop.time()
                 if self._machine.details is not self._known:
                     self._know()
+                if self._unknown_at_ms is not None and self._machine.is_new:
+                    self._unknown_at_ms = None
+                    self._store.vouch(self.call_id)
                 if not was_heard:
                     was_heard = True
                     if self._keeper is not None:  # whoever takes the call should know that the socket was heard

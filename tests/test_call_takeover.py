@@ -259,6 +259,31 @@ def test_without_a_store_the_details_tell_whether_the_call_is_a_new_one() -> Non
     assert responses(call.receive(updated("Harbor"), 0.1)) == [(0, "", True)]
 
 
+def test_a_call_that_has_no_past_shows_it() -> None:
+    for message, is_new in (
+        (details(99_000), True),
+        (details(90_000), False),
+        (details(None), False),
+        (updated(), True),
+        (updated("Harbor"), False),
+        (required(1, "Hello?"), True),
+        (required(1, "Hello?", "Harbor", "Hm?"), False),
+    ):
+        call = machine()
+        call.attached(0.0, unknown_at_ms=100_000)
+        call.receive(message, 0.1)
+        assert call.is_new is is_new, message
+    greeted = machine()
+    greeted.attached(0.0, unknown_at_ms=100_000)
+    greeted.details_due(1.0)
+    greeted.receive(updated(), 1.1)
+    assert not greeted.is_new, "what was said here tells nothing of before"
+    known = machine()
+    known.attached(0.0)
+    known.receive(updated(), 0.1)
+    assert not known.is_new
+
+
 # -- what else goes along
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -21,6 +22,7 @@ from retell_ws.prompt import CONTINUE
 from retell_ws.server import Server
 from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore
+from retell_ws.stores.redis import RedisCallStore
 from retell_ws.testing.dial import DialPolicy
 from retell_ws.testing.retell import FakeRetell
 
@@ -556,3 +558,69 @@ async def test_what_cannot_be_kept_is_told_once(
             stream.end()
             await retell.answer(asked)
         assert sum("cannot be kept" in record.message for record in caplog.records) == 1
+
+
+# ---------------------------------------------------------------------------- without the store
+
+
+NOWHERE = "redis://127.0.0.1:1"
+
+
+async def test_who_calls_while_redis_is_gone_is_greeted_and_booked() -> None:
+    booked: list[str] = []
+    ana = Agent("You are Ana.", greeting=GREETING)
+
+    @ana.tool
+    async def book(call: Call, day: str) -> str:
+        """Book."""
+        booked.append(day)
+        return "Booked."
+
+    model = Puppet()
+    async with (
+        RedisCallStore(NOWHERE, name="a") as store,
+        running(ana, Settings(port=0), model=model, store=store) as server,
+        FakeRetell(server.url, details={**PHONE, "start_timestamp": round(time.time() * 1000)}) as retell,
+    ):
+        assert await retell.greeting() == GREETING
+        asked = await retell.request("Book me Monday.")
+        stream = await model.asked(1)
+        stream.call("book", day="Monday")
+        stream.end("tool_use")
+        last = await model.asked(2)
+        last.say("Done.")
+        last.end()
+        await retell.answer(asked)
+        assert booked == ["Monday"]
+        assert server.statistics()["degraded"] == 1
+
+
+async def test_who_was_talking_elsewhere_when_redis_went_is_not_greeted_and_nothing_is_done_twice() -> None:
+    booked: list[str] = []
+    ana = Agent("You are Ana.", greeting=GREETING)
+
+    @ana.tool
+    async def book(call: Call, day: str) -> str:
+        """Book."""
+        booked.append(day)
+        return "Booked."
+
+    model = Puppet()
+    began_ms = round(time.time() * 1000) - 60_000
+    async with (
+        RedisCallStore(NOWHERE, name="a") as store,
+        running(ana, Settings(port=0), model=model, store=store) as server,
+        FakeRetell(server.url, details={**PHONE, "start_timestamp": began_ms}) as retell,
+    ):
+        assert await retell.greeting() == ""
+        retell.conversation.agent_says(GREETING, response_id=0)  # as was said elsewhere
+        asked = await retell.request("Book me Monday.")
+        stream = await model.asked(1)
+        stream.call("book", day="Monday")
+        stream.end("tool_use")
+        last = await model.asked(2)
+        assert "cannot be looked up" in msgspec.json.encode(last.request.messages).decode()
+        last.say("I will call you back.")
+        last.end()
+        await retell.answer(asked)
+        assert not booked

@@ -137,6 +137,11 @@ class RedisCallStore:
             self._images.soil(call_id, image)
         return Kept(has_moved=has_moved, parts=dict(image.parts), said=image.said_text(), effects=dict(image.effects))
 
+    def vouch(self, call_id: str) -> None:
+        """Say that a call was begun here; see `ports.CallStore.vouch`."""
+        if (image := self._images.get(call_id)) is not None:
+            image.is_known = True
+
     def write(self, call_id: str, parts: Mapping[str, bytes]) -> None:
         """Write down where a call stands; see `ports.CallStore.write`."""
         if (image := self._images.own(call_id)) is not None:
