@@ -9,7 +9,7 @@ costs a call nothing but its takeover meanwhile, and lacks nothing afterwards.
 |---|---|---|---|
 | answers | waits for it | sent at once | waits for it |
 | is slow | waits, a second at most | sent at once | waits, a second at most |
-| is gone | goes on, `is_known=False` | into the image | by the image; refused where the past is not known |
+| is gone | goes on, `is_known=False` | into the image | by the image; refused where it may lack something |
 
 A user of an ACL needs `+evalsha +eval +script|load +hset +hget +hgetall +hsetnx +hdel +del +expire +time`, in a cluster
 `+cluster|slots +asking`, and `~<prefix>*`; no channels. For the answers (`redis_answers.py`) add `+getrange +set +get`.
@@ -104,6 +104,7 @@ class RedisCallStore:
             image.attaching -= 1
         if isinstance(reply, list):
             return self._attached(call_id, image, int(reply[1]), paired(reply[2]), is_repeated=is_repeated)
+        image.is_known = False  # it may have been elsewhere since
         self._images.tell(reply)
         self._images.soil(call_id, image)
         return Kept(is_known=False)
@@ -179,8 +180,10 @@ class RedisCallStore:
                 await self._images.ready(call_id, image)
             finally:
                 image.in_flight -= 1
-            if self._images.get(call_id) is not image or not image.is_known:
+            if self._images.get(call_id) is not image:
                 return REFUSED_EFFECT
+            if not image.is_known:
+                return image.effects.get(key, REFUSED_EFFECT)
         if (effect := image.effects.get(key)) is not None:
             return effect
         mine = Effect()

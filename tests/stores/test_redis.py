@@ -317,6 +317,29 @@ async def test_what_was_done_is_known_to_a_server_whose_first_attach_was_too_slo
         assert server.told("HEXISTS", f"{prefix}{{call_1}}", "e:book:{}") == 1
 
 
+async def test_who_cannot_tell_whether_a_call_was_elsewhere_does_nothing_that_may_have_been_done_there(
+    server: RedisServer, wire: SlowWire, prefix: str
+) -> None:
+    async with (
+        RedisCallStore(wire.url, name="a", prefix=prefix) as one,
+        RedisCallStore(server.url, name="b", prefix=prefix) as other,
+    ):
+        await one.attach("call_1", nothing)
+        assert await one.claim("call_1", "note:{}") is None
+        await one.settle("call_1", "note:{}", Effect("done", "Noted."))
+        await until(lambda: one.figures()["written"] == 2)
+        await other.attach("call_1", nothing)
+        assert await other.claim("call_1", "book:{}") is None
+        wire.cut()
+        await until(lambda: is_degraded(one))
+        assert not (await one.attach("call_1", nothing)).is_known
+        assert await one.claim("call_1", "book:{}") == Effect("refused")
+        assert await one.claim("call_1", "note:{}") == Effect("done", "Noted.")
+        wire.mend()
+        await until(lambda: not is_degraded(one))
+        assert await one.claim("call_1", "book:{}") == Effect("begun")
+
+
 async def test_of_two_servers_that_bring_a_call_to_an_emptied_redis_the_later_owner_has_it(
     frail: RedisServer, prefix: str
 ) -> None:
