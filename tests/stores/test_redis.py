@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import uvloop
@@ -25,31 +23,12 @@ from retell_ws.stores import redis as redis_calls
 from retell_ws.stores import redis_pipe
 from retell_ws.stores.call_image import MAX_EFFECTS, MAX_LEDGER, MAX_TALK
 from retell_ws.stores.redis import RedisCallStore
-from tests.redis_servers import RedisServer, free_port, valkey
+from tests.redis_servers import RedisServer
 from tests.slow_wire import SlowWire
 
+from .conftest import fresh_prefix
+
 pytestmark = pytest.mark.usefixtures("clean_loop")
-
-_number = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """Give a server that stays up."""
-    with RedisServer(valkey(), tmp_path_factory.mktemp("stays"), port=free_port()) as server:
-        yield server
-
-
-@pytest.fixture
-def frail(tmp_path: Path) -> Iterator[RedisServer]:
-    """Give a server that the test may end."""
-    with RedisServer(valkey(), tmp_path, port=free_port()) as server:
-        yield server
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"t{next(_number)}:"
 
 
 @pytest.fixture
@@ -580,7 +559,7 @@ def test_only_the_newest_owner_is_heard(server: RedisServer, steps: list[tuple[i
 
 
 async def _only_the_newest_owner_is_heard(url: str, steps: list[tuple[int, str]]) -> None:
-    prefix = f"t{next(_number)}:"
+    prefix = fresh_prefix()
     parts: dict[str, bytes] = {}
     said, owner, has_it = "", -1, [False] * 3
     effects: dict[str, Effect] = {}

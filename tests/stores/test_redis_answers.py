@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
 
 from retell_ws.answers import Answer
 from retell_ws.stores.redis_answers import MAX_BYTES, RedisAnswerStore
-from tests.redis_servers import RedisServer, free_port, valkey
+from tests.redis_servers import RedisServer
 from tests.slow_wire import SlowWire
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
-_number = itertools.count()
-
 ANSWER = Answer(version=1, key="k", scope="s", model="m", created_at=5.5, text="We open at nine.")
-
-
-@pytest.fixture
-def frail(tmp_path: Path) -> Iterator[RedisServer]:
-    """Give a server that the test may end."""
-    with RedisServer(valkey(), tmp_path, port=free_port()) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """Give a server that stays up."""
-    with RedisServer(valkey(), tmp_path_factory.mktemp("stays"), port=free_port()) as server:
-        yield server
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"t{next(_number)}:"
 
 
 @pytest.fixture
