@@ -12,8 +12,8 @@ import pytest
 
 from retell_ws.answers import Answer
 from retell_ws.stores.redis_answers import MAX_BYTES, RedisAnswerStore
+from retell_ws.testing import Latency, ToxicProxy
 from tests.redis_servers import RedisServer
-from tests.slow_wire import SlowWire
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -83,9 +83,12 @@ async def test_a_redis_that_is_gone_costs_a_caller_nothing(frail: RedisServer, p
 
 
 async def test_a_redis_that_does_not_answer_costs_little_and_then_nothing(server: RedisServer, prefix: str) -> None:
-    async with SlowWire(server.port) as wire, RedisAnswerStore(wire.url, prefix=prefix) as store:
+    async with (
+        ToxicProxy("127.0.0.1", server.port) as proxy,
+        RedisAnswerStore(f"redis://{proxy.address}/0", prefix=prefix) as store,
+    ):
         await store.put("k", ANSWER, ttl_s=60)
-        wire.delay_s = 0.1
+        proxy.add(Latency(0.1))
         began = time.monotonic()
         assert await store.get("k") is None
         assert time.monotonic() - began < 0.1
