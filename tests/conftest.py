@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -13,6 +14,8 @@ from hypothesis import HealthCheck, settings
 
 # Where the package is installed pytest finds this fixture by itself; a checkout need not be.
 from retell_ws.testing.plugin import calling as calling
+
+from .redis_servers import RedisServer, free_port, valkey
 
 settings.register_profile("usual", max_examples=80, stateful_step_count=30, derandomize=True, deadline=None)
 settings.register_profile(
@@ -59,3 +62,10 @@ async def clean_loop() -> AsyncIterator[None]:
     left = {task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()}
     assert not left, f"tasks left behind: {left}"
     assert not unhandled, f"exceptions nobody handled: {unhandled}"
+
+
+@pytest.fixture
+def frail(tmp_path: Path) -> Iterator[RedisServer]:
+    """Give a server of the test's own, which it may end and start again empty, on the same port."""
+    with RedisServer(valkey(), tmp_path / "redis", port=free_port()) as server:
+        yield server

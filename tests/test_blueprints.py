@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,7 @@ from retell_ws.blueprints import keeping_answers, running
 from retell_ws.errors import SettingsError
 from retell_ws.settings import Settings
 from retell_ws.testing.retell import FakeRetell
-from tests.redis_servers import RedisServer, free_port, valkey
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    with RedisServer(valkey(), tmp_path / "redis", port=free_port()) as server:
-        yield server
+from tests.redis_servers import RedisServer, free_port
 
 
 def distributed(url: str, *, prefix: str = "retell_ws:", http_port: int | None = None) -> Settings:
@@ -30,9 +23,9 @@ def distributed(url: str, *, prefix: str = "retell_ws:", http_port: int | None =
     )
 
 
-async def test_a_distributed_server_answers_calls_and_shows_how_its_store_does(server: RedisServer) -> None:
+async def test_a_distributed_server_answers_calls_and_shows_how_its_store_does(frail: RedisServer) -> None:
     agent = Agent("You are Ana.", greeting="Harbor Clinic.")
-    async with running(agent, distributed(server.url, http_port=0)) as served:
+    async with running(agent, distributed(frail.url, http_port=0)) as served:
         async with FakeRetell(served.url, call_id="call_1") as retell:
             await retell.greeting()
             assert (await retell.ask("What are your hours?")).text
@@ -96,23 +89,23 @@ asyncio.run(main())
 
 
 def test_answers_that_were_warmed_are_every_servers(
-    server: RedisServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    frail: RedisServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     agent = tmp_path / "agent.py"
     agent.write_text('from retell_ws import Agent\n\nagent = Agent("You are Ana.", greeting="Hello.", cache=True)\n')
     openings = tmp_path / "openings.txt"
     openings.write_text("What are your hours?\nWhere are you?\n")
-    flags = ("--model", "scripted", "--blueprint", "distributed", "--redis-url", server.url)
+    flags = ("--model", "scripted", "--blueprint", "distributed", "--redis-url", frail.url)
     with pytest.raises(SystemExit) as caught:
         main(["answers", "warm", str(openings), str(agent), *flags])
     assert caught.value.code == 0
     assert "in Redis" in capsys.readouterr().err
-    assert len(server.told("KEYS", "retell_ws:answer:*")) == 3, "two answers, and the secret"
+    assert len(frail.told("KEYS", "retell_ws:answer:*")) == 3, "two answers, and the secret"
 
 
-async def test_the_first_server_s_answer_is_the_second_one_s(server: RedisServer) -> None:
+async def test_the_first_server_s_answer_is_the_second_one_s(frail: RedisServer) -> None:
     agent = Agent("You are Ana.", greeting="Harbor Clinic.", cache=True)
-    settings = distributed(server.url, http_port=0)
+    settings = distributed(frail.url, http_port=0)
     async with running(agent, settings) as first, running(agent, settings) as second:
         for served, cached in ((first, 0), (second, 1)):
             async with FakeRetell(served.url, call_id=f"call_{cached}") as retell:

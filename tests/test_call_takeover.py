@@ -284,6 +284,13 @@ def test_a_call_that_has_no_past_shows_it() -> None:
     assert not known.is_new
 
 
+def test_a_call_whose_memo_cannot_be_read_is_not_greeted_again() -> None:
+    call = machine()
+    call.begun_elsewhere()
+    assert responses(call.attached(0.0)) == [(0, "", True)]
+    assert len(started(call.receive(required(1, "Hours?"), 1.0))) == 1
+
+
 # -- what else goes along
 
 

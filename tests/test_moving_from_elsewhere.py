@@ -22,8 +22,8 @@ from retell_ws.testing.retell import FakeRetell
 
 from .http_client import TOKEN, Answer, ask
 from .puppet import GREETING, Puppet
+from .redis_servers import RedisServer
 from .switchboards.test_redis import until
-from .switchboards.valkey import Valkey, valkey
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -65,7 +65,7 @@ class Place:
 
 
 @asynccontextmanager
-async def fleet(redis: Valkey, number: int) -> AsyncIterator[list[Place]]:
+async def fleet(redis: RedisServer, number: int) -> AsyncIterator[list[Place]]:
     made: list[Place] = []
     async with AsyncExitStack() as stack:
         for n in range(number):
@@ -82,8 +82,8 @@ def heard(retell: FakeRetell) -> tuple[int, str]:
     return (0, "") if interrupt is None else (interrupt.response_id, interrupt.text)
 
 
-async def test_a_call_is_moved_from_any_server() -> None:
-    async with valkey() as redis, fleet(redis, 3) as (a, b, c), b.call() as retell:
+async def test_a_call_is_moved_from_any_server(frail: RedisServer) -> None:
+    async with fleet(frail, 3) as (a, b, c), b.call() as retell:
         for number, place in enumerate((a, b, c), start=1):
             assert await place.say(f"From {number}.") == (200, {"done": True})
             await retell.until(lambda n=number: heard(retell) == (n, f"From {n}."), timeout_s=5)  # type: ignore[misc]
@@ -99,22 +99,22 @@ async def test_a_call_is_moved_from_any_server() -> None:
         assert not retell.report.faults
 
 
-async def test_a_call_nobody_has_is_unknown_everywhere() -> None:
-    async with valkey() as redis, fleet(redis, 2) as places:
+async def test_a_call_nobody_has_is_unknown_everywhere(frail: RedisServer) -> None:
+    async with fleet(frail, 2) as places:
         for place in places:
             assert (await place.say("Hi.", "call_9")).status == 404
 
 
-async def test_a_call_whose_server_has_stopped_cannot_be_moved_now() -> None:
-    async with valkey() as redis, fleet(redis, 2) as (a, b):
+async def test_a_call_whose_server_has_stopped_cannot_be_moved_now(frail: RedisServer) -> None:
+    async with fleet(frail, 2) as (a, b):
         async with b.call():
             await b.server.__aexit__(None, None, None)
         refused = await a.say("Hi.")
         assert refused.status == 409 and "is gone" in refused.body["error"]
 
 
-async def test_a_call_that_moves_is_followed_and_told_once() -> None:
-    async with valkey() as redis, fleet(redis, 3) as (a, b, c):
+async def test_a_call_that_moves_is_followed_and_told_once(frail: RedisServer) -> None:
+    async with fleet(frail, 3) as (a, b, c):
         async with b.call() as before:
             await before.drop()
             await until(lambda: b.server.statistics()["calls"] == 0)
@@ -129,9 +129,11 @@ async def test_a_call_that_moves_is_followed_and_told_once() -> None:
             assert heard(before) == (0, "")
 
 
-async def test_a_call_between_two_sockets_is_refused_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_call_between_two_sockets_is_refused_after_a_while(
+    frail: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("retell_ws.reach.PAUSES_S", (0.01,))
-    async with valkey() as redis, fleet(redis, 2) as (a, b), b.call() as retell:
+    async with fleet(frail, 2) as (a, b), b.call() as retell:
         await retell.drop()
         await until(lambda: b.server.statistics()["calls"] == 0)
         for place in (a, b):
@@ -140,24 +142,26 @@ async def test_a_call_between_two_sockets_is_refused_after_a_while(monkeypatch: 
             assert (await ask(place.server, "GET", "/calls/call_1")).body["attached"] is False
 
 
-async def test_without_redis_calls_here_can_be_moved_and_others_when_it_is_back() -> None:
-    async with valkey() as redis, fleet(redis, 2) as (a, b), b.call() as retell:
-        await redis.stop()
+async def test_without_redis_calls_here_can_be_moved_and_others_when_it_is_back(frail: RedisServer) -> None:
+    async with fleet(frail, 2) as (a, b), b.call() as retell:
+        frail.kill()
         await until(lambda: not a.board.is_up and not b.board.is_up)
         assert await b.say("One.") == (200, {"done": True})
         unreachable = await a.say("Two.")
         assert unreachable.status == 503 and "cannot be reached" in unreachable.body["error"]
         assert (await ask(a.server, "GET", "/readyz")).status == 200, "a server without Redis takes calls"
-        await redis.start()
+        frail.start()
         await until(lambda: a.board.is_up and b.board.is_up)
         assert await a.say("Three.") == (200, {"done": True})
         await retell.until(lambda: heard(retell) == (2, "Three."), timeout_s=5)
 
 
-async def test_a_server_that_gives_no_reply_may_have_done_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_gives_no_reply_may_have_done_it(
+    frail: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("retell_ws.reach.REPLY_S", 0.05)
     monkeypatch.setattr("retell_ws.reach.PAUSES_S", (0.01, 0.01))
-    async with valkey() as redis, fleet(redis, 1) as (a,), client_of(redis.url) as client, client.pubsub() as pubsub:
+    async with fleet(frail, 1) as (a,), client_of(frail.url) as client, client.pubsub() as pubsub:
         await pubsub.subscribe("test:server:deaf")
         assert await pubsub.get_message(timeout=5) is not None
         deaf = MemoryCallStore(asyncio.get_running_loop().time, name="deaf", beside=a.store)
@@ -169,8 +173,8 @@ async def test_a_server_that_gives_no_reply_may_have_done_it(monkeypatch: pytest
         assert '\nretell_ws_commands_total{outcome="unanswered"} 1.0\n' in metrics
 
 
-async def test_what_is_delivered_twice_is_said_once() -> None:
-    async with valkey() as redis, fleet(redis, 1) as (a,), a.call() as retell, client_of(redis.url) as client:
+async def test_what_is_delivered_twice_is_said_once(frail: RedisServer) -> None:
+    async with fleet(frail, 1) as (a,), a.call() as retell, client_of(frail.url) as client:
         letter = encode(Request("1", "nobody", "call_1", Say("Once.")))
         for data in (letter, b"rubbish", letter, letter):
             assert await client.publish("test:server:a", data) == 1
@@ -180,8 +184,8 @@ async def test_what_is_delivered_twice_is_said_once() -> None:
         assert a.board.figures()["ignored"] == 1
 
 
-async def test_many_commands_at_once_are_done_once_each() -> None:
-    async with valkey() as redis, fleet(redis, 2) as (a, b), b.call() as retell:
+async def test_many_commands_at_once_are_done_once_each(frail: RedisServer) -> None:
+    async with fleet(frail, 2) as (a, b), b.call() as retell:
         replies = await asyncio.gather(*(a.server.do("call_1", Say(f"{n}.")) for n in range(50)))
         assert replies == [Done()] * 50
         await retell.until(lambda: heard(retell)[0] == 50, timeout_s=5)
@@ -192,23 +196,22 @@ async def test_many_commands_at_once_are_done_once_each() -> None:
 # ---------------------------------------------------------------------------- the composition root
 
 
-async def test_the_distributed_blueprint_listens_to_its_redis() -> None:
-    async with valkey() as redis:
-        settings = Settings(
-            blueprint="distributed", redis_url=redis.url, port=0, http_port=0, admin_token=TOKEN, redis_prefix="x:"
-        )
-        async with running(Agent("You are Ana."), settings, model=Puppet()) as server, client_of(redis.url) as client:
-            (channel,) = await client.pubsub_channels()
-            assert isinstance(channel, bytes) and channel.startswith(b"x:server:")
-            async with FakeRetell(server.url, call_id="call_1") as retell:
-                assert (await ask(server, "POST", "/calls/call_1/say", {"text": "Hi."})).status == 200
-                await retell.until(lambda: heard(retell) == (1, "Hi."), timeout_s=5)
-            assert (await ask(server, "GET", "/calls/call_9")).status == 404
-            await client.aclose()
-            await redis.stop()
-            await until(lambda: server._switchboard is not None and not server._switchboard.is_up)
-            assert (await ask(server, "GET", "/calls/call_9")).status == 503
-            assert (await ask(server, "GET", "/livez")).status == 200
+async def test_the_distributed_blueprint_listens_to_its_redis(frail: RedisServer) -> None:
+    settings = Settings(
+        blueprint="distributed", redis_url=frail.url, port=0, http_port=0, admin_token=TOKEN, redis_prefix="x:"
+    )
+    async with running(Agent("You are Ana."), settings, model=Puppet()) as server, client_of(frail.url) as client:
+        (channel,) = await client.pubsub_channels()
+        assert isinstance(channel, bytes) and channel.startswith(b"x:server:")
+        async with FakeRetell(server.url, call_id="call_1") as retell:
+            assert (await ask(server, "POST", "/calls/call_1/say", {"text": "Hi."})).status == 200
+            await retell.until(lambda: heard(retell) == (1, "Hi."), timeout_s=5)
+        assert (await ask(server, "GET", "/calls/call_9")).status == 404
+        await client.aclose()
+        frail.kill()
+        await until(lambda: server._switchboard is not None and not server._switchboard.is_up)
+        assert (await ask(server, "GET", "/calls/call_9")).status == 503
+        assert (await ask(server, "GET", "/livez")).status == 200
 
 
 async def test_what_is_no_url_of_redis_is_the_operators_error() -> None:

@@ -23,15 +23,21 @@ from retell_ws.server import Server
 from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.stores.redis import RedisCallStore
+from retell_ws.testing import BlackHole, ToxicProxy
 from retell_ws.testing.dial import DialPolicy
 from retell_ws.testing.retell import FakeRetell
 
 from .puppet import GREETING, Puppet
-from .switch import Switch
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
 PHONE = {"call_type": "phone_call", "direction": "inbound", "from_number": "+14155550123"}
+
+
+def place(server: Server) -> tuple[str, int]:
+    """Give a server's host and port."""
+    host, _, port = server.address.removeprefix("ws://").partition("/")[0].rpartition(":")
+    return host, int(port)
 
 
 class Fleet:
@@ -41,11 +47,11 @@ class Fleet:
         servers: The servers.
         models: Their models, one each.
         stores: Their stores.
-        switch: The balancer; it leads to the first server.
+        balancer: It leads to the first server.
     """
 
-    def __init__(self, switch: Switch) -> None:
-        self.switch = switch
+    def __init__(self, balancer: ToxicProxy) -> None:
+        self.balancer = balancer
         self.servers: list[Server] = []
         self.models: list[Puppet] = []
         self.stores: list[MemoryCallStore] = []
@@ -53,18 +59,25 @@ class Fleet:
     def call(self, **options: Any) -> FakeRetell:
         """A call that redials by itself, as Retell does."""
         policy = DialPolicy(attempts=20, timeout_s=5, pause_s=0.02)
-        return FakeRetell(self.switch.url, dial_policy=policy, reminder_max_count=0, **options)
+        return FakeRetell(
+            f"ws://{self.balancer.address}/llm-websocket", dial_policy=policy, reminder_max_count=0, **options
+        )
+
+    def lead_to(self, to: int) -> None:
+        """Let whoever dials from now on reach another server."""
+        self.balancer.target = place(self.servers[to])
 
     def move(self, to: int = 1) -> None:
         """Break the line, and let the redial reach another server. The first one goes on with what it does."""
-        self.switch.lead_to(self.servers[to].address)
-        self.switch.cut()
+        self.lead_to(to)
+        self.balancer.cut()
 
 
 @asynccontextmanager
 async def fleet(agent: Agent | None = None, **settings: Any) -> AsyncIterator[Fleet]:
     async with AsyncExitStack() as stack:
-        made = Fleet(await stack.enter_async_context(Switch()))
+        balancer = await stack.enter_async_context(ToxicProxy("127.0.0.1", 0))  # its target is set below
+        made = Fleet(balancer)
         store = None
         for name in ("first", "second"):
             store = MemoryCallStore(lambda: 0.0, name=name, beside=store, is_shared=True)
@@ -74,7 +87,7 @@ async def fleet(agent: Agent | None = None, **settings: Any) -> AsyncIterator[Fl
             made.servers.append(await stack.enter_async_context(served))
             made.models.append(model)
             made.stores.append(store)
-        made.switch.lead_to(made.servers[0].address)
+        made.lead_to(0)
         yield made
 
 
@@ -325,7 +338,7 @@ async def test_a_call_may_come_back_to_a_server_that_remembers_it_otherwise() ->
 async def test_the_loser_drops_its_socket_at_its_next_step() -> None:
     async with fleet() as two, two.call(redials=False) as retell:
         await retell.greeting()
-        two.switch.lead_to(two.servers[1].address)
+        two.lead_to(1)
         async with two.call(call_id=retell.call_id) as again:  # dialled before the old line is known to be dead
             await resumed(two.servers[1], again)
             await retell.request("Anybody there?")
@@ -345,7 +358,7 @@ async def test_a_drained_server_gives_its_calls_to_another_one_between_turns() -
         stream = await two.models[0].asked(1)
         stream.say("We open at")
         await retell.piece(asked, at_least=10)
-        two.switch.lead_to(two.servers[1].address)
+        two.lead_to(1)
         draining = asyncio.create_task(two.servers[0].drain())
         await retell.quiet(0.2)
         assert not draining.done()
@@ -367,12 +380,11 @@ async def test_what_is_asked_while_the_server_leaves_is_answered_by_the_next_one
     async with fleet(drain_s=0.0) as two, two.call() as retell:
         await retell.greeting()
         await retell.quiet(0.1)
-        two.switch.lead_to(two.servers[1].address)
-        two.switch.hold()
-        asked = await retell.request("Hours?")  # on its way
-        draining = asyncio.create_task(two.servers[0].drain())
-        await counted(two.servers[0], "detached")
-        two.switch.pass_on()
+        two.lead_to(1)
+        with two.balancer.having(BlackHole()):
+            asked = await retell.request("Hours?")  # on its way
+            draining = asyncio.create_task(two.servers[0].drain())
+            await counted(two.servers[0], "detached")
         other = await two.models[1].asked(1)
         other.say("From nine.")
         other.end()
@@ -474,22 +486,22 @@ async def test_a_call_that_ends_while_it_is_taken_anew_is_still_told_that_it_is_
     ana = Agent("You are Ana.", greeting=GREETING)
     settings = Settings(port=0, grace_s=0.05)
     async with (
-        Switch() as switch,
         running(ana, settings, model=Puppet(), store=slow) as first,
         running(ana, settings, model=Puppet(), store=other) as second,
+        ToxicProxy(*place(first)) as balancer,
     ):
-        switch.lead_to(first.address)
-        async with FakeRetell(switch.url, dial_policy=DialPolicy(attempts=20, timeout_s=5, pause_s=0.02)) as retell:
+        url = f"ws://{balancer.address}/llm-websocket"
+        async with FakeRetell(url, dial_policy=DialPolicy(attempts=20, timeout_s=5, pause_s=0.02)) as retell:
             await retell.greeting()
             slow.may_tell.clear()
-            switch.cut()
+            balancer.cut()
             await until(lambda: slow.taken == 2)
             await counted(first, "call_ended")
             await until(lambda: first.statistics()["sessions"] == 0)
             slow.may_tell.set()
             await resumed(first, retell)
-            switch.lead_to(second.address)
-            async with FakeRetell(switch.url, call_id=retell.call_id) as again:
+            balancer.target = place(second)
+            async with FakeRetell(url, call_id=retell.call_id) as again:
                 await resumed(second, again)
                 await retell.request("Anybody there?")
                 await counted(first, "call_moved")
@@ -500,11 +512,10 @@ async def test_who_hangs_up_while_the_server_leaves_has_hung_up() -> None:
         async with two.call() as retell:
             await retell.greeting()
             await retell.quiet(0.1)
-            two.switch.hold()
-            hanging_up = asyncio.create_task(retell.hang_up())
-            draining = asyncio.create_task(two.servers[0].drain())
-            await counted(two.servers[0], "detached")
-            two.switch.pass_on()
+            with two.balancer.having(BlackHole()):
+                hanging_up = asyncio.create_task(retell.hang_up())
+                draining = asyncio.create_task(two.servers[0].drain())
+                await counted(two.servers[0], "detached")
             await asyncio.gather(hanging_up, draining)
         await counted(two.servers[0], "call_ended")
         assert two.servers[0].statistics().get("call_moved", 0) == 0
@@ -526,20 +537,20 @@ async def test_no_step_of_an_old_session_is_written_over_the_new_one() -> None:
     ana = Agent("You are Ana.", greeting=GREETING)
     settings = Settings(port=0)
     async with (
-        Switch() as switch,
         running(ana, settings, model=Puppet(), store=first) as here,
         running(ana, settings, model=Puppet(), store=second) as there,
+        ToxicProxy(*place(here)) as balancer,
     ):
-        switch.lead_to(here.address)
-        async with FakeRetell(switch.url, dial_policy=DialPolicy(attempts=20, timeout_s=5, pause_s=0.02)) as retell:
+        url = f"ws://{balancer.address}/llm-websocket"
+        async with FakeRetell(url, dial_policy=DialPolicy(attempts=20, timeout_s=5, pause_s=0.02)) as retell:
             await retell.greeting()
             await retell.quiet(0.1)
-            switch.lead_to(there.address)
-            switch.cut()
+            balancer.target = place(there)
+            balancer.cut()
             await resumed(there, retell)
             first.meanwhile = lambda: here.do(retell.call_id, Say("Nobody is to hear this."))
-            switch.lead_to(here.address)
-            switch.cut()
+            balancer.target = place(here)
+            balancer.cut()
             await resumed(here, retell)
             await retell.quiet(0.1)
             assert first.sockets == sorted(first.sockets) and first.sockets[-1] == 3

@@ -81,6 +81,7 @@ class ToxicProxy:
         self._listener: socket.socket | None = None
         self._listening: asyncio.Task[None] | None = None
         self._links: set[asyncio.Task[None]] = set()
+        self._pipes: set[asyncio.Task[bool]] = set()
 
     async def __aenter__(self) -> Self:
         """Listen.
@@ -143,9 +144,10 @@ class ToxicProxy:
             self.remove(placed)
 
     def cut(self) -> None:
-        """Reset every connection, at once. New ones are accepted."""
-        for link in self._links:
-            link.cancel()
+        """Reset every connection, at once: what is held on them is lost. New ones are accepted."""
+        for task in (*self._links, *self._pipes):
+            task.cancel()
+        self._pipes.clear()  # no second cancel: they still end what they read with
 
     def down(self) -> None:
         """Refuse new connections. Those that are open stay."""
@@ -223,6 +225,7 @@ class ToxicProxy:
         pipes = {pipe(client, server, up=True), pipe(server, client, up=False)}
         ending = asyncio.create_task(self._ending(opened_at))
         open_still = {*pipes, ending}
+        self._pipes |= pipes
         try:
             while open_still & pipes:
                 done, open_still = await asyncio.wait(open_still, return_when=asyncio.FIRST_COMPLETED)
@@ -232,8 +235,9 @@ class ToxicProxy:
                     break  # a limit was reached
             return True
         finally:
-            for task in (*pipes, ending):
+            for task in (*(pipes & self._pipes), ending):
                 task.cancel()
+            self._pipes -= pipes
             await asyncio.wait((*pipes, ending))
 
     async def _ending(self, opened_at: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.redis_servers import RedisCluster, RedisServer, running
+from tests.redis_servers import RedisCluster, RedisServer, free_port, running, valkey
 
 ServerOf = Callable[[str], RedisServer | RedisCluster]
+
+_number = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +31,21 @@ def server_of() -> Iterator[ServerOf]:
             return found[kind]
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Give a server that stays up."""
+    with RedisServer(valkey(), tmp_path_factory.mktemp("stays"), port=free_port()) as server:
+        yield server
+
+
+def fresh_prefix() -> str:
+    """Give a prefix nobody else has."""
+    return f"t{next(_number)}:"
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Give the test's own prefix."""
+    return fresh_prefix()

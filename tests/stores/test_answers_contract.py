@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -34,17 +33,10 @@ KINDS = ("memory", "valkey", "redis", "cluster")
 Passing = Callable[[float], None]
 """Lets so many seconds pass, or makes it so for what is kept."""
 
-_number = itertools.count()
-
 
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"answers{next(_number)}:"
 
 
 @pytest.fixture(params=KINDS)

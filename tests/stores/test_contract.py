@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
@@ -13,7 +12,7 @@ from retell_ws.ports import CallStore, Effect, Kept
 from retell_ws.stores.memory import MAX_CALLS, MAX_EFFECTS, TTL_S, MemoryCallStore
 from retell_ws.stores.redis import RedisCallStore
 
-from .conftest import ServerOf
+from .conftest import ServerOf, fresh_prefix
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -22,14 +21,12 @@ KINDS = ("memory", "valkey", "redis", "cluster")
 Opening = Callable[[str], Awaitable[CallStore]]
 """Opens the store of one server, by its name; all of a test's share their calls."""
 
-_number = itertools.count()
-
 
 @pytest.fixture(params=KINDS)
 async def opening(request: pytest.FixtureRequest, server_of: ServerOf) -> AsyncIterator[Opening]:
     kind: str = request.param
     async with AsyncExitStack() as stack:
-        prefix = f"test{next(_number)}:"
+        prefix = fresh_prefix()
         first: list[MemoryCallStore] = []
 
         async def open_(name: str) -> CallStore:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import uvloop
@@ -25,36 +23,56 @@ from retell_ws.stores import redis as redis_calls
 from retell_ws.stores import redis_pipe
 from retell_ws.stores.call_image import MAX_EFFECTS, MAX_LEDGER, MAX_TALK
 from retell_ws.stores.redis import RedisCallStore
-from tests.redis_servers import RedisServer, free_port, valkey
-from tests.slow_wire import SlowWire
+from retell_ws.testing import Latency, ToxicProxy
+from retell_ws.testing.toxics import Placed
+from tests.redis_servers import RedisServer
+
+from .conftest import fresh_prefix
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
-_number = itertools.count()
+
+class Wire:
+    """The way to a Redis, which can be slow, or cut.
+
+    Attributes:
+        url: The Redis, by way of here.
+        is_cut: All connections were ended, and nobody is let in.
+    """
+
+    def __init__(self, proxy: ToxicProxy) -> None:
+        self._proxy = proxy
+        self._slow: Placed | None = None
+        self.url = f"redis://{proxy.address}/0"
+        self.is_cut = False
+
+    def slow(self, seconds: float) -> None:
+        """Take so long each way from now on."""
+        if self._slow is not None:
+            self._proxy.remove(self._slow)
+        self._slow = self._proxy.add(Latency(seconds))
+
+    def cut(self) -> None:
+        """End all connections, and let nobody in."""
+        self.is_cut = True
+        self._proxy.down()
+        self._proxy.cut()
+
+    async def mend(self) -> None:
+        """Let them in again."""
+        self.is_cut = False
+        await self._proxy.up()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """Give a server that stays up."""
-    with RedisServer(valkey(), tmp_path_factory.mktemp("stays"), port=free_port()) as server:
-        yield server
+@contextlib.asynccontextmanager
+async def wire_to(server: RedisServer) -> AsyncIterator[Wire]:
+    async with ToxicProxy("127.0.0.1", server.port) as proxy:
+        yield Wire(proxy)
 
 
 @pytest.fixture
-def frail(tmp_path: Path) -> Iterator[RedisServer]:
-    """Give a server that the test may end."""
-    with RedisServer(valkey(), tmp_path, port=free_port()) as server:
-        yield server
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"t{next(_number)}:"
-
-
-@pytest.fixture
-async def wire(server: RedisServer) -> AsyncIterator[SlowWire]:
-    async with SlowWire(server.port) as wire:
+async def wire(server: RedisServer) -> AsyncIterator[Wire]:
+    async with wire_to(server) as wire:
         yield wire
 
 
@@ -120,6 +138,8 @@ def test_what_was_written_outlives_a_process_that_is_killed_right_after(
     code = f"""
 import asyncio, os, signal, uvloop
 from retell_ws.stores.redis import RedisCallStore
+from retell_ws.testing import Latency, ToxicProxy
+from retell_ws.testing.toxics import Placed
 async def main():
     async with RedisCallStore({server.url!r}, name="a", prefix={prefix!r}) as store:
         await store.attach("call_1", lambda: None)
@@ -249,24 +269,24 @@ async def test_a_redis_that_stands_still_is_given_up_and_brought_all_when_it_goe
         assert lost.times() == 0
 
 
-async def test_an_attach_survives_the_end_of_its_connection(server: RedisServer, wire: SlowWire, prefix: str) -> None:
+async def test_an_attach_survives_the_end_of_its_connection(server: RedisServer, wire: Wire, prefix: str) -> None:
     async with (
         RedisCallStore(wire.url, name="a", prefix=prefix) as store,
         RedisCallStore(server.url, name="b", prefix=prefix) as other,
     ):
         await other.attach("call_1", nothing)
         other.write("call_1", {"turn": b"1"})
-        wire.delay_s = 0.05
+        wire.slow(0.05)
         attach = asyncio.create_task(store.attach("call_1", nothing))
         await asyncio.sleep(0.02)  # it is on the wire
         wire.cut()
-        wire.mend()
-        wire.delay_s = 0.0
+        await wire.mend()
+        wire.slow(0.0)
         assert (await attach).parts == {"turn": b"1"}
 
 
 async def test_an_attach_whose_reply_was_lost_still_tells_that_the_call_was_elsewhere(
-    server: RedisServer, wire: SlowWire, prefix: str
+    server: RedisServer, wire: Wire, prefix: str
 ) -> None:
     async with (
         RedisCallStore(wire.url, name="a", prefix=prefix) as one,
@@ -280,12 +300,12 @@ async def test_an_attach_whose_reply_was_lost_still_tells_that_the_call_was_else
         assert await other.claim("call_1", "book:{}") is None
         await other.settle("call_1", "book:{}", Effect("done", "Booked."))
         await until(lambda: other.figures()["written"] == 3)
-        wire.delay_s = 0.2
+        wire.slow(0.2)
         attaching = asyncio.create_task(one.attach("call_1", nothing))
         await until(lambda: server.told("HGET", f"{prefix}{{call_1}}", "owner") == b"a")
-        wire.delay_s = 0.0
         wire.cut()
-        wire.mend()
+        wire.slow(0.0)
+        await wire.mend()
         kept = await attaching
         assert kept.is_known and kept.has_moved
         assert kept.parts == {"turn": b"2"}
@@ -293,7 +313,7 @@ async def test_an_attach_whose_reply_was_lost_still_tells_that_the_call_was_else
 
 
 async def test_what_was_done_is_known_to_a_server_whose_first_attach_was_too_slow(
-    server: RedisServer, wire: SlowWire, prefix: str, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer, wire: Wire, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_calls, "LIMIT_S", 0.3)
     async with (
@@ -304,21 +324,21 @@ async def test_what_was_done_is_known_to_a_server_whose_first_attach_was_too_slo
         assert await other.claim("call_1", "book:{}") is None
         await other.settle("call_1", "book:{}", Effect("done", "Booked."))
         await until(lambda: other.figures()["written"] == 2)
-        wire.delay_s = 0.2
+        wire.slow(0.2)
         assert not (await one.attach("call_1", nothing)).is_known
         one.write("call_1", {"turn": b"1"})
-        wire.delay_s = 0.1
+        wire.slow(0.1)
         kept = await one.attach("call_1", nothing)
         assert kept.is_known
         assert kept.effects == {"book:{}": Effect("done", "Booked.")}
-        wire.delay_s = 0.0
+        wire.slow(0.0)
         assert await one.claim("call_1", "book:{}") == Effect("done", "Booked.")
         await until(lambda: server.told("HGET", f"{prefix}{{call_1}}", "p:turn") == b"1")
         assert server.told("HEXISTS", f"{prefix}{{call_1}}", "e:book:{}") == 1
 
 
 async def test_who_cannot_tell_whether_a_call_was_elsewhere_does_nothing_that_may_have_been_done_there(
-    server: RedisServer, wire: SlowWire, prefix: str
+    server: RedisServer, wire: Wire, prefix: str
 ) -> None:
     async with (
         RedisCallStore(wire.url, name="a", prefix=prefix) as one,
@@ -335,7 +355,7 @@ async def test_who_cannot_tell_whether_a_call_was_elsewhere_does_nothing_that_ma
         assert not (await one.attach("call_1", nothing)).is_known
         assert await one.claim("call_1", "book:{}") == Effect("refused")
         assert await one.claim("call_1", "note:{}") == Effect("done", "Noted.")
-        wire.mend()
+        await wire.mend()
         await until(lambda: not is_degraded(one))
         assert await one.claim("call_1", "book:{}") == Effect("begun")
 
@@ -346,8 +366,8 @@ async def test_of_two_servers_that_bring_a_call_to_an_emptied_redis_the_later_ow
     for order in ((0, 1), (1, 0)):
         older, newer = Told(), Told()
         async with (
-            SlowWire(frail.port) as one,
-            SlowWire(frail.port) as two,
+            wire_to(frail) as one,
+            wire_to(frail) as two,
             RedisCallStore(one.url, name="a", prefix=prefix) as a,
             RedisCallStore(two.url, name="b", prefix=prefix) as b,
         ):
@@ -362,7 +382,7 @@ async def test_of_two_servers_that_bring_a_call_to_an_emptied_redis_the_later_ow
             frail.kill()
             frail.start()
             for number in order:
-                (one, two)[number].mend()
+                await (one, two)[number].mend()
                 await until(lambda store=(a, b)[number]: not is_degraded(store))  # type: ignore[misc]
                 assert await (a, b)[number].owner("call_1") is not None
             a.write("call_1", {"turn": b"late"})
@@ -373,9 +393,7 @@ async def test_of_two_servers_that_bring_a_call_to_an_emptied_redis_the_later_ow
             assert newer.times() == 0
 
 
-async def test_who_took_a_call_without_redis_has_it_afterwards(
-    server: RedisServer, wire: SlowWire, prefix: str
-) -> None:
+async def test_who_took_a_call_without_redis_has_it_afterwards(server: RedisServer, wire: Wire, prefix: str) -> None:
     lost = Told()
     async with (
         RedisCallStore(wire.url, name="a", prefix=prefix) as cut_off,
@@ -390,7 +408,7 @@ async def test_who_took_a_call_without_redis_has_it_afterwards(
         cut_off.write("call_1", {"turn": b"new"})
         cut_off.say("call_1", "Hello")
         claim = asyncio.create_task(cut_off.claim("call_1", "book"))
-        wire.mend()
+        await wire.mend()
         assert await claim == Effect("begun"), "it waited for Redis, which knows"
         other.write("call_1", {"turn": b"older"})
         await until(lambda: lost.times() == 1)
@@ -400,7 +418,7 @@ async def test_who_took_a_call_without_redis_has_it_afterwards(
 
 
 async def test_who_took_a_call_without_redis_loses_it_to_whoever_took_it_later(
-    server: RedisServer, wire: SlowWire, prefix: str
+    server: RedisServer, wire: Wire, prefix: str
 ) -> None:
     lost = Told()
     async with (
@@ -414,7 +432,7 @@ async def test_who_took_a_call_without_redis_loses_it_to_whoever_took_it_later(
         await asyncio.sleep(0.05)  # later by more than a message takes: who attaches at the same moment may be either
         await other.attach("call_1", nothing)
         other.write("call_1", {"turn": b"new"})
-        wire.mend()
+        await wire.mend()
         await until(lambda: lost.times() == 1)
         cut_off.write("call_1", {"turn": b"late"})
         assert (await kept_by(server.url, prefix)).parts == {"turn": b"new"}
@@ -423,9 +441,9 @@ async def test_who_took_a_call_without_redis_loses_it_to_whoever_took_it_later(
 # -- slow, and forgetful
 
 
-async def test_a_slow_redis_costs_no_call_no_word_and_no_tool(server: RedisServer, wire: SlowWire, prefix: str) -> None:
+async def test_a_slow_redis_costs_no_call_no_word_and_no_tool(server: RedisServer, wire: Wire, prefix: str) -> None:
     lost = Told()
-    wire.delay_s = 0.15
+    wire.slow(0.15)
     async with (
         RedisCallStore(wire.url, name="a", prefix=prefix) as slow,
         RedisCallStore(server.url, name="b", prefix=prefix) as other,
@@ -603,7 +621,7 @@ def test_only_the_newest_owner_is_heard(server: RedisServer, steps: list[tuple[i
 
 
 async def _only_the_newest_owner_is_heard(url: str, steps: list[tuple[int, str]]) -> None:
-    prefix = f"t{next(_number)}:"
+    prefix = fresh_prefix()
     parts: dict[str, bytes] = {}
     said, owner, has_it = "", -1, [False] * 3
     effects: dict[str, Effect] = {}
@@ -656,7 +674,7 @@ async def test_after_any_faults_one_server_has_a_call_and_the_others_know(
     chance = random.Random(seed)
     key = f"{prefix}{{call_1}}"
     async with contextlib.AsyncExitStack() as stack:
-        wires = [await stack.enter_async_context(SlowWire(frail.port)) for _ in range(3)]
+        wires = [await stack.enter_async_context(wire_to(frail)) for _ in range(3)]
         stores = [
             await stack.enter_async_context(RedisCallStore(wire.url, name=str(number), prefix=prefix))
             for number, wire in enumerate(wires)
@@ -682,16 +700,16 @@ async def test_after_any_faults_one_server_has_a_call_and_the_others_know(
                 case "cut":
                     wire.cut()
                 case "mend":
-                    wire.mend()
+                    await wire.mend()
                 case "slow":
-                    wire.delay_s = chance.choice((0.0, 0.002, 0.02))
+                    wire.slow(chance.choice((0.0, 0.002, 0.02)))
                 case "empty":
                     frail.told(*chance.choice((("FLUSHALL",), ("SCRIPT", "FLUSH"))))
                 case "pass":
                     await asyncio.sleep(0.01)
         for wire in wires:
-            wire.mend()
-            wire.delay_s = 0.0
+            await wire.mend()
+            wire.slow(0.0)
         await until(lambda: not any(is_degraded(store) for store in stores))
         before = [one.times() for one in told]
         assert (await stores[0].attach("call_1", told[0])).is_known

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import shutil
 import subprocess
@@ -23,17 +22,10 @@ from .conftest import ServerOf
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
-_number = itertools.count()
-
 ANSWER = Answer(version=1, key="k", scope="s", model="m", created_at=5.5, text="We open at nine.")
 
 CALL_COMMANDS = "+evalsha +eval +script|load +hset +hget +hgetall +hsetnx +hdel +del +expire +time".split()
 ANSWER_COMMANDS = "+getrange +set +get +del".split()
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"access{next(_number)}:"
 
 
 def nothing() -> None:

@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
 
 from retell_ws.answers import Answer
 from retell_ws.stores.redis_answers import MAX_BYTES, RedisAnswerStore
-from tests.redis_servers import RedisServer, free_port, valkey
-from tests.slow_wire import SlowWire
+from retell_ws.testing import Latency, ToxicProxy
+from tests.redis_servers import RedisServer
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
-_number = itertools.count()
-
 ANSWER = Answer(version=1, key="k", scope="s", model="m", created_at=5.5, text="We open at nine.")
-
-
-@pytest.fixture
-def frail(tmp_path: Path) -> Iterator[RedisServer]:
-    """Give a server that the test may end."""
-    with RedisServer(valkey(), tmp_path, port=free_port()) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """Give a server that stays up."""
-    with RedisServer(valkey(), tmp_path_factory.mktemp("stays"), port=free_port()) as server:
-        yield server
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"t{next(_number)}:"
 
 
 @pytest.fixture
@@ -106,9 +83,12 @@ async def test_a_redis_that_is_gone_costs_a_caller_nothing(frail: RedisServer, p
 
 
 async def test_a_redis_that_does_not_answer_costs_little_and_then_nothing(server: RedisServer, prefix: str) -> None:
-    async with SlowWire(server.port) as wire, RedisAnswerStore(wire.url, prefix=prefix) as store:
+    async with (
+        ToxicProxy("127.0.0.1", server.port) as proxy,
+        RedisAnswerStore(f"redis://{proxy.address}/0", prefix=prefix) as store,
+    ):
         await store.put("k", ANSWER, ttl_s=60)
-        wire.delay_s = 0.1
+        proxy.add(Latency(0.1))
         began = time.monotonic()
         assert await store.get("k") is None
         assert time.monotonic() - began < 0.1

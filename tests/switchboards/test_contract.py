@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,7 @@ from retell_ws.ports import Switchboard
 from retell_ws.stores.redis_client import client_of
 from retell_ws.switchboards.memory import MemorySwitchboard
 from retell_ws.switchboards.redis import RedisSwitchboard
-
-from .valkey import valkey
+from tests.redis_servers import RedisServer, free_port, valkey
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -23,22 +23,22 @@ Make = Callable[[str], Switchboard]
 
 
 @asynccontextmanager
-async def memory() -> AsyncIterator[Make]:
+async def memory(directory: Path) -> AsyncIterator[Make]:
     first = MemorySwitchboard("first")
     yield lambda name: MemorySwitchboard(name, beside=first)
 
 
 @asynccontextmanager
-async def redis() -> AsyncIterator[Make]:
+async def redis(directory: Path) -> AsyncIterator[Make]:
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(valkey())
+        server = stack.enter_context(RedisServer(valkey(), directory, port=free_port()))
         clients = [await stack.enter_async_context(client_of(server.url)) for _ in range(3)]
         yield lambda name: RedisSwitchboard(clients.pop(), name=name, prefix="test:")
 
 
 @pytest.fixture(params=[memory, redis], ids=["memory", "redis"])
-async def make(request: pytest.FixtureRequest) -> AsyncIterator[Make]:
-    async with request.param() as made:
+async def make(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Make]:
+    async with request.param(tmp_path) as made:
         yield made
 
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -16,8 +17,8 @@ from retell_ws.letters import MAX_LETTER, Request, Told, decode, encode
 from retell_ws.stores.redis_client import client_of
 from retell_ws.switchboards import redis as module
 from retell_ws.switchboards.redis import RedisSwitchboard
-
-from .valkey import Valkey, cluster, told, valkey
+from retell_ws.testing import BlackHole, ToxicProxy
+from tests.redis_servers import RedisServer, cluster, valkey
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -57,20 +58,20 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_rubbish_on_the_channel_is_counted_and_nothing_else() -> None:
+async def test_rubbish_on_the_channel_is_counted_and_nothing_else(frail: RedisServer) -> None:
     rubbish = [b"", b"{}", b"\xff", b"[" * 5000, b"x" * (MAX_LETTER + 1), b'{"letter":"request"}', encode(ASKED)[:-1]]
-    async with valkey() as server, board(server.url, "b") as b, client_of(server.url) as client:
+    async with board(frail.url, "b") as b, client_of(frail.url) as client:
         for data in rubbish:
             assert await client.publish("test:server:b", data) == 1
         assert await client.publish("test:server:b", encode(Told("1", "nobody", Done()))) == 1
-        async with board(server.url, "a") as a:
+        async with board(frail.url, "a") as a:
             assert await a.ask("b", ASKED, 5) == Done()
         assert b.figures()["ignored"] == len(rubbish) + 1
         assert b.figures()["answered"] == 1
 
 
-async def test_a_reply_by_another_server_or_to_another_request_is_none() -> None:
-    async with valkey() as server, board(server.url, "a") as a, ear(server.url, "b") as (client, heard):
+async def test_a_reply_by_another_server_or_to_another_request_is_none(frail: RedisServer) -> None:
+    async with board(frail.url, "a") as a, ear(frail.url, "b") as (client, heard):
         asking = asyncio.create_task(a.ask("b", ASKED, 5))
         assert decode(await anext(heard)) == ASKED
         for letter in (Told("1", "c", Done("redial")), Told("2", "b", Done("redial")), Told("1", "b", Done())):
@@ -80,17 +81,17 @@ async def test_a_reply_by_another_server_or_to_another_request_is_none() -> None
         await until(lambda: a.figures()["ignored"] == 3)
 
 
-async def test_a_server_that_gives_no_reply_is_silent_and_a_late_one_is_nobodys() -> None:
-    async with valkey() as server, board(server.url, "a") as a, ear(server.url, "b") as (client, heard):
+async def test_a_server_that_gives_no_reply_is_silent_and_a_late_one_is_nobodys(frail: RedisServer) -> None:
+    async with board(frail.url, "a") as a, ear(frail.url, "b") as (client, heard):
         assert await a.ask("b", ASKED, 0.05) == "silent"
         assert decode(await anext(heard)) == ASKED
         await client.publish("test:server:a", encode(Told("1", "b", Done())))
         await until(lambda: a.figures()["ignored"] == 1)
 
 
-async def test_what_waits_for_a_reply_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_waits_for_a_reply_is_bounded(frail: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_ASKED", 1)
-    async with valkey() as server, board(server.url, "a") as a, ear(server.url, "b") as (client, heard):
+    async with board(frail.url, "a") as a, ear(frail.url, "b") as (client, heard):
         first = asyncio.create_task(a.ask("b", ASKED, 5))
         await anext(heard)
         assert await a.ask("b", ASKED, 5) == "down"
@@ -98,7 +99,9 @@ async def test_what_waits_for_a_reply_is_bounded(monkeypatch: pytest.MonkeyPatch
         assert await first == Done()
 
 
-async def test_what_waits_to_be_told_is_bounded_before_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_waits_to_be_told_is_bounded_before_it_is_done(
+    frail: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MAX_REPLIES", 0)
     done: list[Request] = []
 
@@ -106,7 +109,7 @@ async def test_what_waits_to_be_told_is_bounded_before_it_is_done(monkeypatch: p
         done.append(request)
         return Done()
 
-    async with valkey() as server, board(server.url, "a") as a, board(server.url, "b", answer) as b:
+    async with board(frail.url, "a") as a, board(frail.url, "b", answer) as b:
         assert await a.ask("b", ASKED, 0.2) == "silent"
         assert done == [] and b.figures()["ignored"] == 1
 
@@ -115,16 +118,18 @@ def has_told(caplog: pytest.LogCaptureFixture, times: int) -> bool:
     return caplog.text.count("cannot be listened to") == times
 
 
-async def test_an_outage_is_told_once_and_over_when_redis_is_back(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_outage_is_told_once_and_over_when_redis_is_back(
+    frail: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "retell_ws")
-    async with valkey() as server, board(server.url, "a") as a, board(server.url, "b") as b:
+    async with board(frail.url, "a") as a, board(frail.url, "b") as b:
         for times in (2, 4):
-            await server.stop()
+            frail.kill()
             await until(lambda: not a.is_up and not b.is_up)
             assert await a.ask("b", ASKED, 5) == "down"
             assert a.figures()["degraded"] == 1
             await until(partial(has_told, caplog, times))
-            await server.start()
+            frail.start()
             await until(lambda: a.is_up and b.is_up)
             assert await a.ask("b", ASKED, 5) == Done()
             assert a.figures()["degraded"] == 0
@@ -132,22 +137,23 @@ async def test_an_outage_is_told_once_and_over_when_redis_is_back(caplog: pytest
             assert caplog.text.count("is listened to again") == times
 
 
-async def test_without_redis_the_start_does_not_wait_and_it_is_found_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_redis_the_start_does_not_wait_and_it_is_found_later(
+    frail: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "FIRST_S", 0.05)
-    async with valkey() as server:
-        await server.stop()
-        async with asyncio.timeout(2):
-            async with board(server.url, "a") as a:
-                assert not a.is_up
-                assert await a.ask("b", ASKED, 5) == "down"
-        async with board(server.url, "a") as a:
-            await server.start()
-            await until(lambda: a.is_up)
+    frail.kill()
+    async with asyncio.timeout(2):
+        async with board(frail.url, "a") as a:
+            assert not a.is_up
+            assert await a.ask("b", ASKED, 5) == "down"
+    async with board(frail.url, "a") as a:
+        frail.start()
+        await until(lambda: a.is_up)
 
 
-async def test_a_connection_that_is_silent_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_that_is_silent_is_looked_at(frail: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK_S", 0.05)
-    async with valkey() as server, client_of(server.url) as client, board(server.url, "a") as a:
+    async with client_of(frail.url) as client, board(frail.url, "a") as a:
         await client.ping()
         pings = (await client.info("commandstats"))["cmdstat_ping"]["calls"]
         async with asyncio.timeout(5):
@@ -157,18 +163,19 @@ async def test_a_connection_that_is_silent_is_looked_at(monkeypatch: pytest.Monk
         assert await a.ask("a", ASKED, 5) == Done()
 
 
-async def test_a_connection_that_stays_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_that_stays_silent_is_given_up(frail: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK_S", 0.05)
-    async with valkey() as server, wire(server) as (url, cut), board(url, "a") as a:
+    async with ToxicProxy("127.0.0.1", frail.port) as proxy, board(f"redis://{proxy.address}", "a") as a:
         assert a.is_up
-        cut.set()
-        await until(lambda: not a.is_up)
-        cut.clear()
+        with proxy.having(BlackHole()):
+            await until(lambda: not a.is_up)
         await until(lambda: a.is_up)
 
 
-async def test_a_message_that_redis_does_not_confirm_may_still_have_been_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with valkey() as server, board(server.url, "a") as a, board(server.url, "b"):
+async def test_a_message_that_redis_does_not_confirm_may_still_have_been_heard(
+    frail: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with board(frail.url, "a") as a, board(frail.url, "b"):
         publish = Redis.publish
 
         async def broken(client: Redis, channel: str, message: bytes) -> int:
@@ -179,57 +186,26 @@ async def test_a_message_that_redis_does_not_confirm_may_still_have_been_heard(m
         assert await a.ask("b", ASKED, 5) == Done()
 
 
-async def test_what_could_not_be_sent_in_time_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_could_not_be_sent_in_time_was_not_sent(frail: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SENDERS", 0)
-    async with valkey() as server, board(server.url, "a") as a:
+    async with board(frail.url, "a") as a:
         assert await a.ask("b", ASKED, 0.05) == "down"
 
 
-@asynccontextmanager
-async def wire(server: Valkey) -> AsyncIterator[tuple[str, asyncio.Event]]:
-    """A way to a server on which, while the event is set, everything is swallowed."""
-    cut = asyncio.Event()
-    pumps: set[asyncio.Task[None]] = set()
-    port = int(server.url.rpartition(":")[2])
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65536):
-                if not cut.is_set():
-                    writer.write(data)
-        finally:
-            writer.close()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
-        for one, other in ((reader, there_writer), (there_reader, writer)):
-            task = asyncio.create_task(pump(one, other))
-            pumps.add(task)
-            task.add_done_callback(pumps.discard)
-
-    listener = await asyncio.start_server(connected, "127.0.0.1", 0)
-    try:
-        yield f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}", cut
-    finally:
-        listener.close()
-        for task in list(pumps):
-            task.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
-
-
-async def test_in_a_cluster_any_node_will_do_and_only_silence_tells_that_nobody_is_there() -> None:
-    async with cluster() as (one, other), board(one.url, "a") as a, board(other.url, "b") as b:
-        assert await a.ask("b", ASKED, 5) == Done()
-        assert await b.ask("a", Request("2", "b", "call_1", Say("Hello.")), 5) == Done()
-        # Each node counts its own subscribers, so that 0 of them means nothing.
-        assert await a.ask("nobody", ASKED, 0.2) == "silent"
-
-
-async def test_an_account_that_may_not_ask_what_redis_it_is_relies_on_silence() -> None:
-    async with valkey() as server, client_of(server.url) as client:
-        rights = ("reset", "on", ">secret", "&test:server:*", "+publish", "+subscribe", "+ping", "+hello")
-        await told(client, "ACL SETUSER", "ours", *rights)
-        url = server.url.replace("redis://", "redis://ours:secret@")
-        async with board(url, "a") as a, board(url, "b"):
+async def test_in_a_cluster_any_node_will_do_and_only_silence_tells_that_nobody_is_there(tmp_path: Path) -> None:
+    with cluster(valkey(), tmp_path) as nodes:
+        one, other, _ = nodes.servers
+        async with board(one.url, "a") as a, board(other.url, "b") as b:
             assert await a.ask("b", ASKED, 5) == Done()
+            assert await b.ask("a", Request("2", "b", "call_1", Say("Hello.")), 5) == Done()
+            # Each node counts its own subscribers, so that 0 of them means nothing.
             assert await a.ask("nobody", ASKED, 0.2) == "silent"
+
+
+async def test_an_account_that_may_not_ask_what_redis_it_is_relies_on_silence(frail: RedisServer) -> None:
+    rights = ("reset", "on", ">secret", "&test:server:*", "+publish", "+subscribe", "+ping", "+hello")
+    frail.told("ACL", "SETUSER", "ours", *rights)
+    url = frail.url.replace("redis://", "redis://ours:secret@")
+    async with board(url, "a") as a, board(url, "b"):
+        assert await a.ask("b", ASKED, 5) == Done()
+        assert await a.ask("nobody", ASKED, 0.2) == "silent"

@@ -345,6 +345,34 @@ async def test_a_reset_of_one_side_reaches_the_other() -> None:
             await client.reader.readexactly(1)
 
 
+async def test_what_was_held_is_lost_with_the_connection_that_is_cut() -> None:
+    got = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                got.extend(data)
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    async with (
+        await asyncio.start_server(serve, "127.0.0.1", 0) as server,
+        ToxicProxy("127.0.0.1", server.sockets[0].getsockname()[1]) as proxy,
+        connected(proxy) as client,
+    ):
+        held = proxy.add(Latency(30))
+        client.writer.write(b"held")
+        await asyncio.sleep(SHORT_S)
+        proxy.remove(held)  # it would go on now
+        proxy.cut()
+        with pytest.raises(ConnectionResetError):
+            await client.reader.readexactly(1)
+        await asyncio.sleep(SHORT_S)
+    assert not got
+
+
 async def test_a_server_that_refuses_resets_the_client() -> None:
     async with ToxicProxy("127.0.0.1", await free_port()) as proxy, connected(proxy) as client:
         with pytest.raises(ConnectionResetError):
