@@ -97,7 +97,7 @@ def survives(results: Path = RESULTS) -> str:
     found = orjson.loads((results / "faults.json").read_bytes())
     lines = [f"| | {' | '.join(heading for heading, _ in SURVIVES)} |", f"|---|{'---:|' * len(SURVIVES)}"]
     for row in found["rows"]:
-        cells = [number(float(row[key])) for _, key in SURVIVES]
+        cells = [number(row[key]) for _, key in SURVIVES]
         lines.append(f"| {row['label']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
