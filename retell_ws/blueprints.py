@@ -148,7 +148,9 @@ def _speaking_redis() -> Iterator[None]:
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.partition(".")[0] not in ("redis", "hiredis"):
             raise
-        raise SettingsError("the blueprint `distributed` needs a package more: pip install retell-ws[redis]") from None
+        raise SettingsError(
+            "the blueprint `distributed` needs a package more: pip install 'retell-ws[redis]'"
+        ) from None
     except ValueError as exc:
         raise SettingsError(f"--redis-url: {exc}") from None  # it quotes nothing of it
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from types import TracebackType
@@ -81,7 +82,10 @@ class HttpPort:
             await web.TCPSite(self._runner, self._host, self._port).start()
         except OSError as exc:
             await self._runner.cleanup()
-            raise UsageError(f"cannot listen on {self._host}:{self._port}: {exc.strerror or exc}") from None
+            why = os.strerror(exc.errno) if exc.errno else str(exc)  # asyncio's own text says the address once more
+            raise UsageError(
+                f"cannot listen on {self._host}:{self._port}: {why}; --http-port 0 picks a free one"
+            ) from None
         return self
 
     async def __aexit__(

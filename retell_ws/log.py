@@ -1,6 +1,7 @@
 """Logs for people, on stderr: time, level, what happened, the call, the fact's figures. Never speech or secrets.
 
-Levels: INFO a call begins or ends; WARNING something failed that a caller may have noticed; DEBUG every fact.
+Levels: INFO a call begins, comes from another server, goes to one, or ends; WARNING something failed that a caller may
+have noticed; DEBUG every fact.
 """
 
 from __future__ import annotations

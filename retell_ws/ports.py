@@ -278,6 +278,11 @@ class AnswerStore(Protocol):
     trusted.
     """
 
+    @property
+    def missed(self) -> int:
+        """How many answers were put that other servers of the store do not have: it was away, or refused them."""
+        ...
+
     async def get(self, key: str) -> Answer | None:
         """Look an answer up; None when there is none, or its time is over."""
         ...

@@ -128,6 +128,10 @@ def _warn(settings: Settings, model: Model, server: Server) -> None:
         logger.warning("no %s: the scripted model answers; it knows a few phrases and costs nothing", KEY)
     if not settings.path_secret and not _is_loopback(settings.host):
         logger.warning("no --path-secret: whoever knows the address %s can speak to the agent", server.address)
+    if settings.redis_url and settings.blueprint == "single":
+        logger.warning("--redis-url is left out: `single` keeps its calls in memory; say --blueprint distributed")
+    if settings.admin_token and settings.http_port is None:
+        logger.warning("--admin-token is left out: there is no second port; say --http-port")
 
 
 @asynccontextmanager

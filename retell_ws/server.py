@@ -26,7 +26,7 @@ from .calls import Calls
 from .connection import MUTE, Connection, making
 from .control import Command, Look, NotHere, Outcome, Reply, Status
 from .errors import CallError, UsageError
-from .facts import BadMessage, CallEnded, CallStarted, Fact, OverBudget, TurnFailed
+from .facts import BadMessage, CallEnded, CallMoved, CallStarted, Fact, OverBudget, Resumed, TurnFailed
 from .measures import Measures
 from .peer import Peer
 from .ports import CallStore, Model, Switchboard
@@ -353,7 +353,7 @@ class Server:
         self._counted[kind] += 1
         self._measures.record(fact)
         match fact:
-            case CallStarted() | CallEnded():
+            case CallStarted() | Resumed() | CallMoved() | CallEnded():
                 level = logging.INFO
             case TurnFailed() | OverBudget():
                 level = logging.WARNING

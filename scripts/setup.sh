@@ -29,7 +29,7 @@ make_venv() {
     "$python" -m venv .venv
 }
 
-setup() { # setup EXTRAS: an empty one, or like "[dev,bench]"
+setup() { # setup EXTRAS: like "[dev,bench]"
     local wanted stamp=.venv/installed
     wanted="$1 $(cat pyproject.toml constraints.txt | cksum)"
     if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then

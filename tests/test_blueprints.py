@@ -70,7 +70,7 @@ except SettingsError as exc:
     print(exc)
 """
     done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, timeout=30)
-    assert "pip install retell-ws[redis]" in done.stdout, done.stderr
+    assert "pip install 'retell-ws[redis]'" in done.stdout, done.stderr
 
 
 def test_a_single_server_imports_no_redis() -> None:

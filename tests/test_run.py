@@ -331,7 +331,18 @@ async def test_a_port_in_use_is_named() -> None:
 async def test_a_second_port_in_use_is_named() -> None:
     async with served("--http-port", "0") as (_, ready):
         port = ready["http"].rpartition(":")[2]
-        assert f"127.0.0.1:{port}" in await refused("serve", "--port", "0", "--http-port", port)
+        line = await refused("serve", "--port", "0", "--http-port", port)
+        assert line.endswith(
+            f"cannot listen on 127.0.0.1:{port}: Address already in use; --http-port 0 picks a free one"
+        )
+
+
+async def test_settings_that_are_left_out_are_named() -> None:
+    flags = ("--redis-url", "redis://127.0.0.1:1", "--admin-token", "0123456789abcdef")
+    async with served(*flags) as (process, _):
+        process.terminate()
+        _, err = await process.communicate()
+    assert "--redis-url is left out" in err.decode() and "--admin-token is left out" in err.decode()
 
 
 async def test_a_fault_in_the_agents_file_is_shown_with_its_line(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -333,6 +334,19 @@ async def test_a_call_may_come_back_to_a_server_that_remembers_it_otherwise() ->
         assert (await retell.answer(asked)).text == "We open at nine and close at five."
         assert not retell.report.faults
         assert two.servers[0].statistics()["call_moved"] == 1
+
+
+async def test_the_log_says_which_server_has_a_call(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "retell_ws")
+    async with fleet() as two, two.call(redials=False) as retell:
+        await retell.greeting()
+        two.switch.lead_to(two.servers[1].address)
+        async with two.call(call_id=retell.call_id) as again:
+            await resumed(two.servers[1], again)
+            await retell.request("Anybody there?")
+            await retell.ended()
+            await until(lambda: "call_moved" in caplog.text)
+    assert [one.message for one in caplog.records][:3] == ["call_started", "resumed", "call_moved"]
 
 
 async def test_the_loser_drops_its_socket_at_its_next_step() -> None:

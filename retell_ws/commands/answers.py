@@ -52,7 +52,7 @@ def warm(
         flags: The settings of `serve`.
 
     Returns:
-        0 when every answer may be kept, otherwise 1.
+        0 when every answer is kept, otherwise 1.
 
     Raises:
         UsageError: The file cannot be read or written, or no answer of the agent's can be kept.
@@ -65,7 +65,7 @@ def warm(
     found = read_answers(file)
     if isinstance(found, AnswerFile):
         raise UsageError(f"{file} holds answers already; give the openings")
-    warmed, written = asyncio.run(_warm(load(agent), settings, found))
+    warmed, written, missed = asyncio.run(_warm(load(agent), settings, found))
     if out is not None:
         try:
             out.write_bytes(written)
@@ -79,11 +79,14 @@ def warm(
         where = f"written to {out}: give them to serve --answers-file {out}"
     else:
         where = "not written: add --out"
+    if missed:
+        where = f"not all in Redis, which did not take {missed} of them" + (f", but written to {out}" if out else "")
     Console(stderr=True).print(f"{kept} of {len(warmed)} answers may be kept; they are {where}", highlight=False)
-    return int(any(one.why_not for one in warmed))
+    return int(missed > 0 or any(one.why_not for one in warmed))
 
 
-async def _warm(agent: Agent, settings: Settings, found: tuple[Opening, ...]) -> tuple[list[Warmed], bytes]:
+async def _warm(agent: Agent, settings: Settings, found: tuple[Opening, ...]) -> tuple[list[Warmed], bytes, int]:
+    """Ask; returns what came of it, what is written to a file, and how many answers Redis has not taken."""
     from ..blueprints import build_model, keeping_answers, recalling
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -97,7 +100,7 @@ async def _warm(agent: Agent, settings: Settings, found: tuple[Opening, ...]) ->
             with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bars:
                 task = bars.add_task("asking", total=sum(map(len, steps(found))))
                 warmed = await warming.ask(found, lambda one: bars.advance(task))
-            return warmed, write(warming.to_keep(warmed, time.time()))
+            return warmed, write(warming.to_keep(warmed, time.time())), kept[0].missed
     finally:
         await model.aclose()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..errors import UsageError
@@ -10,7 +10,19 @@ from ..testing.acceptance import Action, ToolSeen
 from ..testing.dial import DialPolicy
 from ..testing.report import Answer
 
-__all__ = ["COMMANDS", "HELP", "ONE_DIAL", "PATIENT", "WAITS", "Deeds", "details_of", "ending", "timing", "unknown"]
+__all__ = [
+    "COMMANDS",
+    "HELP",
+    "ONE_DIAL",
+    "PATIENT",
+    "WAITS",
+    "Deeds",
+    "Redials",
+    "details_of",
+    "ending",
+    "timing",
+    "unknown",
+]
 
 COMMANDS = {
     "/silence": "say nothing",
@@ -56,6 +68,24 @@ def unknown(line: str) -> str | None:
     """Tell what is wrong with a line that looks like a command and is none; None for what a caller says."""
     word = line.partition(" ")[0]
     return None if not word.startswith("/") or line in COMMANDS else f"{word} is no command. {HELP}"
+
+
+class Redials:
+    """Tells of each line but the first: the call goes on, perhaps on another server, and nobody would notice.
+
+    Args:
+        note: Shows a line to the person.
+    """
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note = note
+        self._is_first = True
+
+    def __call__(self, headers: Mapping[str, str]) -> None:
+        """Be told that a line is open, as `FakeRetell(on_open=...)` tells it."""
+        if not self._is_first:
+            self._note("the line was cut and redialled")
+        self._is_first = False
 
 
 class Deeds:

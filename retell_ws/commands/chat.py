@@ -19,7 +19,7 @@ from ..errors import UsageError
 from ..testing.dial import DialError
 from ..testing.report import Answer
 from ..testing.retell import CallEnded, FakeRetell
-from .caller import HELP, ONE_DIAL, PATIENT, WAITS, Deeds, details_of, ending, timing, unknown
+from .caller import HELP, ONE_DIAL, PATIENT, WAITS, Deeds, Redials, details_of, ending, timing, unknown
 from .flags import Flags, given
 from .serve import EXAMPLE
 
@@ -142,6 +142,7 @@ class _Pipe:
             redial_policy=PATIENT,
             reminder_max_count=0,
             on_frame=self._show,
+            on_open=Redials(lambda note: _write(f"({note})")),
         )
 
     async def talk(self) -> int:
@@ -178,7 +179,6 @@ class _Pipe:
                 await self._retell.drop()
                 await self._retell.redial()
                 await self._retell.answer(self._retell.rules.latest, timeout_s=self._timeout_s)
-                _write("(the line was cut and redialled)")
                 return True
             case "/silence":
                 return await self._hear(await self._retell.silence())

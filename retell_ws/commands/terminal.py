@@ -13,7 +13,7 @@ from prompt_toolkit.patch_stdout import patch_stdout
 
 from ..testing.dial import DialError
 from ..testing.retell import CallEnded, FakeRetell, Superseded
-from .caller import HELP, ONE_DIAL, PATIENT, WAITS, Deeds, ending, timing, unknown
+from .caller import HELP, ONE_DIAL, PATIENT, WAITS, Deeds, Redials, ending, timing, unknown
 
 __all__ = ["talk"]
 
@@ -95,6 +95,7 @@ async def talk(url: str, name: str, *, details: dict[str, Any], speed: float, ra
         reminder_max_count=0,
         on_word=screen.word,
         on_frame=screen.frame,
+        on_open=Redials(screen.note),
     )
     with patch_stdout(raw=True):
         async with retell, asyncio.TaskGroup() as tasks:
@@ -133,7 +134,7 @@ async def _type(screen: _Screen, retell: FakeRetell, tasks: asyncio.TaskGroup) -
                         screen.note(f"frames are {'shown' if screen.raw else 'hidden'}")
                         continue
                     case "/drop":
-                        await _drop(screen, retell)
+                        await _drop(retell)
                         continue
                 if wrong := unknown(line):
                     screen.note(wrong)
@@ -147,9 +148,8 @@ async def _type(screen: _Screen, retell: FakeRetell, tasks: asyncio.TaskGroup) -
         following.cancel()
 
 
-async def _drop(screen: _Screen, retell: FakeRetell) -> None:
+async def _drop(retell: FakeRetell) -> None:
     await retell.drop()
-    screen.note("line cut; redialling")
     with suppress(DialError):  # noted by the call as its end
         await retell.redial()
 

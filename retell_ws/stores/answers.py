@@ -41,6 +41,11 @@ class MemoryAnswerStore:
     def __len__(self) -> int:
         return len(self._kept)
 
+    @property
+    def missed(self) -> int:
+        """None: there are no other servers."""
+        return 0
+
     async def get(self, key: str) -> Answer | None:
         """Look an answer up; see `ports.AnswerStore.get`."""
         found = self._kept.get(key)

@@ -55,6 +55,8 @@ class RedisAnswerStore:
         self._nodes = Nodes(url, what="answers")
         self._prefix = prefix
         self._breaker = Breaker()
+        self._is_shared = True
+        self._missed = 0
 
     def __repr__(self) -> str:
         return f"RedisAnswerStore(prefix={self._prefix!r})"  # not the URL: it may hold a password
@@ -71,6 +73,11 @@ class RedisAnswerStore:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._nodes.aclose()
+
+    @property
+    def missed(self) -> int:
+        """How many answers other servers do not have; see `ports.AnswerStore.missed`."""
+        return self._missed
 
     async def get(self, key: str) -> Answer | None:
         """Look an answer up; see `ports.AnswerStore.get`."""
@@ -93,7 +100,8 @@ class RedisAnswerStore:
             return
         if len(value) <= MAX_BYTES:
             where = self._key(key)
-            await self._ask(where, ("SET", where, value, "PX", max(1, int(ttl_s * 1000))))
+            reply = await self._ask(where, ("SET", where, value, "PX", max(1, int(ttl_s * 1000))))
+            self._missed += reply != b"OK" or not self._is_shared
 
     async def secret(self) -> bytes:
         """Give the secret of the keys, the same for all servers; without a Redis one of this server's own."""
@@ -103,6 +111,7 @@ class RedisAnswerStore:
         reply = await self._nodes.ask(slot, ("GET", where), SECRET_S)
         if isinstance(reply, bytes) and len(reply) == SECRET_BYTES:
             return reply
+        self._is_shared = False
         logger.warning("answers: the shared secret cannot be had: this server shares its answers with no other one")
         return own
 

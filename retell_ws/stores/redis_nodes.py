@@ -232,7 +232,7 @@ class Nodes:
                 await self._greet(node, pipe)
             except (RedisError, OSError, TimeoutError, ValueError, Gone, hiredis.HiredisError) as exc:
                 await pipe.aclose()
-                self._why = type(exc).__name__  # its text may quote what was configured
+                self._why = word_of(exc) or type(exc).__name__  # its text may quote what was configured
                 self._failures += 1
                 self._wake()
                 self.look()

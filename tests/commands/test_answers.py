@@ -52,6 +52,15 @@ def test_what_may_not_be_kept_is_said_and_counts_as_a_failure(
     assert "no: digits were said" in " ".join(capsys.readouterr().out.split())
 
 
+def test_what_redis_has_not_taken_is_said_and_counts_as_a_failure(
+    agent: str, openings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    openings.write_text("Hello\n")
+    shared = ("--blueprint", "distributed", "--redis-url", f"unix://{tmp_path}/nobody.sock")
+    assert ended(openings, agent, *shared, *FAST) == 1
+    assert "not all in Redis, which did not take 1 of them" in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(
     ("text", "more", "why"),
     [

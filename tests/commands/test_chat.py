@@ -128,6 +128,14 @@ async def test_a_terminal_shows_the_keys_that_are_pressed() -> None:
         terminal.type("/quit")
 
 
+async def test_a_terminal_shows_that_the_line_was_redialled() -> None:
+    async with at_a_terminal(Agent("You are Ana.", greeting="Hello.")) as terminal:
+        await terminal.shows("Hello.")
+        terminal.type("/drop")
+        await terminal.shows("the line was cut and redialled")
+        terminal.type("/quit")
+
+
 def test_a_tool_that_takes_its_time_is_told_twice_and_another_once() -> None:
     deeds = Deeds()
     slow, quick = ToolSeen("fetch", "{}"), ToolSeen("book", "{}", "Done.", True)

@@ -82,6 +82,20 @@ async def test_a_redis_that_is_gone_costs_a_caller_nothing(frail: RedisServer, p
         assert time.monotonic() - began < 0.2
 
 
+async def test_it_counts_what_other_servers_do_not_have(frail: RedisServer, prefix: str) -> None:
+    async with RedisAnswerStore(frail.url, prefix=prefix) as store:
+        await store.secret()
+        await store.put("k", ANSWER, ttl_s=60)
+        assert store.missed == 0
+        frail.told("SET", f"{prefix}answer:secret", "short")
+        await store.secret()
+        await store.put("k", ANSWER, ttl_s=60)
+        assert store.missed == 1, "nobody else has the secret of its key"
+        frail.kill()
+        await store.put("k", ANSWER, ttl_s=60)
+        assert store.missed == 2
+
+
 async def test_a_redis_that_does_not_answer_costs_little_and_then_nothing(server: RedisServer, prefix: str) -> None:
     async with (
         ToxicProxy("127.0.0.1", server.port) as proxy,
