@@ -340,7 +340,7 @@ async def test_the_log_says_which_server_has_a_call(caplog: pytest.LogCaptureFix
     caplog.set_level(logging.INFO, "retell_ws")
     async with fleet() as two, two.call(redials=False) as retell:
         await retell.greeting()
-        two.switch.lead_to(two.servers[1].address)
+        two.lead_to(1)
         async with two.call(call_id=retell.call_id) as again:
             await resumed(two.servers[1], again)
             await retell.request("Anybody there?")
