@@ -86,18 +86,16 @@ async def _roll(fleet: Fleet, windows: Windows, progress: Progress) -> None:
 
 
 async def _redis_gone(fleet: Fleet, windows: Windows, progress: Progress) -> None:
-    """Quiet and outage take turns, so that a neighbour's noise falls on both."""
-    sizes, rounds = fleet.sizes, 3 if fleet.sizes.seconds >= 30 else 1
-    for number in range(rounds):
-        windows.quiet.append(await _rest(sizes.before_s, progress, number / rounds, (number + 0.2) / rounds))
-        await fleet.redis.kill()
-        fleet.callers.note("fault", "redis", "gone")
-        windows.fault.append(
-            await _rest(sizes.seconds / rounds, progress, (number + 0.2) / rounds, (number + 1) / rounds)
-        )
-        await fleet.redis.start()
-        fleet.callers.note("fault", "redis", "back, empty")
-        await _rest(sizes.after_s / rounds, progress, (number + 1) / rounds, (number + 1) / rounds)
+    """One outage, with quiet on both sides, so that a neighbour's noise falls on both."""
+    sizes = fleet.sizes
+    windows.quiet.append(await _rest(sizes.before_s, progress, 0, 0.1))
+    await fleet.redis.kill()
+    fleet.callers.note("fault", "redis", "gone")
+    windows.fault.append(await _rest(sizes.seconds, progress, 0.1, 0.8))
+    await fleet.redis.start()
+    fleet.callers.note("fault", "redis", "back, empty")
+    await _rest(sizes.after_s, progress, 0.8, 0.9)
+    windows.quiet.append(await _rest(sizes.before_s, progress, 0.9, 1))
 
 
 async def _stale(fleet: Fleet, windows: Windows, progress: Progress) -> None:
