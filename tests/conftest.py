@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, settings
 # Where the package is installed pytest finds this fixture by itself; a checkout need not be.
 from retell_ws.testing.plugin import calling as calling
 
-from .redis_servers import RedisServer, free_port, valkey
+from .machine import free_port
+from .redis_servers import RedisServer, valkey
 
 settings.register_profile("usual", max_examples=80, stateful_step_count=30, derandomize=True, deadline=None)
 settings.register_profile(

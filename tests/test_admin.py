@@ -16,9 +16,8 @@ from retell_ws.server import Server
 from retell_ws.testing.acceptance import Action
 from retell_ws.testing.retell import FakeRetell
 
-from .http_client import TOKEN, Answer, ask
+from .http_client import TOKEN, Answer, ask, connected, http, status
 from .puppet import GREETING, Puppet, serving
-from .test_server import http, status
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -100,7 +99,7 @@ async def test_without_the_token_nothing_is_told(method: str, path: str) -> None
 )
 async def test_the_token_comes_as_bearer(header: str, expected: int) -> None:
     async with serving(http_port=0, admin_token=TOKEN) as (server, _):
-        told = await http(server.http_address or "", "/calls", f"Authorization: {header}")
+        told = await http(server.http_address, "/calls", f"Authorization: {header}")
         assert status(told) == expected
         assert ("WWW-Authenticate: Bearer" in told) == (expected == 401)
 
@@ -324,16 +323,15 @@ async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.M
     monkeypatch.setattr("retell_ws.admin.BODY_S", 0.05)
     async with calling() as (server, _, __):
         headers = (f"Authorization: Bearer {TOKEN}", "Content-Length: 10")
-        answer = await http(server.http_address or "", "/calls/call_1/say", *headers, method="POST")
+        answer = await http(server.http_address, "/calls/call_1/say", *headers, method="POST")
         assert status(answer) == 408 and answer.endswith("the body is late\n")
 
 
 async def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retell_ws.http.PATIENCE_S", 0.05)
     async with serving(http_port=0) as (server, _):
-        host, _, port = (server.http_address or "").removeprefix("http://").rpartition(":")
         for begun in (b"", b"GET /livez HTTP/1.1\r\nHost:"):
-            reader, writer = await asyncio.open_connection(host, int(port))
+            reader, writer = await connected(server.http_address)
             writer.write(begun)
             async with asyncio.timeout(5):
                 assert await reader.read() == b""
@@ -343,8 +341,7 @@ async def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.M
 @pytest.mark.parametrize("rubbish", [b"\0\1\2\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nA\0: b\r\n\r\n"])
 async def test_rubbish_gets_400_and_costs_nobody_else_anything(rubbish: bytes) -> None:
     async with serving(http_port=0) as (server, _):
-        host, _, port = (server.http_address or "").removeprefix("http://").rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+        reader, writer = await connected(server.http_address)
         writer.write(rubbish)
         async with asyncio.timeout(5):
             answer = (await reader.read()).decode()

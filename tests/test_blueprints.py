@@ -14,7 +14,8 @@ from retell_ws.blueprints import keeping_answers, running
 from retell_ws.errors import SettingsError
 from retell_ws.settings import Settings
 from retell_ws.testing.retell import FakeRetell
-from tests.redis_servers import RedisServer, free_port
+from tests.machine import free_port
+from tests.redis_servers import RedisServer
 
 
 def distributed(url: str, *, prefix: str = "retell_ws:", http_port: int | None = None) -> Settings:

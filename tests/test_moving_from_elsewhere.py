@@ -23,7 +23,7 @@ from retell_ws.testing.retell import FakeRetell
 from .http_client import TOKEN, Answer, ask
 from .puppet import GREETING, Puppet
 from .redis_servers import RedisServer
-from .switchboards.test_redis import until
+from .waiting import until
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
-import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any
 
-import orjson
 import pytest
 
 from retell_ws.agent import Agent
@@ -26,59 +20,9 @@ from retell_ws.testing.dial import DialError, DialPolicy
 from retell_ws.testing.fake_anthropic import FakeAnthropicProcess
 from retell_ws.testing.retell import FakeRetell
 
-KEY = "sk-ant-canary-0123456789"
-
-
-def environment(**more: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return {**kept, "PYTHONUNBUFFERED": "1", **more}
-
-
-async def start(*arguments: str, **env: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "retell_ws",
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment(**env),
-    )
-
-
-@asynccontextmanager
-async def served(*flags: str, **env: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
-    """A server, ready; killed at the end if it still runs."""
-    process = await start("serve", "--port", "0", *flags, **env)
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(20):
-            line = await process.stdout.readline()
-        yield process, orjson.loads(line)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-def fetched(url: str) -> str:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=5) as answer:
-        return str(answer.read().decode())
-
-
-async def refused(*arguments: str, **env: str) -> str:
-    """Run a command that must exit with 2 and say one line; give the line."""
-    process = await start(*arguments, **env)
-    async with asyncio.timeout(20):
-        out, err = await process.communicate()
-    assert process.returncode == 2, err.decode()
-    assert out == b""
-    (line,) = err.decode().splitlines()
-    assert line.startswith("retell_ws: ")
-    assert "Traceback" not in line
-    return line
+from .http_client import fetched
+from .machine import place_of
+from .processes import KEY, ready_line, refused, served, start
 
 
 async def test_the_ready_line_is_all_there_is_on_stdout() -> None:
@@ -149,12 +93,11 @@ async def test_usr2_moves_the_calls_and_a_second_one_lets_them_come() -> None:
 async def test_usr2_before_the_server_is_ready_counts() -> None:
     async with FakeAnthropicProcess(fault="hang") as fake:
         process = await start("serve", "--port", "0", "--model-url", fake.url, ANTHROPIC_API_KEY=KEY)
-        assert process.stdout is not None
         async with asyncio.timeout(10):
             while not await fake.log():  # each look is a request of its own, so this gives way
                 pass
             process.send_signal(signal.SIGUSR2)
-            ready = orjson.loads(await process.stdout.readline())
+            ready = await ready_line(process)
         with pytest.raises(DialError) as caught:
             await FakeRetell(ready["ws"], dial_policy=DialPolicy(attempts=1)).__aenter__()
         assert caught.value.status == 503
@@ -324,14 +267,14 @@ async def test_what_cannot_be_done_is_said_in_one_line(arguments: tuple[str, ...
 
 async def test_a_port_in_use_is_named() -> None:
     async with served() as (_, ready):
-        port = ready["ws"].partition("/llm")[0].rpartition(":")[2]
-        assert f"127.0.0.1:{port}" in await refused("serve", "--port", port)
+        _, port = place_of(ready["ws"])
+        assert f"127.0.0.1:{port}" in await refused("serve", "--port", str(port))
 
 
 async def test_a_second_port_in_use_is_named() -> None:
     async with served("--http-port", "0") as (_, ready):
-        port = ready["http"].rpartition(":")[2]
-        line = await refused("serve", "--port", "0", "--http-port", port)
+        _, port = place_of(ready["http"])
+        line = await refused("serve", "--port", "0", "--http-port", str(port))
         assert line.endswith(
             f"cannot listen on 127.0.0.1:{port}: Address already in use; --http-port 0 picks a free one"
         )
@@ -379,11 +322,10 @@ async def test_dev_serves_the_new_version_when_the_file_is_saved(tmp_path: Path)
     source = "from retell_ws import Agent, serve\nserve(Agent('You are Ana.', greeting={greeting!r}))\n"
     file.write_text(source.format(greeting="First."))
     process = await start("dev", str(file), "--port", "0")
-    assert process.stdout is not None
     assert process.stderr is not None
     try:
         async with asyncio.timeout(30):
-            async with FakeRetell(orjson.loads(await process.stdout.readline())["ws"], redials=False) as retell:
+            async with FakeRetell((await ready_line(process))["ws"], redials=False) as retell:
                 assert await retell.greeting() == "First."
                 while b"watching" not in await process.stderr.readline():
                     pass
@@ -391,7 +333,7 @@ async def test_dev_serves_the_new_version_when_the_file_is_saved(tmp_path: Path)
                 while b"agent.py:" not in await process.stderr.readline():
                     pass  # the broken version is reported, and dev waits for the next save
                 file.write_text(source.format(greeting="Second."))
-                ready = orjson.loads(await process.stdout.readline())
+                ready = await ready_line(process)
             async with FakeRetell(ready["ws"]) as retell:
                 assert await retell.greeting() == "Second."
     finally:
@@ -404,8 +346,8 @@ async def test_dev_ends_with_the_server_that_cannot_start(tmp_path: Path) -> Non
     file = tmp_path / "agent.py"
     file.write_text("from retell_ws import Agent\nagent = Agent('You are Ana.')\n")
     async with served() as (_, ready):
-        port = ready["ws"].split(":")[2].partition("/")[0]
-        process = await start("dev", str(file), "--port", port)
+        _, port = place_of(ready["ws"])
+        process = await start("dev", str(file), "--port", str(port))
         async with asyncio.timeout(20):
             _, err = await process.communicate()
     assert process.returncode == 2
@@ -417,9 +359,8 @@ async def test_dev_takes_its_server_with_it(tmp_path: Path, number: signal.Signa
     file = tmp_path / "agent.py"
     file.write_text("from retell_ws import Agent\nagent = Agent('You are Ana.', greeting='Hi.')\n")
     process = await start("dev", str(file), "--port", "0")
-    assert process.stdout is not None
     async with asyncio.timeout(20):
-        ready = orjson.loads(await process.stdout.readline())
+        ready = await ready_line(process)
         process.send_signal(number)
         _, err = await process.communicate()
     assert process.returncode == 0

@@ -21,35 +21,13 @@ from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.testing.dial import DialError, DialPolicy
 from retell_ws.testing.retell import FakeRetell
 
+from .http_client import connected, http, status
+from .machine import place_of
 from .puppet import GREETING, Puppet, serving
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
 OLD, NEW = "0123456789abcdef-old", "0123456789abcdef-new"
-
-
-async def http(address: str, path: str, *headers: str, method: str = "GET", upgrade: bool = False) -> str:
-    """Send one request and give everything that comes back, without its date."""
-    host, port = address.partition("://")[2].partition("/")[0].split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    lines = [f"{method} {path} HTTP/1.1", "Host: x", *headers]
-    if upgrade:
-        lines += ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
-        lines.append("Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")
-    else:
-        lines.append("Connection: close")
-    writer.write("\r\n".join([*lines, "", ""]).encode())
-    try:
-        async with asyncio.timeout(5):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            body = "" if head.startswith("HTTP/1.1 101") else (await reader.read()).decode()
-    finally:
-        writer.close()
-    return "\r\n".join(line for line in head.split("\r\n") if not line.startswith("Date:")) + body
-
-
-def status(response: str) -> int:
-    return int(response.split(" ", 2)[1])
 
 
 # ---------------------------------------------------------------------------- health
@@ -415,7 +393,7 @@ async def test_leaving_without_draining_drops_the_calls_for_a_redial() -> None:
 
 async def test_an_address_in_use_is_the_operators_error() -> None:
     async with serving() as (server, _):
-        port = int(server.address.partition("/llm")[0].rpartition(":")[2])
+        port = place_of(server.address)[1]
         taken = running(Agent("You are Ana."), Settings(port=port), model=Puppet())
         with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{port}"):
             async with taken:
@@ -485,13 +463,13 @@ async def test_the_second_port_sees_a_leaving_server_to_its_end() -> None:
 
 async def test_a_second_port_in_use_is_the_operators_error_and_leaves_nothing_open() -> None:
     async with serving(http_port=0) as (server, _):
-        port = int((server.http_address or "").rpartition(":")[2])
+        port = place_of(server.http_address or "")[1]
         taken = running(Agent("You are Ana."), Settings(port=0, http_port=port), model=Puppet())
         with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{port}"):
             async with taken:
                 pass
         # And the other way round: the call port is taken, and the second one is free again afterwards.
-        calls = int(server.address.partition("/llm")[0].rpartition(":")[2])
+        calls = place_of(server.address)[1]
         with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{calls}"):
             async with running(Agent("You are Ana."), Settings(port=calls, http_port=0), model=Puppet()):
                 pass
@@ -499,8 +477,7 @@ async def test_a_second_port_in_use_is_the_operators_error_and_leaves_nothing_op
 
 async def test_whoever_says_nothing_on_the_second_port_is_not_waited_for() -> None:
     async with serving(http_port=0) as (server, _):
-        host, _, port = (server.http_address or "").removeprefix("http://").rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+        reader, writer = await connected(server.http_address)
     async with asyncio.timeout(5):
         assert await reader.read() == b""
     writer.close()
@@ -517,7 +494,7 @@ async def test_measured_turns_are_in_the_statistics_and_the_metrics() -> None:
         assert (counted["turns"], counted["turn_measured"]) == (3, 3)
         assert counted["within_budget"] == pytest.approx(2 / 3)
         assert (counted["first_sentence_p50_s"], counted["first_sentence_p99_s"]) == (0.2, 0.9)
-        told = await http(server.http_address or "", "/metrics")
+        told = await http(server.http_address, "/metrics")
         assert "\nretell_ws_budget_seconds 0.5\n" in told
         assert '\nretell_ws_budgeted_turns_total{budget="over"} 1.0\n' in told
 
@@ -527,7 +504,7 @@ async def test_a_loop_that_stands_still_is_measured_and_told(caplog: pytest.LogC
         asyncio.get_running_loop().call_soon(time.sleep, 0.8)
         stood, seconds = re.compile(r"^retell_ws_loop_stall_seconds_sum (.+)$", re.MULTILINE), 0.0
         while seconds < 0.4:  # each look is a request of its own, so this gives way
-            found = stood.search(await http(server.http_address or "", "/metrics"))
+            found = stood.search(await http(server.http_address, "/metrics"))
             assert found is not None
             seconds = float(found[1])
     assert "the event loop stood still for" in caplog.text

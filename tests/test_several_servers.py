@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
-import pytest
 
 from retell_ws.testing.dial import DialPolicy
 from retell_ws.testing.retell import CallEnded, FakeRetell
 
+from .machine import free_ports, program
 from .redis_servers import valkey
+from .waiting import until
 
 ROOT = Path(__file__).parent.parent
 OURS = '"$PYTHON" -m retell_ws "$@"'
@@ -28,28 +27,6 @@ OURS = '"$PYTHON" -m retell_ws "$@"'
 def block() -> str:
     (found,) = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
     return str(found)
-
-
-def free_ports() -> tuple[int, int, int]:
-    """Find a port, the first of three in a row, and another one."""
-    for _ in range(100):
-        with ExitStack() as held, suppress(OSError):
-            ports: list[int] = []
-            for place in (0, 0, 0, "next", "next"):
-                sock = held.enter_context(socket.socket())
-                sock.bind(("127.0.0.1", ports[-1] + 1 if place == "next" else 0))
-                ports.append(sock.getsockname()[1])
-            return ports[0], ports[2], ports[1]
-    raise AssertionError("there are no free ports")
-
-
-def haproxy() -> Path:
-    found = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("haproxy is not installed")
-        pytest.skip("haproxy is not installed")
-    return Path(found)
 
 
 class Running:
@@ -73,7 +50,7 @@ class Running:
 @asynccontextmanager
 async def running_block(directory: Path) -> AsyncIterator[Running]:
     """Run the README's lines. All they started is gone in the end."""
-    port, first, redis = free_ports()
+    port, first, redis = free_ports(1, 3, 1)
     (directory / "redis-server").symlink_to(valkey())  # a Valkey will do
     (directory / "agent.py").write_text("from retell_ws import Agent\nagent = Agent('You are Ana.', greeting='Hi.')\n")
     kept = {name: os.environ[name] for name in ("HOME", "LANG") if name in os.environ}
@@ -82,7 +59,7 @@ async def running_block(directory: Path) -> AsyncIterator[Running]:
         cwd=directory,
         env={
             **kept,
-            "PATH": f"{directory}:{haproxy().parent}:{os.environ['PATH']}",
+            "PATH": f"{directory}:{Path(program('haproxy')).parent}:{os.environ['PATH']}",
             "PYTHON": sys.executable,
             "PYTHONPATH": str(ROOT),
             **{"PORT": str(port), "FIRST_PORT": str(first), "REDIS_PORT": str(redis)},
@@ -147,9 +124,7 @@ class Caller:
 
 async def moved(callers: list[Caller], lines: int) -> None:
     """Wait until servers have taken calls so many times."""
-    async with asyncio.timeout(15):
-        while sum(caller.lines for caller in callers) < lines:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+    await until(lambda: sum(caller.lines for caller in callers) >= lines)
 
 
 async def test_the_readme_s_three_servers_keep_every_call_when_one_steps_aside_and_one_dies(tmp_path: Path) -> None:

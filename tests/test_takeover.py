@@ -28,17 +28,13 @@ from retell_ws.testing import BlackHole, ToxicProxy
 from retell_ws.testing.dial import DialPolicy
 from retell_ws.testing.retell import FakeRetell
 
+from .machine import place_of
 from .puppet import GREETING, Puppet
+from .waiting import until
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
 PHONE = {"call_type": "phone_call", "direction": "inbound", "from_number": "+14155550123"}
-
-
-def place(server: Server) -> tuple[str, int]:
-    """Give a server's host and port."""
-    host, _, port = server.address.removeprefix("ws://").partition("/")[0].rpartition(":")
-    return host, int(port)
 
 
 class Fleet:
@@ -66,7 +62,7 @@ class Fleet:
 
     def lead_to(self, to: int) -> None:
         """Let whoever dials from now on reach another server."""
-        self.balancer.target = place(self.servers[to])
+        self.balancer.target = place_of(self.servers[to].address)
 
     def move(self, to: int = 1) -> None:
         """Break the line, and let the redial reach another server. The first one goes on with what it does."""
@@ -90,13 +86,6 @@ async def fleet(agent: Agent | None = None, **settings: Any) -> AsyncIterator[Fl
             made.stores.append(store)
         made.lead_to(0)
         yield made
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(5):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
 
 
 async def counted(server: Server, kind: str, times: int = 1) -> None:
@@ -502,7 +491,7 @@ async def test_a_call_that_ends_while_it_is_taken_anew_is_still_told_that_it_is_
     async with (
         running(ana, settings, model=Puppet(), store=slow) as first,
         running(ana, settings, model=Puppet(), store=other) as second,
-        ToxicProxy(*place(first)) as balancer,
+        ToxicProxy(*place_of(first.address)) as balancer,
     ):
         url = f"ws://{balancer.address}/llm-websocket"
         async with FakeRetell(url, dial_policy=DialPolicy(attempts=20, timeout_s=5, pause_s=0.02)) as retell:
@@ -514,7 +503,7 @@ async def test_a_call_that_ends_while_it_is_taken_anew_is_still_told_that_it_is_
             await until(lambda: first.statistics()["sessions"] == 0)
             slow.may_tell.set()
             await resumed(first, retell)
-            balancer.target = place(second)
+            balancer.target = place_of(second.address)
             async with FakeRetell(url, call_id=retell.call_id) as again:
                 await resumed(second, again)
                 await retell.request("Anybody there?")

@@ -25,6 +25,8 @@ from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.testing import BlackHole, ToxicProxy
 
+from .machine import place_of
+
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
 TTFT_MS = 60
@@ -51,10 +53,6 @@ async def two_servers(folder: Path, *, speculate: bool) -> AsyncIterator[tuple[S
         yield servers[0], servers[1]
 
 
-def port_of(server: Server) -> int:
-    return int(server.address.rpartition(":")[2].partition("/")[0])
-
-
 @pytest.mark.parametrize("speculate", [False, True])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_nothing_is_said_or_done_twice_when_lines_are_cut_and_go_on_elsewhere(
@@ -63,14 +61,14 @@ async def test_nothing_is_said_or_done_twice_when_lines_are_cut_and_go_on_elsewh
     habits = Habits(shortest_s=2.5, longest_s=3.0, pause_s=0.2, words=20)
     async with (
         two_servers(tmp_path, speculate=speculate) as servers,
-        ToxicProxy("127.0.0.1", port_of(servers[0])) as balancer,
+        ToxicProxy(*place_of(servers[0].address)) as balancer,
     ):
         async with Callers(f"ws://{balancer.address}/llm-websocket", 8, seed=seed, habits=habits) as callers:
             await callers.full()
             for number in range(4):
                 await callers.pause(0.6)
                 callers.note("fault", "", "cut")
-                balancer.target = ("127.0.0.1", port_of(servers[(number + 1) % 2]))
+                balancer.target = place_of(servers[(number + 1) % 2].address)
                 balancer.cut()
     verdict = judged(callers, tmp_path)
     assert verdict.counts["sockets"] > 2 * 8
@@ -86,9 +84,7 @@ async def test_a_server_whose_callers_have_gone_without_a_word_says_and_does_not
     habits = Habits(shortest_s=4.0, longest_s=5.0, pause_s=0.2, words=40, ping_s=0.2, pong_limit_s=0.6)
     async with AsyncExitStack() as stack:
         servers = await stack.enter_async_context(two_servers(tmp_path, speculate=False))
-        first, second = [
-            await stack.enter_async_context(ToxicProxy("127.0.0.1", port_of(server))) for server in servers
-        ]
+        first, second = [await stack.enter_async_context(ToxicProxy(*place_of(server.address))) for server in servers]
         balancer = await stack.enter_async_context(ToxicProxy("127.0.0.1", first.port))
         async with Callers(f"ws://{balancer.address}/llm-websocket", 8, seed=seed, habits=habits) as callers:
             await callers.full()

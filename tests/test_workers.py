@@ -6,13 +6,11 @@ import asyncio
 import os
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
 import psutil  # type: ignore[import-untyped]
 import pytest
 
@@ -23,8 +21,11 @@ from retell_ws.testing.retell import FakeRetell
 from retell_ws.worker import MARK, Worker
 from retell_ws.workers import reserved
 
+from .http_client import fetched
+from .machine import place_of
+from .processes import KEY, launched, ready, refused, served, start
 from .redis_servers import RedisServer, valkey
-from .test_run import KEY, environment, fetched, refused, served, start
+from .waiting import until
 
 ROOT = Path(__file__).parent.parent
 ONCE = DialPolicy(attempts=1)
@@ -35,13 +36,6 @@ def shared(tmp_path: Path) -> Iterator[tuple[str, ...]]:
     """What makes two workers of a server whose calls any of them can take."""
     with RedisServer(valkey(), tmp_path) as redis:
         yield ("--workers", "2", "--blueprint", "distributed", "--redis-url", redis.url, "--drain-delay-s", "0")
-
-
-async def until(holds: Callable[[], bool], seconds: float = 15) -> None:
-    """Look again and again until something holds."""
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110  # what is looked at is another process
-            await asyncio.sleep(0.02)
 
 
 def workers(process: asyncio.subprocess.Process) -> list[psutil.Process]:
@@ -73,7 +67,7 @@ async def a_call_on_each(ready: dict[str, Any]) -> AsyncIterator[list[FakeRetell
 
 
 def listening_pid(address: str) -> int:
-    port = int(address.rpartition(":")[2])
+    _, port = place_of(address)
     return next(
         connection.pid or 0
         for connection in psutil.net_connections("tcp")
@@ -117,25 +111,14 @@ async def test_a_script_that_serves_is_run_again_in_each_worker(shared: tuple[st
         "from retell_ws import Agent, serve\nif __name__ == '__main__':\n"
         f"    serve(Agent('You are Ana.', greeting='Mine.'), {settings})\n"
     )
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(script)),
-        stdout=asyncio.subprocess.PIPE,
-        env=environment(PYTHONPATH=str(ROOT)),
-    )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(20):
-            ready = orjson.loads(await process.stdout.readline())
-        assert ready["workers"] == 2
-        async with FakeRetell(ready["ws"]) as retell:
+    process = await launched(str(script), env={"PYTHONPATH": str(ROOT)})
+    async with ready(process) as line:
+        assert line["workers"] == 2
+        async with FakeRetell(line["ws"]) as retell:
             assert await retell.greeting() == "Mine."
         process.send_signal(signal.SIGINT)
         async with asyncio.timeout(20):
             assert await process.wait() == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 def test_a_reserved_port_is_one_for_all_and_nobody_else_s() -> None:
@@ -156,8 +139,8 @@ def test_a_reserved_port_is_one_for_all_and_nobody_else_s() -> None:
 
 async def test_a_port_that_others_share_is_in_use_all_the_same(shared: tuple[str, ...]) -> None:
     async with served(*shared) as (_, ready):
-        port = ready["ws"].partition("/llm")[0].rpartition(":")[2]
-        assert f"127.0.0.1:{port}" in await refused("serve", "--port", port, *shared)
+        _, port = place_of(ready["ws"])
+        assert f"127.0.0.1:{port}" in await refused("serve", "--port", str(port), *shared)
 
 
 async def test_what_no_worker_can_do_is_said_once_and_ends_with_2(shared: tuple[str, ...]) -> None:
@@ -203,7 +186,7 @@ async def test_a_process_that_a_worker_forked_does_not_hide_its_death(shared: tu
     async with served(str(agent), *shared, "--http-port", "0") as (process, ready):
         victim = listening_pid(ready["http"][1])
         os.kill(victim, signal.SIGKILL)
-        await until(lambda: answers(ready["http"][1]), seconds=5)
+        await until(lambda: answers(ready["http"][1]), limit_s=5)
 
 
 async def test_workers_that_die_again_and_again_are_given_up(shared: tuple[str, ...]) -> None:

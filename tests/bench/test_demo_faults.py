@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
+from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-
-import orjson
 
 from retell_ws.testing.checking import Patience
 from retell_ws.testing.conformance import run
 from retell_ws.testing.fake_anthropic import FakeAnthropicProcess
+from tests.processes import launched, ready
 
 FAULTS = {
     "a-newer-id-mutes-the-older",
@@ -32,18 +29,9 @@ ANSWERED = "a-request-is-answered-with-its-id"
 @asynccontextmanager
 async def serving(*command: str) -> AsyncIterator[str]:
     """A server process; gives its URL."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", *command, "--port", "0"),
-        env={**os.environ, "ANTHROPIC_API_KEY": "any"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    assert process.stdout is not None
-    try:
-        yield orjson.loads(await asyncio.wait_for(process.stdout.readline(), 20))["ws"]
-    finally:
-        process.kill()
-        await process.wait()
+    process = await launched("-m", *command, "--port", "0", env={"ANTHROPIC_API_KEY": "any"}, stderr=DEVNULL)
+    async with ready(process) as line:
+        yield line["ws"]
 
 
 def demo(model_url: str) -> AbstractAsyncContextManager[str]:

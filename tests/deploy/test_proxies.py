@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import get_args
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -23,6 +23,8 @@ from retell_ws.server import Server
 from retell_ws.settings import Settings
 from retell_ws.testing.dial import DialError, DialPolicy
 from retell_ws.testing.retell import FakeRetell
+from tests.machine import free_port, program
+from tests.waiting import until
 
 PROXIES: tuple[Proxy, ...] = get_args(Proxy)
 SECRET = "secret-of-the-path-0123"
@@ -30,34 +32,18 @@ ONCE = DialPolicy(attempts=1)
 """The first attempt has to succeed: the proxy itself tries the other servers."""
 
 
-def binary(name: str) -> str:
-    """Find a program; without it the test is skipped, but in CI, where all but Caddy have to be there."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
-    if found is None:
-        if os.environ.get("CI") and name != "caddy":
-            pytest.fail(f"{name} is not installed")
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
 def commands(proxy: Proxy, file: Path) -> tuple[list[str], list[str]]:
     """Give how the configuration is checked, and how the proxy runs in the foreground."""
-    program = binary(proxy)
+    path = program(proxy, optional=proxy == "caddy")
     match proxy:
         case "haproxy":
-            return [program, "-c", "-f", str(file)], [program, "-db", "-f", str(file)]
+            return [path, "-c", "-f", str(file)], [path, "-db", "-f", str(file)]
         case "nginx":
-            given = [program, "-e", "stderr", "-c", str(file)]
+            given = [path, "-e", "stderr", "-c", str(file)]
             return [*given, "-t"], [*given, "-g", f"daemon off; pid {file.parent}/nginx.pid;"]
         case "caddy":
             given = ["--adapter", "caddyfile", "--config", str(file)]
-            return [program, "validate", *given], [program, "run", *given]
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+            return [path, "validate", *given], [path, "run", *given]
 
 
 class Fleet:
@@ -79,9 +65,12 @@ class Fleet:
 
     async def come_to(self, total: int, *, none_at: int | None = None) -> None:
         """Wait until so many calls are there, and none at one of the servers: how they spread is the proxy's affair."""
-        async with asyncio.timeout(10):
-            while sum(live := self.live()) != total or (none_at is not None and live[none_at]):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)  # the proxy passes the end of a socket on when it likes
+
+        def holds() -> bool:
+            live = self.live()
+            return sum(live) == total and (none_at is None or live[none_at] == 0)
+
+        await until(holds)  # the proxy passes the end of a socket on when it likes
 
 
 @asynccontextmanager
@@ -93,7 +82,7 @@ async def server(**settings: object) -> AsyncIterator[Server]:
 
 
 def address(server: Server) -> str:
-    return server.address.removeprefix("ws://").partition("/")[0]
+    return urlsplit(server.address).netloc
 
 
 @asynccontextmanager
@@ -112,7 +101,7 @@ async def fleet(
         process = await asyncio.create_subprocess_exec(*run, stdout=log, stderr=log, env=env, cwd=directory)
         made = Fleet(servers, f"ws://127.0.0.1:{port}/llm-websocket/{SECRET}")
         try:
-            await listens(port)
+            await until(lambda: listens(port))
             yield made
         finally:
             if process.returncode is None:
@@ -122,20 +111,13 @@ async def fleet(
             made.log = await asyncio.to_thread(written, directory)
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as there:
+        return there.connect_ex(("127.0.0.1", port)) == 0
+
+
 def written(directory: Path) -> str:
     return "".join(each.read_text() for each in directory.glob("*log"))
-
-
-async def listens(port: int) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.02)
-            else:
-                writer.close()
-                return
 
 
 async def call(url: str, stack: AsyncExitStack) -> FakeRetell:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.redis_servers import RedisCluster, RedisServer, free_port, running, valkey
+from tests.machine import free_port
+from tests.redis_servers import RedisCluster, RedisServer, running, valkey
 
 ServerOf = Callable[[str], RedisServer | RedisCluster]
 

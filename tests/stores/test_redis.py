@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 import uvloop
@@ -26,6 +26,7 @@ from retell_ws.stores.redis import RedisCallStore
 from retell_ws.testing import Latency, ToxicProxy
 from retell_ws.testing.toxics import Placed
 from tests.redis_servers import RedisServer
+from tests.waiting import until
 
 from .conftest import fresh_prefix
 
@@ -91,13 +92,6 @@ class Told:
 
 def nothing() -> None:
     """Be told of nothing."""
-
-
-async def until(holds: Callable[[], bool], limit_s: float = 10.0) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(limit_s):
-        while not holds():  # noqa: ASYNC110 - it is another process's doing
-            await asyncio.sleep(0.005)
 
 
 async def kept_by(url: str, prefix: str, call_id: str = "call_1") -> Kept:

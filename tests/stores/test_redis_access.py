@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,9 @@ from retell_ws.ports import Effect
 from retell_ws.stores.redis import RedisCallStore
 from retell_ws.stores.redis_answers import RedisAnswerStore
 from retell_ws.stores.redis_nodes import Nodes
-from tests.redis_servers import RedisCluster, RedisServer, cluster, debian_redis, free_port
+from tests.machine import free_port
+from tests.redis_servers import RedisCluster, RedisServer, cluster, debian_redis
+from tests.waiting import until
 
 from .conftest import ServerOf
 
@@ -30,13 +31,6 @@ ANSWER_COMMANDS = "+getrange +set +get +del".split()
 
 def nothing() -> None:
     """Be told of nothing."""
-
-
-async def until(holds: Callable[[], bool], limit_s: float = 15.0) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(limit_s):
-        while not holds():  # noqa: ASYNC110 - it is another process's doing
-            await asyncio.sleep(0.01)
 
 
 # -- TLS

@@ -15,7 +15,8 @@ from retell_ws.ports import Switchboard
 from retell_ws.stores.redis_client import client_of
 from retell_ws.switchboards.memory import MemorySwitchboard
 from retell_ws.switchboards.redis import RedisSwitchboard
-from tests.redis_servers import RedisServer, free_port, valkey
+from tests.machine import free_port
+from tests.redis_servers import RedisServer, valkey
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 

@@ -19,6 +19,7 @@ from retell_ws.switchboards import redis as module
 from retell_ws.switchboards.redis import RedisSwitchboard
 from retell_ws.testing import BlackHole, ToxicProxy
 from tests.redis_servers import RedisServer, cluster, valkey
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -49,13 +50,6 @@ async def ear(url: str, name: str) -> AsyncIterator[tuple[Redis, AsyncIterator[b
         await pubsub.subscribe(f"test:server:{name}")
         assert (await pubsub.get_message(timeout=5))["type"] == "subscribe"
         yield client, heard()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Look again whenever the loop has done something, for some seconds."""
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 async def test_rubbish_on_the_channel_is_counted_and_nothing_else(frail: RedisServer) -> None:

@@ -19,6 +19,7 @@ from retell_ws.testing import (
     SlowClose,
     ToxicProxy,
 )
+from tests.machine import free_port
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -374,15 +375,9 @@ async def test_what_was_held_is_lost_with_the_connection_that_is_cut() -> None:
 
 
 async def test_a_server_that_refuses_resets_the_client() -> None:
-    async with ToxicProxy("127.0.0.1", await free_port()) as proxy, connected(proxy) as client:
+    async with ToxicProxy("127.0.0.1", free_port()) as proxy, connected(proxy) as client:
         with pytest.raises(ConnectionResetError):
             await client.reader.readexactly(1)
-
-
-async def free_port() -> int:
-    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as server:
-        port: int = server.sockets[0].getsockname()[1]
-        return port
 
 
 async def test_a_fault_that_is_not_in_force_cannot_be_removed() -> None:
