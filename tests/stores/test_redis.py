@@ -315,7 +315,7 @@ async def test_an_attach_whose_reply_was_lost_still_tells_that_the_call_was_else
 async def test_what_was_done_is_known_to_a_server_whose_first_attach_was_too_slow(
     server: RedisServer, wire: Wire, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_calls, "LIMIT_S", 0.3)
+    monkeypatch.setattr(redis_calls, "LIMIT_S", 0.6)
     async with (
         RedisCallStore(wire.url, name="a", prefix=prefix) as one,
         RedisCallStore(server.url, name="b", prefix=prefix) as other,
@@ -324,10 +324,10 @@ async def test_what_was_done_is_known_to_a_server_whose_first_attach_was_too_slo
         assert await other.claim("call_1", "book:{}") is None
         await other.settle("call_1", "book:{}", Effect("done", "Booked."))
         await until(lambda: other.figures()["written"] == 2)
-        wire.slow(0.2)
+        wire.slow(0.45)
         assert not (await one.attach("call_1", nothing)).is_known
         one.write("call_1", {"turn": b"1"})
-        wire.slow(0.1)
+        wire.slow(0.2)
         kept = await one.attach("call_1", nothing)
         assert kept.is_known
         assert kept.effects == {"book:{}": Effect("done", "Booked.")}
