@@ -306,11 +306,6 @@ class CallMachine:
         return self._answer.question
 
     @property
-    def is_heard(self) -> bool:
-        """The present socket has brought a message."""
-        return self._heard_on == self._sockets
-
-    @property
     def sent(self) -> int:
         """How many characters of the present answer were written under its id."""
         return self._answer.sent
