@@ -542,17 +542,17 @@ async def test_no_step_of_an_old_session_is_written_over_the_new_one() -> None:
     async with (
         running(ana, settings, model=Puppet(), store=first) as here,
         running(ana, settings, model=Puppet(), store=second) as there,
-        ToxicProxy(*place(here)) as balancer,
+        ToxicProxy(*place_of(here.address)) as balancer,
     ):
         url = f"ws://{balancer.address}/llm-websocket"
         async with FakeRetell(url, dial_policy=DialPolicy(attempts=20, timeout_s=5, pause_s=0.02)) as retell:
             await retell.greeting()
             await retell.quiet(0.1)
-            balancer.target = place(there)
+            balancer.target = place_of(there.address)
             balancer.cut()
             await resumed(there, retell)
             first.meanwhile = lambda: here.do(retell.call_id, Say("Nobody is to hear this."))
-            balancer.target = place(here)
+            balancer.target = place_of(here.address)
             balancer.cut()
             await resumed(here, retell)
             await retell.quiet(0.1)
