@@ -3,11 +3,21 @@
 The model is told all but the last word that was said, because nobody can tell whether that one was whole: "appoint" may
 be the beginning of "appointment". So its text should begin with it, and what was said of it already is taken off. A
 model that begins its answer anew, from the first word, is understood too.
+
+Where words are written without spaces the last one cannot be told from the sentence, so the model is told all of it.
 """
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 __all__ = ["Seam"]
+
+_UNSPACED: Final = re.compile(
+    # Thai and Lao, Burmese, Khmer; marks, kana and ideographs of Chinese and Japanese; the same in full width.
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]\Z"
+)
 
 
 class Seam:
@@ -21,13 +31,16 @@ class Seam:
         is_open: It has not been joined yet.
     """
 
-    __slots__ = ("_came", "_known", "_said", "is_open", "told")
+    __slots__ = ("_came", "_known", "_said", "_space", "is_open", "told")
 
     def __init__(self, said: str) -> None:
         words = said.rstrip()
         cut = 0 if len(words) < len(said) else len(words) - len(words.split()[-1])
+        is_unspaced = _UNSPACED.search(words) is not None
+        is_whole = len(words) < len(said) or is_unspaced or not words[-1].isalnum()
         self._said = said
-        self.told = words if len(words) < len(said) or not words[-1].isalnum() else words[:cut].rstrip()
+        self._space = "" if said[-1].isspace() or is_unspaced else " "
+        self.told = words if is_whole else words[:cut].rstrip()
         last = words[len(self.told) :].strip()
         self._known = sorted({text for text in (words.strip(), last) if text}, key=len, reverse=True)
         self._came = ""
@@ -53,4 +66,4 @@ class Seam:
             if came.startswith(known):
                 rest = came[len(known) :]
                 return rest.lstrip() if self._said[-1].isspace() else rest
-        return came if self._said[-1].isspace() else f" {came}"
+        return f"{self._space}{came}"

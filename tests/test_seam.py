@@ -22,6 +22,8 @@ def joined(said: str, *pieces: str) -> str:
         ("We are open.", "We are open."),
         ("We", ""),
         ("We ", "We"),
+        ("営業時間は九時から", "営業時間は九時から"),
+        ("เปิดเก้าโมง", "เปิดเก้าโมง"),
     ],
 )
 def test_the_model_is_told_whole_words_only(said: str, told: str) -> None:
@@ -44,6 +46,9 @@ def test_the_model_is_told_whole_words_only(said: str, told: str) -> None:
         ("We are open.", [], "We are open."),
         ("We are open from", ["fr"], "We are open from"),
         ("We are open.", ["We are"], "We are open."),
+        ("営業時間は九時から", ["五時まで", "です。"], "営業時間は九時から五時までです。"),
+        ("営業時間は九時から", ["営業時間は九時から", "五時まで。"], "営業時間は九時から五時まで。"),
+        ("はい。", ["九時です。"], "はい。九時です。"),
     ],
 )
 def test_what_was_said_is_not_said_again(said: str, pieces: list[str], all_of_it: str) -> None:
