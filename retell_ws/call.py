@@ -462,8 +462,9 @@ class CallMachine:
 
     def _updated(self, message: UpdateOnly, now: float) -> tuple[Action, ...]:
         if self._awaiting_details or self._dialled_ms is not None:
-            has_spoken = agent_has_spoken(decode_transcript(message.transcript)[0])
-            self._look_for_a_past(has_spoken=has_spoken)
+            said = decode_transcript(message.transcript)[0]
+            has_spoken = agent_has_spoken(said)
+            self._look_for_a_past(is_new=not said and not self._answer.sent)
             if has_spoken and self._awaiting_details:
                 return self._greeted()
         return () if self._allowance is None else self._speculate(message, self._allowance, now)
@@ -481,10 +482,10 @@ class CallMachine:
                 return self._greeted()
         return self.details_due(now)
 
-    def _look_for_a_past(self, *, has_spoken: bool) -> None:
-        """Tell by the first transcript whether the call was begun elsewhere: the agent would have spoken there."""
+    def _look_for_a_past(self, *, is_new: bool) -> None:
+        """Tell by the first transcript whether the call was begun elsewhere: something would have been said there."""
         if self._dialled_ms is not None:
-            self.is_new |= not has_spoken and not self._answer.sent
+            self.is_new |= is_new
             self._dialled_ms = None
 
     def details_due(self, now: float) -> tuple[Action, ...]:
@@ -508,7 +509,7 @@ class CallMachine:
 
         # §9.4: nobody knows whether ids continue over a redial, so there an older one may start them anew.
         question, whole = self._question(message, "response" if isinstance(message, ResponseRequired) else "reminder")
-        self._look_for_a_past(has_spoken=agent_has_spoken(question.transcript))
+        self._look_for_a_past(is_new=response_id == 1 and not agent_has_spoken(question.transcript))
         actions: list[Action] = [Record(DuplicateRequest(response_id))] if duplicate else []
         self._speculation.asked()
         if not whole:
@@ -743,7 +744,8 @@ class CallMachine:
         answer = self._answer
         if self.state is State.AWAY:
             return ()
-        if answer.response_id == BEGIN and answer.sent < len(answer.text):
+        is_first = answer.done and not answer.completed_on
+        if answer.response_id == BEGIN and answer.text and (is_first or answer.sent < len(answer.text)):
             self._greeted_on = self._sockets
         frames = _sends(answer.frames())
         if answer.done:

@@ -233,12 +233,16 @@ class Server:
     def move_calls(self) -> None:
         """Refuse new calls, and drop the live ones between turns for other servers to take, until `take_calls`.
 
-        Returns at once. Again, it changes nothing.
+        Returns at once. Again, it changes nothing. Without other servers the live calls stay.
         """
-        if not self._draining:
+        if self._draining:
+            return
+        self._draining = True
+        if self._store.is_shared:
             logger.warning("%d calls are moved, and no new ones taken", self.live())
-            self._draining = True
             self._moving = self._calls.spawn(self._move_calls())
+        else:
+            logger.warning("no new calls are taken; %d are live", self.live())
 
     def take_calls(self) -> None:
         """Take calls again after `move_calls`; those that have not left yet stay. No way back from `drain`."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from time import monotonic, time
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from websockets.exceptions import ConnectionClosed
 
@@ -51,6 +51,9 @@ from .wire import CallInfo
 __all__ = ["Session"]
 
 logger = logging.getLogger(__name__)
+
+SILENT_S: Final = 4.0
+"""Seconds without a message, of which a ping comes every two: Retell may be about to redial (after five, §1.5)."""
 
 
 # What is measured, and what the machine is told, is `monotonic`: uvloop's own clock knows no less than a millisecond.
@@ -141,6 +144,7 @@ class Session:
             record=recorded,
             note=self._line.note,
             verified=None if self._verification is None else self._verification.result,
+            may_be_elsewhere=self._may_be_elsewhere,
         )
         self._talk = Talk(
             agent=agent,
@@ -214,6 +218,13 @@ class Session:
         if not self.is_attached:
             return Done("redial")
         return Done("answer" if isinstance(command, Say) and status.turn == "answering" else "")
+
+    def _may_be_elsewhere(self) -> bool:
+        """Tell whether Retell may have redialled, and reached another server, while the store cannot be asked."""
+        if not self._store.is_shared or not self._store.figures()["degraded"]:
+            return False
+        is_silent = self._machine.has_pinged and monotonic() - self._read_at > SILENT_S
+        return not self.is_attached or is_silent
 
     # ------------------------------------------------------------------------ sockets
 

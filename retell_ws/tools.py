@@ -117,6 +117,7 @@ class Tools:
         record: Takes each fact.
         note: Tells Retell's records; says whether they take it.
         verified: Waits for the call to be verified; None when that is not asked for.
+        may_be_elsewhere: Tells whether another server may have the call by now, and nobody can be asked.
 
     Attributes:
         exchanges: What they did, for the prompts.
@@ -132,9 +133,11 @@ class Tools:
         record: Callable[[Fact], None],
         note: Callable[[ToolCallInvocation | ToolCallResult], bool],
         verified: Callable[[], Awaitable[bool]] | None = None,
+        may_be_elsewhere: Callable[[], bool] = lambda: False,
     ) -> None:
         self._agent = agent
         self._call = call
+        self._may_be_elsewhere = may_be_elsewhere
         self._store = store
         self._spawn = spawn
         self._record = record
@@ -382,6 +385,10 @@ class Tools:
             if tool.is_once:
                 await self._store.release(self._call.id, key)
             return Outcome("refused", UNVERIFIED)
+        if tool.is_once and self._may_be_elsewhere():
+            # It would be the other one's claim to make, of which neither hears.
+            await self._store.release(self._call.id, key)
+            return Outcome("refused", UNTOLD)
         if not any(wanted() for wanted in self._wanted[key]):
             # No await between this, or the next check, and the first step of the tool.
             if tool.is_once:

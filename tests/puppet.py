@@ -18,6 +18,7 @@ from retell_ws.ports import Delta, End, Rest, Text, ToolCall, no_rest
 from retell_ws.request import ModelRequest
 from retell_ws.server import Server
 from retell_ws.settings import Settings
+from retell_ws.stores.memory import MemoryCallStore
 
 GREETING = "Harbor Clinic."
 
@@ -137,9 +138,9 @@ class Puppet:
 
 @asynccontextmanager
 async def serving(
-    *, greeting: Any = GREETING, agent: Agent | None = None, **settings: Any
+    *, greeting: Any = GREETING, agent: Agent | None = None, shares: bool = False, **settings: Any
 ) -> AsyncIterator[tuple[Server, Puppet]]:
-    """Run a server with a puppet behind it."""
+    """Run a server with a puppet behind it; one that `shares` keeps its calls where others could take them."""
     puppet = Puppet()
     agent = agent or Agent("You are Ana.", greeting=greeting)
     log = logging.getLogger("retell_ws")
@@ -147,7 +148,8 @@ async def serving(
     log.addHandler(puppet.facts)
     log.setLevel(logging.DEBUG)
     try:
-        async with running(agent, Settings(port=0, **settings), model=puppet) as server:
+        store = MemoryCallStore(asyncio.get_running_loop().time, is_shared=shares)
+        async with running(agent, Settings(port=0, **settings), model=puppet, store=store) as server:
             yield server, puppet
     finally:
         log.removeHandler(puppet.facts)

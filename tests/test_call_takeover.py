@@ -267,6 +267,7 @@ def test_a_call_that_has_no_past_shows_it() -> None:
         (updated(), True),
         (updated("Harbor"), False),
         (required(1, "Hello?"), True),
+        (required(2, "Hello?"), False),
         (required(1, "Hello?", "Harbor", "Hm?"), False),
     ):
         call = machine()

@@ -192,7 +192,7 @@ async def test_a_draining_server_waits_for_the_redial_of_a_broken_line() -> None
 
 
 async def test_a_moved_call_is_dropped_between_its_turns_and_finds_no_way_back_until_calls_are_taken_again() -> None:
-    async with serving(drain_s=30) as (server, puppet):
+    async with serving(shares=True, drain_s=30) as (server, puppet):
         async with (
             FakeRetell(server.url, call_id="call_1", redials=False) as idle,
             FakeRetell(server.url, call_id="call_2", redials=False) as speaking,
@@ -224,7 +224,7 @@ async def test_a_moved_call_is_dropped_between_its_turns_and_finds_no_way_back_u
 
 
 async def test_calls_that_have_not_left_stay_when_calls_are_taken_again() -> None:
-    async with serving() as (server, puppet):
+    async with serving(shares=True) as (server, puppet):
         async with FakeRetell(server.url) as retell:
             await retell.greeting()
             asked = await retell.request("hello?")
@@ -240,6 +240,22 @@ async def test_calls_that_have_not_left_stay_when_calls_are_taken_again() -> Non
             stream.say("Yes.")
             stream.end()
             assert (await retell.answer(asked)).text == "Yes."
+
+
+async def test_without_other_servers_a_server_that_steps_aside_keeps_its_calls() -> None:
+    async with serving() as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        server.move_calls()
+        assert status(await http(server.address, "/llm-websocket/call_9", upgrade=True)) == 503
+        asked = await retell.request("hello?")
+        stream = await puppet.asked(1)
+        stream.say("Hello.")
+        stream.end()
+        assert (await retell.answer(asked)).text == "Hello."
+        await retell.drop()
+        await retell.redial()
+        await retell.quiet(0.1)
+        assert retell.is_open, "a redial gets in, there is nowhere else"
 
 
 async def test_from_leaving_for_good_there_is_no_way_back() -> None:
@@ -264,7 +280,7 @@ async def test_a_call_is_not_moved_while_a_side_effect_runs_that_nobody_waits_fo
         await done.wait()
         return "Booked."
 
-    async with serving(agent=agent) as (server, puppet):
+    async with serving(shares=True, agent=agent) as (server, puppet):
         async with FakeRetell(server.url, redials=False) as retell:
             await retell.greeting()
             asked = await retell.request("book it")
@@ -295,7 +311,7 @@ async def test_a_side_effect_that_takes_too_long_does_not_let_a_turn_be_cut(monk
         await done.wait()
         return "Booked."
 
-    async with serving(agent=agent) as (server, puppet):
+    async with serving(shares=True, agent=agent) as (server, puppet):
         async with FakeRetell(server.url, redials=False) as retell:
             await retell.greeting()
             asked = await retell.request("book it")

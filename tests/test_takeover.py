@@ -638,3 +638,40 @@ async def test_who_was_talking_elsewhere_when_redis_went_is_not_greeted_and_noth
         last.end()
         await retell.answer(asked)
         assert not booked
+
+
+async def test_a_server_that_hears_neither_retell_nor_redis_begins_no_side_effect() -> None:
+    """Another server may have the call by then, and begin the same."""
+    booked: list[str] = []
+    ana = Agent("You are Ana.", greeting=GREETING)
+
+    @ana.tool
+    async def book(call: Call, day: str) -> str:
+        """Book."""
+        booked.append(day)
+        return "Booked."
+
+    class Unreachable(MemoryCallStore):
+        is_away = False
+
+        def figures(self) -> Mapping[str, float]:
+            return {**super().figures(), "degraded": float(self.is_away)}
+
+    store, model = Unreachable(lambda: 0.0, is_shared=True), Puppet()
+    async with running(ana, Settings(port=0), model=model, store=store) as server:
+        async with FakeRetell(server.url) as retell:
+            await retell.greeting()
+            await retell.request("Book me Monday.")
+            stream = await model.asked(1)
+            store.is_away = True
+            await retell.drop()
+            await counted(server, "detached")
+            stream.call("book", day="Monday")
+            stream.end("tool_use")
+            last = await model.asked(2)
+            assert "cannot be looked up" in msgspec.json.encode(last.request.messages).decode()
+            await retell.redial()
+            last.call("book", day="Monday")  # the line is there again, and so is the caller
+            last.end("tool_use")
+            await model.asked(3)
+            assert booked == ["Monday"]

@@ -13,14 +13,12 @@ from typing import Any, Final
 import msgspec
 
 from ..ports import Effect
+from .limits import MAX_EFFECTS
 from .redis_pipe import Pipe
 
-__all__ = ["MAX_EFFECTS", "MAX_LEDGER", "MAX_TALK", "Image", "decoded", "effect_field", "encoded", "paired"]
+__all__ = ["MAX_LEDGER", "MAX_TALK", "Image", "decoded", "effect_field", "encoded", "paired"]
 
 logger = logging.getLogger(__name__)
-
-MAX_EFFECTS: Final = 1000
-"""Side effects kept of one call: more than one a turn for two hours."""
 
 MAX_TALK: Final = 512 * 1024
 """Bytes of a call's parts, state and what was said."""

@@ -8,17 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from ..ports import Effect, Kept
+from .limits import MAX_EFFECTS, TTL_S
 
 __all__ = ["MemoryCallStore"]
 
-TTL_S: Final = 7800.0
-"""Seconds a call is kept after its last write: the longest call, and ten minutes (protocol §1.1)."""
-
 MAX_CALLS: Final = 20_000
 """Calls kept; the one written to longest ago goes first."""
-
-MAX_EFFECTS: Final = 1000
-"""Side effects kept of one call: more than one a turn for two hours."""
 
 REFUSED: Final = Effect("refused")
 

@@ -24,10 +24,9 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-__all__ = ["ALL", "APPLY", "ATTACH", "CLAIM", "LOST_RECORD", "REFUSED", "SAY", "TTL_S", "UPLOAD", "WRITTEN", "Script"]
+from .limits import TTL_S
 
-TTL_S: Final = 7800
-"""Seconds a call is kept after its last write: the longest call, and ten minutes (protocol §1.1)."""
+__all__ = ["ALL", "APPLY", "ATTACH", "CLAIM", "LOST_RECORD", "REFUSED", "SAY", "UPLOAD", "WRITTEN", "Script"]
 
 WRITTEN: Final = 1
 REFUSED: Final = 0

@@ -21,6 +21,7 @@ from retell_ws.errors import UsageError
 from retell_ws.models.scripted import ScriptedModel
 from retell_ws.server import Server
 from retell_ws.settings import Settings
+from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.testing.dial import DialError, DialPolicy
 from retell_ws.testing.retell import FakeRetell
 from tests.machine import free_port, program
@@ -77,7 +78,8 @@ class Fleet:
 async def server(**settings: object) -> AsyncIterator[Server]:
     agent = Agent("You are Ana.", greeting="Hi.")
     made = Settings(port=0, path_secret=SECRET, **settings)  # type: ignore[arg-type]
-    async with running(agent, made, model=ScriptedModel(ttft_ms=1, spacing_ms=1)) as ready:
+    store = MemoryCallStore(asyncio.get_running_loop().time, is_shared=True)
+    async with running(agent, made, model=ScriptedModel(ttft_ms=1, spacing_ms=1), store=store) as ready:
         yield ready
 
 

@@ -9,7 +9,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from retell_ws.ports import CallStore, Effect, Kept
-from retell_ws.stores.memory import MAX_CALLS, MAX_EFFECTS, TTL_S, MemoryCallStore
+from retell_ws.stores.limits import MAX_EFFECTS, TTL_S
+from retell_ws.stores.memory import MAX_CALLS, MemoryCallStore
 from retell_ws.stores.redis import RedisCallStore
 
 from .conftest import ServerOf, fresh_prefix

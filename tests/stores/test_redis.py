@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from retell_ws.ports import Effect, Kept
 from retell_ws.stores import redis as redis_calls
 from retell_ws.stores import redis_pipe
-from retell_ws.stores.call_image import MAX_EFFECTS, MAX_LEDGER, MAX_TALK
+from retell_ws.stores.call_image import MAX_LEDGER, MAX_TALK
+from retell_ws.stores.limits import MAX_EFFECTS
 from retell_ws.stores.redis import RedisCallStore
 from retell_ws.testing import Latency, ToxicProxy
 from retell_ws.testing.toxics import Placed
