@@ -278,7 +278,7 @@ async def test_state_details_and_hooks_go_along() -> None:
         return f"{call.state.name} {call.from_number} {call.variables['plan']}"
 
     details = {**PHONE, "retell_llm_dynamic_variables": {"plan": "gold"}}
-    async with fleet(ana, grace_s=0.05) as two:
+    async with fleet(ana, grace_s=0.5) as two:
         async with two.call(details=details) as retell:
             await retell.greeting()
             asked = await retell.request("I am Bo.")
