@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import orjson
 
-__all__ = ["ROOT", "NotReady", "Running", "pinned_to", "started"]
+__all__ = ["ROOT", "NotReady", "Running", "environment", "pinned_to", "started"]
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 30.0
@@ -42,6 +42,11 @@ class Running:
         self.pid = pid
         self.ready = ready
         self.ready_s = ready_s
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give ours and some more; results under a debug setting of the shell would not be comparable."""
+    return {**os.environ, "PYTHONASYNCIODEBUG": "", "PYTHONDEVMODE": "", **(more or {})}
 
 
 @contextmanager
@@ -76,8 +81,7 @@ def started(argv: Sequence[str], *, core: int, env: Mapping[str, str] | None = N
             process = subprocess.Popen(
                 [sys.executable, *argv],
                 cwd=ROOT,
-                # Results of a run under a debug setting of the shell would not be comparable.
-                env={**os.environ, "PYTHONASYNCIODEBUG": "", "PYTHONDEVMODE": "", **(env or {})},
+                env=environment(env),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -14,7 +13,8 @@ import msgspec
 import psutil  # type: ignore[import-untyped]
 
 from bench.harness.machine import Cores
-from bench.harness.processes import Running, pinned_to, started
+from bench.harness.processes import NotReady, Running, pinned_to, started
+from bench.harness.redis_server import redis_command
 
 __all__ = ["COLOURS", "STACKS", "Stack", "chosen", "fake_model", "serving"]
 
@@ -135,14 +135,11 @@ def serving(stack: Stack, cores: Cores, model_url: str) -> Iterator[Running]:
 @contextmanager
 def _redis(cores: Cores) -> Iterator[Running]:
     """Run a Redis that keeps nothing, on a socket of its own."""
-    binary = shutil.which("redis-server") or shutil.which("valkey-server")
-    if binary is None:
-        raise SystemExit("this bench needs redis-server, or valkey-server")
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/redis.sock"
         with pinned_to(cores.server):
             process = subprocess.Popen(
-                [binary, "--port", "0", "--unixsocket", path, "--save", "", "--dir", folder],
+                redis_command("--port", "0", "--unixsocket", path, "--dir", folder),
                 stdout=subprocess.DEVNULL,
             )
         try:
@@ -165,5 +162,5 @@ def _until_it_answers(path: str) -> None:
         except OSError:
             pass
         if time.monotonic() > deadline:
-            raise SystemExit("Redis does not come up")
+            raise NotReady("Redis does not come up")
         time.sleep(0.02)

