@@ -62,11 +62,7 @@ class RedisAnswerStore:
         return f"RedisAnswerStore(prefix={self._prefix!r})"  # not the URL: it may hold a password
 
     async def __aenter__(self) -> Self:
-        try:
-            await self._nodes.start()
-        except BaseException:
-            await self._nodes.aclose()
-            raise
+        await self._nodes.start()
         return self
 
     async def __aexit__(

@@ -82,11 +82,7 @@ class Images:
 
     async def start(self) -> None:
         """Connect, if that can be done, and begin to upload."""
-        try:
-            await self.nodes.start()
-        except BaseException:
-            await self.nodes.aclose()
-            raise
+        await self.nodes.start()
         self._uploading = asyncio.create_task(self._upload_dirty())
 
     async def aclose(self) -> None:
@@ -220,16 +216,16 @@ class Images:
         elif reply == REFUSED:
             self.refuse(call_id, image, epoch)
         else:
-            self.counted["failed"] += 1
-            self._wrong(pipe, reply)
-            if self._images.get(call_id) is image:
-                self.soil(call_id, image)
+            self._failed(call_id, image, pipe, reply)
         if image.is_detached:
             self.let_go(call_id, image)
 
-    def _wrong(self, pipe: Pipe, reply: Any) -> None:
+    def _failed(self, call_id: str, image: Image, pipe: Pipe, reply: Any) -> None:
+        self.counted["failed"] += 1
         self.tell(reply)
         self.nodes.wrong(pipe, reply)
+        if self._images.get(call_id) is image:
+            self.soil(call_id, image)
 
     def tell(self, reply: Any) -> None:
         """Log an error of Redis's that somebody should see, once each."""
@@ -306,10 +302,7 @@ class Images:
         elif isinstance(reply, list):
             self.refuse(call_id, image, epoch)
         else:
-            self.counted["failed"] += 1
-            self._wrong(pipe, reply)
-            if self._images.get(call_id) is image:
-                self.soil(call_id, image)
+            self._failed(call_id, image, pipe, reply)
         if image.is_detached:
             self.let_go(call_id, image)
         if pending is not None and not pending.done():

@@ -102,6 +102,9 @@ class Nodes:
                     await self._news.wait()
         except TimeoutError:
             pass
+        except BaseException:
+            await self.aclose()
+            raise
         self._warn()
 
     async def aclose(self) -> None:
