@@ -117,7 +117,7 @@ class Report(msgspec.Struct, kw_only=True):
             table.add_row(*(number(row.get(column.key)) for column in self.columns))
         console = Console()
         # Through a pipe Rich assumes 80 columns, too few to read the figures.
-        console.width = max(console.width, 170)
+        console.width = max(console.width, 170, 48 + 10 * len(self.columns))
         console.print(table)
         for claim in self.claims:
             style = {"holds": "green", "missed": "red"}.get(claim.verdict, "yellow")
