@@ -5,7 +5,7 @@ memory and one that keeps them in Redis, side by side; then five hundred calls a
 port and a Redis. Overhead is request sent → first frame with words read, less the fake model's own time.
 
 Neither asks the model ahead of Retell, though `distributed` does by default: what is compared is where calls are kept.
-Redis runs on the load core, and both workers on the server's: there are two cores, and the other one has the callers.
+Redis runs on the servers' core, and so do both workers: there are two cores, and the other one has the callers.
 
 Not shown: a Redis beyond a network, TLS, a cluster, more cores than two, transcripts of hours.
 """
@@ -128,7 +128,7 @@ def _report(items: list[tuple[Stack, int]], found: list[dict[str, Any]], setting
         name="shared_state",
         title="What it costs that any server can take any call",
         method=(
-            "One machine, loopback; servers on one core, callers, fake model (200 ms to the first token) and Redis on "
+            "One machine, loopback; servers and Redis on one core, callers and fake model (200 ms to a first token) on "
             f"the other. Medians over interleaved rounds; {foreign_note(found)}, left out where possible, else marked "
             "(!). Ratios are taken within a round."
         ),
@@ -145,7 +145,7 @@ def _report(items: list[tuple[Stack, int]], found: list[dict[str, Any]], setting
 def _draw(report: Report, out: Path) -> None:
     charts.bars(
         out / "shared_state.png",
-        title="Where calls are kept, and what it adds before the first words",
+        title="What keeping calls in Redis adds",
         x_label="first-frame overhead beyond the model's own time, ms (p50; whisker p99)",
         values=[
             (
@@ -156,7 +156,7 @@ def _draw(report: Report, out: Path) -> None:
             )
             for row in report.rows
         ],
-        source="loopback; one core for the servers, the other for callers, model and Redis; medians over rounds",
+        source="loopback; one core for servers and Redis, the other for callers and model; medians over rounds",
     )
 
 

@@ -116,7 +116,7 @@ def fake_model(
 
 @contextmanager
 def serving(stack: Stack, cores: Cores, model_url: str) -> Iterator[Running]:
-    """Run a server on the server core, in front of the fake model; its Redis, if it has one, on the load core."""
+    """Run a server on the server core, in front of the fake model; its Redis, if it has one, beside it."""
     # A key of no account: the fake model asks for one and takes any.
     env = {"ANTHROPIC_API_KEY": "bench", "ANTHROPIC_BASE_URL": ""}
     with ExitStack() as running:

@@ -57,7 +57,7 @@ SURVIVES = (
     ("calls lost", "lost_calls"),
     ("lines broken", "broken"),
     ("greeted twice, words or tools repeated", "violations"),
-    ("turns cut", "cut_turns"),
+    ("answers cut short", "cut_turns"),
     ("first frame p99 before, ms", "quiet_p99_ms"),
     ("and then, ms", "fault_p99_ms"),
 )
