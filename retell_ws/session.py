@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from time import monotonic, time
 from typing import Any, Final, Literal, NamedTuple
+from weakref import WeakMethod
 
 from websockets.exceptions import ConnectionClosed
 
@@ -136,6 +137,7 @@ class Session:
         recorded = partial(record, call_id)  # no method of ours: it would lead back here
         self._verification = None if verify is None else Verification(self._call, verify, spawn)
         self._hooks = Hooks(agent, self._call, spawn=spawn, spawn_lasting=spawn_lasting, record=recorded)
+        elsewhere = WeakMethod(self._may_be_elsewhere)  # likewise
         tools = Tools(
             agent,
             self._call,
@@ -144,7 +146,7 @@ class Session:
             record=recorded,
             note=self._line.note,
             verified=None if self._verification is None else self._verification.result,
-            may_be_elsewhere=self._may_be_elsewhere,
+            may_be_elsewhere=lambda: (asked := elsewhere()) is not None and asked(),
         )
         self._talk = Talk(
             agent=agent,
