@@ -135,6 +135,13 @@ class Exchanges:
                     result = ended(use)
                     self.settle(use, LOST if result is None else result, is_error=result is None)
 
+    def untold(self, said: str, generation: int) -> str:
+        """Give what a broken answer said after the tools it called: what came before stands with them."""
+        for placed in self._placed:
+            if isinstance(placed, Exchange) and placed.generation == generation:
+                said = said.removeprefix(placed.said).lstrip()
+        return said
+
     def begin(self, question: Question, generation: int) -> Exchange:
         """The model calls tools; what it said before is filled in when its message has ended."""
         exchange = Exchange(place_of(question), generation, "", [])

@@ -83,7 +83,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         generation: The generation that asks: it is told what it said itself in between.
         summary: The beginning of the call, when it stands for it.
         interrupted: What was about to happen when the caller spoke into it.
-        said: What was said of the answer before it broke off.
+        said: What was said of the answer before it broke off, and stands with no tool's call.
     """
 
     instructions: str = ""
@@ -144,8 +144,8 @@ def build(
     if context.interrupted is not None:
         act = "hang up" if isinstance(context.interrupted, EndCall) else "transfer the call"
         talk.user(SPOKEN_INTO.format(act=act))
-    if said := _unsaid(context):
-        talk.agent(said)
+    if context.said:
+        talk.agent(context.said)
         talk.user(CONTINUE)
     return ModelRequest(
         system=context.instructions or str(agent.instructions),
@@ -201,15 +201,6 @@ def _start(agent: Agent, question: Question, context: Context) -> int:
     # A summary that does not come must not let the prompt grow for ever; the step keeps its beginning byte-stable.
     beyond = unsummed - 4 * agent.window
     return upto if beyond <= 0 else upto + (beyond // agent.window + 1) * agent.window
-
-
-def _unsaid(context: Context) -> str:
-    """Give what was said of a broken answer after the tools it called: the rest stands before them."""
-    said = context.said
-    for _, placed in context.exchanges:
-        if isinstance(placed, Exchange) and placed.generation == context.generation:
-            said = said.removeprefix(placed.said).lstrip()
-    return said
 
 
 _BESIDE: Final[dict[str, Callable[[str], str]]] = {

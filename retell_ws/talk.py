@@ -24,7 +24,6 @@ from .line import Line
 from .ports import CallStore, Effect, Model, Text, Usage
 from .prompt import Context, Summary, build, call_data
 from .request import ModelRequest
-from .seam import Seam
 from .settings import Settings
 from .summary import due, request_for, shortened
 from .tools import Tools
@@ -137,18 +136,18 @@ class Talk:
 
     # ------------------------------------------------------------------------ requests
 
-    def request(self, start: StartTurn, *, may_call: bool) -> ModelRequest:
+    def request(self, start: StartTurn, *, may_call: bool, said: str = "") -> ModelRequest:
         """Put the question of a turn to the model.
 
         Args:
             start: The turn.
             may_call: Whether tools may be called this time.
+            said: What another server has said of the answer, for the model to go on with.
         """
         if start.question is None:
             raise AssertionError("the greeting is no question")
         agent, exchanges = self.agent, self.tools.exchanges
         interrupted = self.line.call.spoken_into(start.generation)
-        said = Seam(start.said).told if start.said else ""
         if self._is_plain and interrupted is None and self._summary is None and not said:
             scope = granted(self._scope, agent.cache, start.question)
             return build(agent, start.question, previous_id=self._previous_id, cache_scope=scope)

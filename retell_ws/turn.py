@@ -274,7 +274,8 @@ class Turn:
             self._end("")
             return
         for number in range(1, MAX_ROUNDS + 1):
-            request = talk.request(self._start, may_call=number < MAX_ROUNDS)
+            told = "" if self._seam is None else self._untold(self._seam.told)
+            request = talk.request(self._start, may_call=number < MAX_ROUNDS, said=told)
             self._stages.rounds = number
             if number == 1:
                 self._stages.prompt_at = monotonic()
@@ -282,7 +283,7 @@ class Turn:
                     self._request, self._hooks_saw = request, talk.hooks_see()
             if talk.changes_requests:
                 request = await talk.changed(request)
-            if not await self._round(question, request, number):
+            if not await self._round(question, request):
                 return
             if self._line.call.will_happen(self._generation):
                 self._end("")
@@ -291,14 +292,18 @@ class Turn:
             self._watch()
         self._fail("too_many_rounds")
 
-    async def _round(self, question: Question, request: ModelRequest, number: int) -> bool:
+    def _untold(self, said: str) -> str:
+        return self._talk.tools.exchanges.untold(said, self._generation)
+
+    async def _round(self, question: Question, request: ModelRequest) -> bool:
         """Ask the model once, and run what it calls; False when its answer came to its end."""
         reason: str | None = None
         exchange: Exchange | None = None
         committed = asyncio.Event()  # the message has come to its end, as it should
         self._said.clear()
         # What goes on has said something already, and knows where its spaces are.
-        self._is_fresh, self._was_late = self._seam is None or number > 1, False
+        self._is_fresh, self._was_late = self._seam is None, False
+        before = "" if self._seam is None else self._untold(self._start.said)
         if self._is_closed:
             self._open()
         usage: Usage | None = None
@@ -326,7 +331,7 @@ class Turn:
                             self._finish(reason)
                         else:
                             self._say(self._everything())
-                            exchange.said = "".join(self._said).strip()
+                            exchange.said = "".join([before, *self._said]).strip()
                             committed.set()
         finally:
             if usage is None and (self._talk.agent.budget is not None or self._bound is not None):

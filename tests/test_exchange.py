@@ -216,8 +216,11 @@ def test_an_answer_that_broke_off_is_told_with_what_was_said_of_it() -> None:
     asked, exchanges = question("Book me Monday."), Exchanges()
     used(exchanges, asked, said="Let me see.")
     told = exchanges.before(asked, 2)
-    after = build(AGENT, asked, Context(exchanges=told, generation=2, said="Let me see. You are")).messages
+    rest = exchanges.untold("Let me see. You are", 2)
+    after = build(AGENT, asked, Context(exchanges=told, generation=2, said=rest)).messages
     assert [message.role for message in after[-3:]] == ["user", "assistant", "user"]
     assert (after[-2].text, after[-1].text) == ("You are", CONTINUE)
-    whole = build(AGENT, asked, Context(exchanges=told, generation=2, said="Let me see.")).messages
-    assert whole == prompt(exchanges, asked, generation=2), "nothing was said after the tool"
+    assert exchanges.untold("Let me see.", 2) == "", "nothing was said after the tool"
+    whole = build(AGENT, asked, Context(exchanges=told, generation=2, said="")).messages
+    assert whole == prompt(exchanges, asked, generation=2)
+    assert exchanges.untold("Let me see. You are", 3) == "Let me see. You are", "another answer's tools"

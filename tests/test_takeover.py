@@ -661,3 +661,26 @@ async def test_a_server_that_hears_neither_retell_nor_redis_begins_no_side_effec
             last.end("tool_use")
             await model.asked(3)
             assert booked == ["Monday"]
+
+
+async def test_a_tool_that_is_called_while_an_answer_goes_on_stands_after_all_that_was_said() -> None:
+    ana, booked = booking()
+    async with fleet(ana) as two, two.call() as retell:
+        await retell.greeting()
+        asked = await retell.request("Book me Monday.")
+        stream = await two.models[0].asked(1)
+        stream.say("Sure, I will")
+        await retell.piece(asked, at_least=12)
+        two.move()
+        other = await two.models[1].asked(1)
+        other.say("will ", "book it.")
+        other.call("book", day="Monday")
+        other.end("tool_use")
+        last = await two.models[1].asked(2)
+        *_, said, told = last.request.messages
+        assert (said.role, said.text) == ("assistant", "Sure, I will book it.")
+        assert told.role == "user" and CONTINUE not in msgspec.json.encode(told).decode()
+        last.say("It is booked.")
+        last.end()
+        assert (await retell.answer(asked)).text == "Sure, I will book it. It is booked."
+        assert booked == ["Monday"]
