@@ -25,10 +25,10 @@ class Line:
         perform: Performs the machine's actions.
         lost: Called when the socket turns out to be gone before its reader noticed.
         now: The time in seconds.
-        keep: Writes down what is about to be said; None where nobody else would read it.
 
     Attributes:
         peer: The present socket; None while the call is away.
+        keep: Writes down what is about to be said; None where nobody else would read it.
     """
 
     __slots__ = ("_lost", "_now", "_perform", "call", "keep", "peer")
@@ -40,10 +40,9 @@ class Line:
         perform: Callable[[tuple[Action, ...]], None],
         lost: Callable[[], None],
         now: Callable[[], float],
-        keep: Callable[[str], None] | None = None,
     ) -> None:
         self.call = call
-        self.keep = keep
+        self.keep: Callable[[str], None] | None = None
         self.peer: Peer | None = None
         self._perform = perform
         self._lost = lost
