@@ -111,7 +111,7 @@ async def keeping_answers(settings: Settings) -> AsyncIterator[tuple[AnswerStore
     Raises:
         SettingsError: The URL is none, or a package is missing.
     """
-    if settings.blueprint == "single":
+    if not settings.is_shared():
         yield _answers_here()
         return
     with _speaking_redis():
@@ -129,7 +129,7 @@ async def _calls(settings: Settings) -> AsyncIterator[CallStore]:
     Raises:
         SettingsError: The URL is none, or a package is missing.
     """
-    if settings.blueprint == "single":
+    if not settings.is_shared():
         yield MemoryCallStore(asyncio.get_running_loop().time)
         return
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -148,9 +148,7 @@ def _speaking_redis() -> Iterator[None]:
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.partition(".")[0] not in ("redis", "hiredis"):
             raise
-        raise SettingsError(
-            "the blueprint `distributed` needs a package more: pip install 'retell-ws[redis]'"
-        ) from None
+        raise SettingsError("calls in Redis need a package more: pip install 'retell-ws[redis]'") from None
     except ValueError as exc:
         raise SettingsError(f"--redis-url: {exc}") from None  # it quotes nothing of it
 
@@ -226,7 +224,7 @@ async def _switchboard(settings: Settings, name: str) -> AsyncIterator[Switchboa
     Raises:
         SettingsError: The URL of Redis is none.
     """
-    if settings.blueprint == "single":
+    if not settings.is_shared():
         yield None
         return
     from .stores.redis_client import client_of

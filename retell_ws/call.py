@@ -87,6 +87,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final, Literal
 
+from msgspec import Raw
+
 from .actions import (
     Action,
     AdoptTurn,
@@ -188,6 +190,7 @@ class CallMachine:
         state: Where the call stands.
         details: What Retell told about the call, once it did.
         is_new: Where nobody could tell whether the call was begun elsewhere, Retell's messages have: it was not.
+        heard: The newest transcript Retell sent here, raw; None before the first one.
         has_pinged: Retell's keepalive runs on the present socket, so its silence would mean something (§1.5).
     """
 
@@ -195,6 +198,7 @@ class CallMachine:
         self.call_id = call_id
         self.state = State.AWAY
         self.details: CallInfo | None = None
+        self.heard: Raw | None = None
         self.has_pinged = self.is_new = False
         self._agent = agent
         self._config = encode(
@@ -461,6 +465,7 @@ class CallMachine:
                 return (Record(UnknownMessage()),)
 
     def _updated(self, message: UpdateOnly, now: float) -> tuple[Action, ...]:
+        self._heard(message)
         if self._awaiting_details or self._dialled_ms is not None:
             said = decode_transcript(message.transcript)[0]
             has_spoken = agent_has_spoken(said)
@@ -468,6 +473,10 @@ class CallMachine:
             if has_spoken and self._awaiting_details:
                 return self._greeted()
         return () if self._allowance is None else self._speculate(message, self._allowance, now)
+
+    def _heard(self, message: UpdateOnly | ResponseRequired | ReminderRequired) -> None:
+        woven = message.transcript_with_tool_calls
+        self.heard = message.transcript if woven == NO_ITEMS else woven
 
     def _told_details(self, details: CallInfo, now: float) -> tuple[Action, ...]:
         if details.call_id != self.call_id:
@@ -500,6 +509,7 @@ class CallMachine:
         return self._begin_with(greeting) if isinstance(greeting, str) else self._start(self._answer)
 
     def _asked(self, message: ResponseRequired | ReminderRequired, now: float) -> tuple[Action, ...]:
+        self._heard(message)
         answer, response_id = self._answer, message.response_id
         first_on_socket, self._asked_on_socket = not self._asked_on_socket, True
         redialled = first_on_socket and self._sockets > 1 and response_id > BEGIN

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar
 
 from .agent import Agent
-from .facts import Fact
+from .entries import AnyFact
 from .ports import CallStore, Kept, Model
 from .session import Session
 from .settings import Settings
@@ -51,7 +51,8 @@ class Calls:
         store: What outlives a call's session.
         settings: The settings.
         verify: Asks Retell's API about a call; None when calls are not verified.
-        record: Takes each fact, with the call's id; a plain function that never waits.
+        record: Takes each fact, with the call's id, the epoch and the number; a plain function that never waits.
+        tells_speech: It takes facts with speech in them, too.
     """
 
     def __init__(
@@ -62,7 +63,8 @@ class Calls:
         settings: Settings,
         *,
         verify: Verify | None,
-        record: Callable[[str, Fact], None],
+        record: Callable[[str, int, int, AnyFact], None],
+        tells_speech: bool = False,
     ) -> None:
         self._agent = agent
         self._model = model
@@ -70,6 +72,7 @@ class Calls:
         self._settings = settings
         self._verify = verify
         self._record = record
+        self._tells_speech = tells_speech
         self._waste = Waste(settings.speculation_percent / 100)
         self._sessions: dict[str, Session] = {}
         self._leases: dict[str, object] = {}  # by call: the newest time this server took it
@@ -140,6 +143,7 @@ class Calls:
             spawn=self.spawn,
             spawn_lasting=self._spawn_lasting,
             record=self._record,
+            tells_speech=self._tells_speech,
             ended=self._forget,
             waste=self._waste,
         )

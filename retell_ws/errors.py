@@ -8,6 +8,7 @@
     ├── ToolError             a tool's: why it did not do what it was asked; the model is told the text
     │   └── CallError         the call's: it cannot do what a function of the agent's asked of it
     │       └── TargetError   there is no such target for a transfer
+    ├── BusError              the bus's: it refuses us for good, and waiting mends nothing
     └── ModelError            the model's side
         ├── ModelUnavailable  nothing came: no connection, 5xx, 529; another try may work
         ├── ModelRateLimited  429; another try may work after `retry_after_s`
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 __all__ = [
     "AgentError",
+    "BusError",
     "CallError",
     "ModelBroken",
     "ModelError",
@@ -73,6 +75,11 @@ class CallError(ToolError):
 
 class TargetError(CallError):
     """The directory has no such target, and its number may not be dialled."""
+
+
+class BusError(RetellWsError):
+    """The bus refuses what is asked of it, and will go on doing so: a right is missing, or a topic. The text says what
+    to change, and holds no secret."""
 
 
 class ModelError(RetellWsError):

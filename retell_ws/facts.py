@@ -1,6 +1,10 @@
 """What happened in a call: one record a happening, in the past tense. No I/O.
 
-Facts hold no speech: whoever logs or counts them can log and count all of it.
+Facts hold no speech: whoever logs or counts them can log and count all of it. Those that do hold some are in
+`speech_facts.py`, and `entries.py` has what stands around both on the bus.
+
+A turn has one record of all its times, `TurnMeasured`, and not a fact for each of them: five facts for every turn would
+cost five times as much on the way, and say no more.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ __all__ = [
     "Degraded",
     "Detached",
     "DuplicateRequest",
+    "Escalated",
     "Fact",
     "HookFailed",
     "IntentGiven",
@@ -182,11 +187,15 @@ class TurnMeasured(_Fact, frozen=True, tag="turn_measured"):
         prompt_s: The model's request was built.
         connect_s: From there to its being written: the wait for a connection.
         first_token_s: The first text of the model came.
+        first_frame_s: The first words were written to Retell's socket, if only a holding phrase.
         first_sentence_s: The first sentence was written to Retell's socket.
         done_s: The last frame was.
         cache_miss: Why the provider's prompt cache missed; empty when it did not, or nobody knows.
         cache_read_tokens: Tokens of the request that the provider had in its prompt cache.
+        cache_write_tokens: Tokens it put there.
         input_tokens: The others.
+        output_tokens: Tokens of the answer, over all rounds.
+        model: Who answered; empty when nobody knows.
     """
 
     response_id: int
@@ -204,11 +213,15 @@ class TurnMeasured(_Fact, frozen=True, tag="turn_measured"):
     prompt_s: float | None = None
     connect_s: float | None = None
     first_token_s: float | None = None
+    first_frame_s: float | None = None
     first_sentence_s: float | None = None
     done_s: float | None = None
     cache_miss: str = ""
     cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
     input_tokens: int = 0
+    output_tokens: int = 0
+    model: str = ""
 
 
 class TurnSuperseded(_Fact, frozen=True, tag="turn_superseded"):
@@ -279,6 +292,22 @@ class OverBudget(_Fact, frozen=True, tag="over_budget"):
     usd: float
 
 
+class Escalated(_Fact, frozen=True, tag="escalated"):
+    """A rule about calls was met, and what it says was done, or could not be.
+
+    Attributes:
+        rule: Its name.
+        action: What: `webhook`, `transfer`, `say` or `end`.
+        outcome: `done`; `refused`, when the call or whoever was told would not have it; `failed`.
+        after_s: Seconds from the fact that met the rule to its end.
+    """
+
+    rule: str
+    action: Literal["webhook", "transfer", "say", "end"]
+    outcome: Literal["done", "refused", "failed"]
+    after_s: float
+
+
 class DuplicateRequest(_Fact, frozen=True, tag="duplicate_request"):
     """An id came again, or one below the latest."""
 
@@ -323,6 +352,7 @@ Fact: TypeAlias = (
     | SpeechGuarded
     | HookFailed
     | OverBudget
+    | Escalated
     | DuplicateRequest
     | BadMessage
     | UnknownMessage

@@ -158,7 +158,7 @@ class Measures:
             (metrics.fallback_turns, turn.fallback),
             (metrics.cached_answers, turn.cached),
             (metrics.input_tokens["read"], turn.cache_read_tokens),
-            (metrics.input_tokens["missed"], turn.input_tokens),
+            (metrics.input_tokens["missed"], turn.input_tokens + turn.cache_write_tokens),
         ):
             if number > 0:  # a count of the provider's may be anything, and a counter refuses to go back
                 counter.inc(number)

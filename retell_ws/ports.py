@@ -3,7 +3,7 @@ implementations exist."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol, TypeAlias
 
@@ -11,23 +11,28 @@ import msgspec
 
 from .answers import Answer
 from .control import Reply
+from .entries import AnyFact, Entry, Weight
 from .letters import Request
 from .request import ModelRequest
 
 __all__ = [
     "AnswerStore",
+    "Bus",
     "CallStore",
     "Delta",
     "Effect",
     "End",
+    "Facts",
     "Kept",
     "Missed",
     "Model",
     "Rest",
+    "Source",
     "Switchboard",
     "Text",
     "ToolCall",
     "Usage",
+    "Written",
     "no_rest",
 ]
 
@@ -163,6 +168,7 @@ class Kept(msgspec.Struct, frozen=True):
     """What a store knows of a call that a server takes.
 
     Attributes:
+        epoch: Of this hold of the call: greater than that of whoever had it before. 0 when the store counts none.
         is_known: The store has answered. Otherwise nobody can tell whether the call was begun elsewhere.
         has_moved: Another server had the call since this one did: what this one remembers of it is out of date.
         parts: What was written last, by name; empty for a call nobody had.
@@ -170,6 +176,7 @@ class Kept(msgspec.Struct, frozen=True):
         effects: The side effects, by key.
     """
 
+    epoch: int = 0
     is_known: bool = True
     has_moved: bool = False
     parts: Mapping[str, bytes] = {}
@@ -346,4 +353,133 @@ class Switchboard(Protocol):
             `asked` and `answered` requests, `ignored` messages that were none of ours, and `degraded`: 1 while nobody
             can be reached.
         """
+        ...
+
+
+class Written(msgspec.Struct, frozen=True):
+    """One entry as the journal has it.
+
+    Attributes:
+        position: Grows from entry to entry; never given twice.
+        id: The entry's.
+        call_id: The entry's.
+        kind: The fact's name.
+        weight: What it is worth when there is no room.
+        at: When it happened, in seconds since 1970.
+        data: The entry, masked, in the JSON of `entries.encode`.
+    """
+
+    position: int
+    id: str
+    call_id: str
+    kind: str
+    weight: Weight
+    at: float
+    data: bytes
+
+
+class Bus(Protocol):
+    """Where facts go from a server's journal, for consumers on other machines. Used by one thread, the outbox's.
+
+    It loses nothing: what it has not acknowledged is given to it again, by this process or the next one. So an entry
+    may come twice, with the same id; and those of a call come in the order of the journal.
+    """
+
+    @property
+    def name(self) -> str:
+        """The implementation's name, as the ready line tells it."""
+        ...
+
+    def send(self, entries: Sequence[Written]) -> int:
+        """Take entries, in order, as many as there is room for; waits for nothing.
+
+        Returns:
+            How many of them, from the first on.
+        """
+        ...
+
+    def acknowledged(self, wait_s: float) -> Sequence[int]:
+        """Give the positions that were acknowledged since the last time, in any order; wait so long for the first.
+
+        Raises:
+            BusError: Something is wrong that waiting will not mend; its words say what, and for whom.
+        """
+        ...
+
+    def figures(self) -> Mapping[str, float]:
+        """Count what it did.
+
+        Returns:
+            `sent`, `acknowledged` and `failed` entries, and `degraded`: 1 while nothing is acknowledged.
+        """
+        ...
+
+    def close(self, wait_s: float) -> Sequence[int]:
+        """Wait so long at most for what was sent, then let go.
+
+        Returns:
+            The positions acknowledged meanwhile.
+        """
+        ...
+
+
+class Facts(Protocol):
+    """Takes what happens, for the bus. It is what a server knows of the outbox."""
+
+    def put(self, call_id: str, epoch: int, seq: int, fact: AnyFact) -> None:
+        """Take a fact. Takes some microseconds, waits for nothing, and never raises."""
+        ...
+
+    async def keep(self, entry: Entry) -> bool:
+        """Take an entry, and wait until it would survive this process.
+
+        Returns:
+            False when nobody can say so within a second.
+        """
+        ...
+
+    def figures(self) -> Mapping[str, float]:
+        """Count what became of the facts; see `outbox.Outbox.figures`."""
+        ...
+
+
+class Source(Protocol):
+    """What a consumer reads: the entries of a bus, from where it was committed last. An async context.
+
+    Delivered at least once, in the order of the bus for each call. Whoever reads an entry twice knows it by its id.
+    """
+
+    async def read(self, limit: int, wait_s: float) -> Sequence[Entry]:
+        """Give the next entries.
+
+        What is no entry is buried, and passed over.
+
+        Args:
+            limit: At most so many.
+            wait_s: Seconds to wait for the first.
+
+        Raises:
+            BusError: Something is wrong that waiting will not mend.
+        """
+        ...
+
+    async def commit(self) -> None:
+        """Never read again what was given so far. An error is retried, and then left to the next one."""
+        ...
+
+    async def put(self, entry: Entry) -> None:
+        """Tell the bus a fact of the consumer's own."""
+        ...
+
+    async def bury(self, entry: Entry, why: str) -> None:
+        """Put an entry with the dead letters: the consumer could not handle it, and goes on.
+
+        Args:
+            entry: It.
+            why: In words that hold no speech.
+        """
+        ...
+
+    def lag(self) -> int | None:
+        """Count the entries that wait to be read; None when nobody knows."""
         ...

@@ -130,6 +130,8 @@ def _warn(settings: Settings, model: Model, server: Server) -> None:
         logger.warning("no --path-secret: whoever knows the address %s can speak to the agent", server.address)
     if settings.redis_url and settings.blueprint == "single":
         logger.warning("--redis-url is left out: `single` keeps its calls in memory; say --blueprint distributed")
+    if settings.blueprint == "events" and not settings.redis_url:
+        logger.warning("no --redis-url: calls are kept in memory, and are lost with this process")
     if settings.admin_token and settings.http_port is None:
         logger.warning("--admin-token is left out: there is no second port; say --http-port")
 

@@ -25,14 +25,16 @@ from .agent import Agent
 from .calls import Calls
 from .connection import MUTE, Connection, making
 from .control import Command, Look, NotHere, Outcome, Reply, Status
+from .entries import AnyFact
 from .errors import CallError, UsageError
-from .facts import BadMessage, CallEnded, CallMoved, CallStarted, Fact, OverBudget, Resumed, TurnFailed
+from .facts import BadMessage, CallEnded, CallMoved, CallStarted, OverBudget, Resumed, TurnFailed
 from .measures import Measures
 from .peer import Peer
-from .ports import CallStore, Model, Switchboard
+from .ports import CallStore, Facts, Model, Switchboard
 from .reach import Reach
 from .route import PREFIX, call_id_of
 from .settings import Settings
+from .speech_facts import CallerSaid, CallTranscript, WebhookReceived
 from .stalls import LoopWatch
 from .verification import Verify
 
@@ -82,6 +84,7 @@ class Server:
         settings: The settings.
         verify: Asks Retell's API about a call; None when calls are not verified.
         switchboard: Speaks to the servers that share the store; None when there are none.
+        facts: Takes all that happens, for the bus; None when nobody wants it.
 
     Raises:
         UsageError: On entering: the address cannot be listened on.
@@ -96,10 +99,14 @@ class Server:
         *,
         verify: Verify | None = None,
         switchboard: Switchboard | None = None,
+        facts: Facts | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
-        self._calls = Calls(agent, model, store, settings, verify=verify, record=self._record)
+        self._facts = facts
+        self._calls = Calls(
+            agent, model, store, settings, verify=verify, record=self._record, tells_speech=facts is not None
+        )
         self._switchboard = switchboard
         self._reach = Reach(self._control, store, switchboard)
         self._secrets = settings.path_secrets()
@@ -352,7 +359,11 @@ class Server:
             peer.drop()
             await peer.ended()
 
-    def _record(self, call_id: str, fact: Fact) -> None:
+    def _record(self, call_id: str, epoch: int, seq: int, fact: AnyFact) -> None:
+        if self._facts is not None:
+            self._facts.put(call_id, epoch, seq, fact)
+        if isinstance(fact, CallerSaid | CallTranscript | WebhookReceived):
+            return  # what people say is neither logged nor counted
         kind = str(fact.__struct_config__.tag)
         self._counted[kind] += 1
         self._measures.record(fact)

@@ -6,8 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from time import monotonic, time
+from time import monotonic, time, time_ns
 from typing import Any, Final, Literal, NamedTuple
 from weakref import WeakMethod
 
@@ -30,7 +29,8 @@ from .agent import Agent
 from .call import CallMachine, State
 from .control import Command, Done, Look, NotHere, Refused, Reply, Say, Seen, Status, perform
 from .controls import CallControls
-from .facts import Degraded, Fact, Resumed
+from .entries import AnyFact, Chronicle
+from .facts import CallEnded, Degraded, Resumed
 from .handle import Call
 from .hooks import Hooks
 from .keeper import Keeper
@@ -40,9 +40,11 @@ from .ports import CallStore, Kept, Model
 from .prompt import beginning
 from .request import ModelRequest
 from .settings import Settings
+from .speech_facts import CallerSaid
 from .stages import Stages
 from .talk import Spawn, Talk
 from .tools import Tools
+from .transcribe import callers_words, transcribed
 from .transcript import DTMF, Question
 from .turn import Turn
 from .verification import Verification, Verify
@@ -80,7 +82,8 @@ class Session:
         verify: Asks Retell's API about a call; None when calls are not verified.
         spawn: Starts the turns' tasks.
         spawn_lasting: Starts tasks that outlive the call: side effects, and the agent's last words on it.
-        record: Takes each fact; a plain function that never waits.
+        record: Takes each fact, with the call's id, the epoch and the number; a plain function that never waits.
+        tells_speech: It takes facts with speech in them, too.
         ended: Called once, when the call is over.
         waste: What speculations of all calls cost.
     """
@@ -97,7 +100,8 @@ class Session:
         verify: Verify | None,
         spawn: Spawn,
         spawn_lasting: Spawn,
-        record: Callable[[str, Fact], None],
+        record: Callable[[str, int, int, AnyFact], None],
+        tells_speech: bool,
         ended: Callable[[Session], None],
         waste: Waste,
     ) -> None:
@@ -107,7 +111,8 @@ class Session:
         self._store = store
         self._settings = settings
         self._spawn = spawn
-        self._record = record
+        self._record = recorded = Chronicle(call_id, kept.epoch or time_ns() // 1000, record)
+        self._tells_speech = tells_speech
         self._ended = ended
         self._loop = asyncio.get_running_loop()
         speculates = settings.speculates() and "before_model" not in agent.hooks
@@ -134,7 +139,6 @@ class Session:
             directory=agent.directory,
             controls=CallControls(self._line),
         )
-        recorded = partial(record, call_id)  # no method of ours: it would lead back here
         self._verification = None if verify is None else Verification(self._call, verify, spawn)
         self._hooks = Hooks(agent, self._call, spawn=spawn, spawn_lasting=spawn_lasting, record=recorded)
         elsewhere = WeakMethod(self._may_be_elsewhere)  # likewise
@@ -170,14 +174,14 @@ class Session:
             if self._keeper.recall(kept, monotonic()):
                 self._resumed = True
                 self._know(again=True)
-                record(call_id, Resumed(self._machine.is_open))
+                recorded(Resumed(self._machine.is_open))
             elif kept.parts:  # of another version, or too large to be kept: it goes on from its transcript alone
                 self._resumed = True
                 self._machine.begun_elsewhere()
                 self._hooks.details(again=True)
-                record(call_id, Resumed(self._machine.is_open))
+                recorded(Resumed(self._machine.is_open))
         if not kept.is_known:
-            record(call_id, Degraded())
+            recorded(Degraded())
 
     @property
     def is_attached(self) -> bool:
@@ -378,7 +382,10 @@ class Session:
         if peer is not None:
             peer.release()
         is_over = close == self._machine.closed
-        self._perform(close(monotonic()))
+        agent_left, actions = self._machine.is_leaving, close(monotonic())
+        self._perform(actions)
+        if is_over and self._tells_speech:
+            self._transcribe(actions, agent_left)
         self._talk.close()
         if is_over:
             self._hooks.end()
@@ -386,6 +393,13 @@ class Session:
         self._line.close()
         self._turn = self._speculation = None
         self._ended(self)
+
+    def _transcribe(self, actions: tuple[Action, ...], agent_left: bool) -> None:
+        machine = self._machine
+        for action in actions:
+            if isinstance(action, Record) and isinstance(action.fact, CallEnded):
+                about = machine.heard, machine.question, machine.details, action.fact
+                self._record(transcribed(*about, agent_left=agent_left))
 
     async def settled(self) -> None:
         """Wait until nothing of the call has to be written down any more."""
@@ -401,7 +415,7 @@ class Session:
                 case Send(frame=frame):
                     self._line.write(frame)
                 case Record(fact=fact):
-                    self._record(self.call_id, fact)
+                    self._record(fact)
                 case StartTurn():
                     self._start(action)
                 case AdoptTurn():
@@ -432,7 +446,7 @@ class Session:
         if self._machine.details is not self._known:
             self._know()
         if start.response_id is not None:
-            self._hear_keys(start.question)
+            self._hear(start.response_id, start.question)
         turn = Turn(start, self._talk, self._stages(start))
         running = _Running(start.generation, turn, self._spawn(turn.run()))
         if start.response_id is None:
@@ -440,8 +454,12 @@ class Session:
         else:
             self._turn = running
 
-    def _hear_keys(self, question: Question | None) -> None:
-        if question is not None and self._talk.agent.keypad:
+    def _hear(self, response_id: int, question: Question | None) -> None:
+        if question is None:
+            return
+        if self._tells_speech:
+            self._record(CallerSaid(response_id, question.kind, callers_words(question.transcript)))
+        if self._talk.agent.keypad:
             pressed = [item.content or "" for item in question.transcript if item.role == DTMF]
             self._call.press_heard("".join(pressed))
 
@@ -449,7 +467,7 @@ class Session:
         running, self._speculation = self._speculation, None
         if running is None or running.generation != adopted.generation:
             raise AssertionError("the machine adopts what it began")
-        self._hear_keys(adopted.question)
+        self._hear(adopted.response_id, adopted.question)
         self._turn = running
         running.turn.adopt(adopted, self._stages(adopted))
 

@@ -28,6 +28,11 @@ DAY_S = 86_400.0
 BUDGETS_MS = {"single": 800, "distributed": 500, "events": 300}
 """Request → first complete sentence, in milliseconds, by blueprint."""
 
+DATA = "retell_ws-data"
+
+HTTP_PORT = 8081
+"""Where webhooks come in `events`, unless another port is named."""
+
 DRAIN_DELAY_S = 3.0
 """Two failed health checks a second apart, and a bit."""
 
@@ -43,8 +48,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The settings of one server. Times end in `_s` (seconds) or `_ms` (milliseconds)."""
 
     blueprint: Annotated[
-        Literal["single", "distributed"],
-        _about("`single`: state in memory, one server; `distributed`: state in Redis, any server can take any call"),
+        Literal["single", "distributed", "events"],
+        _about(
+            "`single`: state in memory, one server; `distributed`: state in Redis, any server can take any call; "
+            "`events`: the same, and all that happens is told to consumers"
+        ),
     ] = "single"
     host: Annotated[str, _about("address to listen on")] = "127.0.0.1"
     port: Annotated[Port, _about("port of Retell's socket; 0 picks a free one")] = 8080
@@ -52,8 +60,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     http_port: Annotated[
         Port | None,
         _about(
-            "second port: `/metrics`, `/livez`, `/readyz`, `/calls`, `/drain`; 0 picks a free one; by default there is "
-            "none. With `workers` the first of as many"
+            "second port: `/metrics`, `/livez`, `/readyz`, `/calls`, `/drain`, `/webhook`; 0 picks a free one; by "
+            "default 8081 in `events`, otherwise none. With `workers` the first of as many"
         ),
     ] = None
     admin_token: Annotated[
@@ -64,11 +72,41 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     redis_url: Annotated[
         str,
         _about(
-            "`distributed`: `redis://user:password@host:6379/0`, `rediss://` for TLS (`?ssl_ca_certs=FILE`), or "
-            "`unix://`; of a cluster any node"
+            "not in `single`: `redis://user:password@host:6379/0`, `rediss://` for TLS (`?ssl_ca_certs=FILE`), "
+            "or `unix://`; of a cluster any node"
         ),
     ] = ""
-    redis_prefix: Annotated[str, _about("`distributed`: what every key and channel begins with")] = "retell_ws:"
+    redis_prefix: Annotated[str, _about("what every key and channel begins with")] = "retell_ws:"
+
+    data: Annotated[
+        str,
+        _about(
+            "folder of the journal of facts, the archive and the figures; by default `retell_ws-data` in `events`; "
+            "otherwise no facts are kept"
+        ),
+    ] = ""
+    journal_mb: Annotated[int, _about("megabytes the journal may take; then facts of figures go first", ge=8)] = 1024
+    journal_sync: Annotated[
+        bool, _about("wait for the disk at each write of the journal: a power cut, too, loses nothing")
+    ] = False
+    kafka_bootstrap: Annotated[
+        str, _about("`events`: HOST:PORT of Kafka's brokers, with commas; empty: consumers read the journal itself")
+    ] = ""
+    kafka_config: Annotated[
+        str, _about("file of `name=value` lines for Kafka's client, in librdkafka's names: TLS and SASL")
+    ] = ""
+    kafka_prefix: Annotated[str, _about("what the names of topics and consumer groups begin with")] = "retell_ws."
+    kafka_partitions: Annotated[int, _about("partitions of a topic that we create", ge=1, le=10_000)] = 12
+    kafka_replicas: Annotated[int, _about("copies of a partition; 0: as the brokers have it", ge=0, le=9)] = 0
+    kafka_days: Annotated[int, _about("days that Kafka keeps facts", ge=1)] = 7
+    consume: Annotated[
+        bool | None, _about("start the consumers with the server; by default when there is a journal and no Kafka")
+    ] = None
+    archive: Annotated[
+        str, _about("where transcripts go: a folder, or `s3://BUCKET/PREFIX`; by default `archive` in the data folder")
+    ] = ""
+    keep_days: Annotated[int, _about("days that transcripts and figures are kept; 0: for ever", ge=0)] = 90
+    rules: Annotated[str, _about("TOML file of escalation rules; empty: none")] = ""
 
     model: Annotated[
         Literal["", "anthropic", "anthropic-sdk", "scripted"],
@@ -149,6 +187,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Give the budget of the first sentence, in seconds."""
         return (self.budget_ms or BUDGETS_MS[self.blueprint]) / 1000
 
+    def is_shared(self) -> bool:
+        """Tell whether calls are kept in Redis, where other servers see them."""
+        return self.blueprint != "single" and bool(self.redis_url)
+
+    def data_folder(self) -> str:
+        """Give the folder of journal, archive and figures; empty when no facts are kept."""
+        return self.data or (DATA if self.blueprint == "events" else "")
+
+    def starts_consumers(self) -> bool:
+        """Tell whether the server starts the consumers of its facts."""
+        if self.consume is not None:
+            return self.consume and bool(self.data_folder())
+        return bool(self.data_folder()) and not self.kafka_bootstrap
+
     def speculates(self) -> bool:
         """Tell whether agents that leave it to the server ask the model before Retell does."""
         return self.blueprint != "single" if self.speculate is None else self.speculate
@@ -157,7 +209,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Give the time balancers have to see that this server drains, in seconds."""
         if self.drain_delay_s is not None:
             return self.drain_delay_s
-        return 0.0 if self.blueprint == "single" else DRAIN_DELAY_S
+        return DRAIN_DELAY_S if self.is_shared() else 0.0
 
     def path_secrets(self) -> tuple[bytes, ...]:
         """Give the secrets that are valid now; none means that no secret is asked for."""
@@ -214,6 +266,8 @@ def load(
                 reason += f"; it may be {', '.join(choices)}"
             raise SettingsError(f"{origin[name]}: {reason[0].lower()}{reason[1:]}") from None
     settings = msgspec.convert(given, Settings, strict=False)
+    if settings.blueprint == "events" and settings.http_port is None:
+        settings = msgspec.structs.replace(settings, http_port=HTTP_PORT)
     if settings.path_secret:
         secrets = [secret for secret in settings.path_secret.split(",") if secret]
         if len(secrets) > 2:
@@ -224,9 +278,9 @@ def load(
         raise SettingsError(f"{origin['admin_token']}: a token needs 16 to 128 characters of A-Za-z0-9_-")
     if settings.blueprint == "distributed" and not settings.redis_url:
         raise SettingsError("the blueprint `distributed` keeps its calls in Redis: --redis-url redis://host:6379")
-    if settings.workers > 1 and settings.blueprint == "single":
+    if settings.workers > 1 and not settings.is_shared():
         raise SettingsError(
-            f"{origin['workers']}: in `single` each process has its own memory, and a redial may reach another one: "
+            f"{origin['workers']}: without Redis each process has its own memory, and a redial may reach another one: "
             "--blueprint distributed --redis-url redis://host:6379"
         )
     if settings.http_port and settings.http_port + settings.workers > 65536:

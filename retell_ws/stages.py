@@ -22,6 +22,7 @@ class Stages(msgspec.Struct):
         prompt_at: The model's first request was built.
         connect_s: From there to its being written.
         first_token_at: The first text of the model came.
+        frame_at: The first words were said.
         sentence_at: Its first sentence was said.
         held: Holding phrases said.
         rounds: How often the model was asked.
@@ -34,6 +35,7 @@ class Stages(msgspec.Struct):
     prompt_at: float | None = None
     connect_s: float | None = None
     first_token_at: float | None = None
+    frame_at: float | None = None
     sentence_at: float | None = None
     held: int = 0
     rounds: int = 0
@@ -43,7 +45,10 @@ class Stages(msgspec.Struct):
     cached: bool = False
     cache_miss: str = ""
     cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
     input_tokens: int = 0
+    output_tokens: int = 0
+    model: str = ""
 
     def measured(
         self, response_id: int, outcome: Literal["finished", "failed", "superseded"], now: float, asked_at: float
@@ -76,9 +81,13 @@ class Stages(msgspec.Struct):
             prompt_s=after(self.prompt_at),
             connect_s=self.connect_s,
             first_token_s=after(self.first_token_at),
+            first_frame_s=after(self.frame_at),
             first_sentence_s=after(self.sentence_at),
             done_s=after(now),
             cache_miss=self.cache_miss,
             cache_read_tokens=self.cache_read_tokens,
+            cache_write_tokens=self.cache_write_tokens,
             input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            model=self.model,
         )

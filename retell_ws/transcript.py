@@ -27,6 +27,7 @@ __all__ = [
     "agent_has_spoken",
     "decode_transcript",
     "decode_transcript_items",
+    "decode_words",
     "decode_woven",
     "normalised",
     "place_of",
@@ -113,6 +114,8 @@ _utterance = msgspec.json.Decoder(Utterance)
 _items = msgspec.json.Decoder(list[TranscriptItem])
 _item = msgspec.json.Decoder(TranscriptItem)
 _raws = msgspec.json.Decoder(list[Raw] | None)
+_words_of = msgspec.json.Decoder(list[Word])
+_word = msgspec.json.Decoder(Word)
 
 
 def decode_transcript(raw: Raw) -> tuple[tuple[Utterance, ...], bool]:
@@ -129,6 +132,11 @@ def decode_transcript(raw: Raw) -> tuple[tuple[Utterance, ...], bool]:
 def decode_transcript_items(raw: Raw) -> tuple[tuple[TranscriptItem, ...], bool]:
     """Read a raw transcript of either kind with all its fields, with the tolerance of `decode_transcript` (§2.7)."""
     return _decode_each(raw, _items, _item)
+
+
+def decode_words(raw: Raw) -> tuple[Word, ...]:
+    """Read the words of a `TranscriptItem` with their times, as far as they can be read."""
+    return _decode_each(raw, _words_of, _word)[0]
 
 
 def decode_woven(raw: Raw) -> tuple[tuple[Utterance, ...], bool]:

@@ -359,7 +359,10 @@ class Turn:
         stages.cached |= end.source == "cache"
         stages.cache_miss = stages.cache_miss or end.cache_miss
         stages.cache_read_tokens += end.usage.cache_read_input_tokens
-        stages.input_tokens += end.usage.input_tokens + end.usage.cache_creation_input_tokens
+        stages.cache_write_tokens += end.usage.cache_creation_input_tokens
+        stages.input_tokens += end.usage.input_tokens
+        stages.output_tokens += end.usage.output_tokens
+        stages.model = end.model or stages.model
         if stages.connect_s is None:
             stages.connect_s = end.connect_s
         if self._is_bound:
@@ -490,6 +493,8 @@ class Turn:
         return rest
 
     def _say(self, text: str) -> None:
+        if text and self._stages.frame_at is None:
+            self._stages.frame_at = monotonic()
         for piece in (text,) if len(text) <= MAX_PIECE else split(text):
             if piece and self._line.say(self._generation, piece):
                 self._is_full = True

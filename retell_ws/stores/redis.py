@@ -136,7 +136,13 @@ class RedisCallStore:
             if not was_known:  # but what was done before this server had the call stands there alone
                 image.add(kept)
             self._images.soil(call_id, image)
-        return Kept(has_moved=has_moved, parts=dict(image.parts), said=image.said_text(), effects=dict(image.effects))
+        return Kept(
+            epoch=epoch,
+            has_moved=has_moved,
+            parts=dict(image.parts),
+            said=image.said_text(),
+            effects=dict(image.effects),
+        )
 
     def vouch(self, call_id: str) -> None:
         """Say that a call was begun here; see `ports.CallStore.vouch`."""
