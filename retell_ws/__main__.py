@@ -32,6 +32,7 @@ for name, about in {
     "new": "Write an agent to edit: ten lines, or a whole example.",
     "check": "Check the protocol conformance of any custom-LLM server.",
     "proxy": "Write the configuration of a proxy before several servers.",
+    "kubernetes": "Write manifests for Kubernetes: servers, consumers, and what scales them.",
     "bench": "Let synthetic callers measure a server against its latency budget.",
 }.items():
     # By name, so that a command is imported only when it is asked for: `serve` must start fast.
