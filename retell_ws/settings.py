@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from .errors import SettingsError
 
-__all__ = ["BUDGETS_MS", "Settings", "load"]
+__all__ = ["BUDGETS_MS", "Settings", "environment_of", "load"]
 
 PREFIX = "RETELL_WS_"
 
@@ -286,6 +286,15 @@ def load(
     if settings.http_port and settings.http_port + settings.workers > 65536:
         raise SettingsError(f"{origin['http_port']}: each of {settings.workers} workers takes a port of its own")
     return settings
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Give the variables by which another process comes to these settings, whatever file and flags we had."""
+    variables = {f"{PREFIX}CONFIG": ""}
+    for name in Settings.__struct_fields__:
+        value = getattr(settings, name)
+        variables[f"{PREFIX}{name.upper()}"] = "" if value is None else str(value)
+    return variables
 
 
 def _choices(name: str) -> list[str]:
