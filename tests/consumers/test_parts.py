@@ -196,7 +196,7 @@ def test_a_merge_that_stopped_before_it_deleted_shows_no_row_twice(
         for number in range(3):
             parts.write({TODAY: [row(number, version=1), row(0, version=number)]})
         before = read(parts)
-        monkeypatch.setattr(parts, "_delete", lambda _: None)
+        monkeypatch.setattr(parts, "delete", lambda _: None)
         parts.tidy(old(parts))
         assert len(parts.days()[TODAY]) == 4
         assert read(parts) == before
@@ -305,9 +305,9 @@ def test_whatever_is_written_and_merged_the_best_of_each_key_is_read(
             match step:
                 case str():
                     if step == "half a merge":
-                        parts._delete = lambda _: None  # type: ignore[method-assign]
+                        parts.delete = lambda _: None  # type: ignore[assignment, method-assign]
                     parts.tidy(NOW if step == "tidy" or not parts.days() else old(parts))
-                    parts.__dict__.pop("_delete", None)
+                    parts.__dict__.pop("delete", None)
                 case _:
                     by_day: dict[date, list[Mapping[str, Any]]] = {}
                     for number, version, days in step:
