@@ -227,12 +227,15 @@ async def test_a_call_over_tls_is_answered_and_nobody_logs_its_path(proxy: Proxy
 async def test_a_call_moves_through_the_gateway_to_the_other_server(proxy: Proxy, tmp_path: Path) -> None:
     async with gateway(proxy, tmp_path) as made:
         url = f"wss://localhost:{made.port}{PREFIX}/{SECRET}"
-        async with FakeRetell(url, dial_policy=ONCE, redial_policy=AGAIN, details={"metadata": {}}) as retell:
+        opened: list[object] = []  # a server has the redial before the caller knows that it was taken
+        async with FakeRetell(
+            url, dial_policy=ONCE, redial_policy=AGAIN, details={"metadata": {}}, on_open=opened.append
+        ) as retell:
             assert await retell.greeting() == "Hi."
             (had,) = (each for each in made.servers if each.live())
             had.move_calls()
             (other,) = (each for each in made.servers if each is not had)
-            await until(lambda: other.live() == 1)
+            await until(lambda: other.live() == 1 and len(opened) == 2)
             assert (await retell.ask("Are you open on Monday?")).text
 
 
