@@ -8,6 +8,7 @@
     ├── ToolError             a tool's: why it did not do what it was asked; the model is told the text
     │   └── CallError         the call's: it cannot do what a function of the agent's asked of it
     │       └── TargetError   there is no such target for a transfer
+    ├── JournalError          the disk's: it is full, or somebody keeps the journal; another try may work
     ├── BusError              the bus's: it refuses us for good, and waiting mends nothing
     └── ModelError            the model's side
         ├── ModelUnavailable  nothing came: no connection, 5xx, 529; another try may work
@@ -24,6 +25,7 @@ __all__ = [
     "AgentError",
     "BusError",
     "CallError",
+    "JournalError",
     "ModelBroken",
     "ModelError",
     "ModelRateLimited",
@@ -80,6 +82,10 @@ class TargetError(CallError):
 class BusError(RetellWsError):
     """The bus refuses what is asked of it, and will go on doing so: a right is missing, or a topic. The text says what
     to change, and holds no secret."""
+
+
+class JournalError(RetellWsError):
+    """The journal of facts could not be read or written now. The text holds no fact."""
 
 
 class ModelError(RetellWsError):
