@@ -41,6 +41,7 @@ class Measures:
         is_read: Somebody may ask for `text`; without that only the figures of `summary` are kept, which costs a turn a
             tenth.
         store: Gives the figures of the store that servers share; None without one.
+        outbox: Gives those of what takes the facts; None without it.
     """
 
     def __init__(
@@ -50,10 +51,11 @@ class Measures:
         *,
         is_read: bool = True,
         store: Callable[[], Mapping[str, float]] | None = None,
+        outbox: Callable[[], Mapping[str, float]] | None = None,
     ) -> None:
         self._budget_s = budget_s
         self._is_read = is_read
-        self._metrics = Metrics(budget_s, calls, store)
+        self._metrics = Metrics(budget_s, calls, store, outbox)
         self._turns = self._within = self._over = 0
         self._latest: deque[float] = deque(maxlen=REMEMBERED)
 

@@ -46,16 +46,23 @@ class Metrics:
         budget_s: What the first sentence is measured against.
         calls: Counts the calls attached now; asked whenever the metrics are.
         store: Gives the figures of the store that servers share (`ports.CallStore.figures`); None without one.
+        outbox: Gives those of what takes the facts (`outbox.Outbox.figures`); None without it.
 
     Attributes are the metrics; one with a label is a mapping from the label's values.
     """
 
     def __init__(
-        self, budget_s: float, calls: Callable[[], int], store: Callable[[], Mapping[str, float]] | None = None
+        self,
+        budget_s: float,
+        calls: Callable[[], int],
+        store: Callable[[], Mapping[str, float]] | None = None,
+        outbox: Callable[[], Mapping[str, float]] | None = None,
     ) -> None:
         self._registry = CollectorRegistry()
         if store is not None:
             self._registry.register(_StoreFigures(store))
+        if outbox is not None:
+            self._registry.register(_OutboxFigures(outbox))
         gauge = Gauge("retell_ws_calls", "Calls attached now.", registry=self._registry)
         gauge.set_function(calls)
         gauge = Gauge("retell_ws_budget_seconds", "What a first sentence is measured against.", registry=self._registry)
@@ -158,6 +165,46 @@ class _StoreFigures(Collector):
         yield writes
         about = "1 while the store of calls cannot be reached."
         yield GaugeMetricFamily("retell_ws_store_degraded", about, figures["degraded"])
+
+
+class _OutboxFigures(Collector):
+    """What became of the facts, as the outbox has counted itself."""
+
+    def __init__(self, figures: Callable[[], Mapping[str, float]]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterable[Metric]:
+        figures = self._figures()
+        about = "Facts: put by the calls of this process, and written to the journal."
+        facts = CounterMetricFamily("retell_ws_journal_facts", about, labels=["step"])
+        for step in ("recorded", "written"):
+            facts.add_metric([step], figures[step])
+        yield facts
+        about = "Facts that this process gave up for want of room, by weight."
+        dropped = CounterMetricFamily("retell_ws_journal_dropped", about, labels=["weight"])
+        for weight in ("metric", "event", "kept"):
+            dropped.add_metric([weight], figures[f"dropped_{weight}"])
+        yield dropped
+        for name, figure, about in (
+            ("journal_queued", "queued", "Facts that are still to be written to the journal."),
+            (
+                "journal_waiting",
+                "waiting",
+                "Entries of the journal, of all processes, for somebody to read.",
+            ),
+            ("journal_bytes", "waiting_bytes", "Bytes in use of the journal."),
+            ("journal_oldest_seconds", "oldest_s", "Age of its oldest entry."),
+            ("journal_degraded", "degraded", "1 while the journal cannot be written, or takes more room than it may."),
+        ):
+            yield GaugeMetricFamily(f"retell_ws_{name}", about, figures[figure])
+        if "relayed" in figures:
+            about = "Facts that the bus has acknowledged to this process, and those that failed and are sent again."
+            relayed = CounterMetricFamily("retell_ws_bus_facts", about, labels=["outcome"])
+            relayed.add_metric(["acknowledged"], figures["relayed"])
+            relayed.add_metric(["failed"], figures["bus_failed"])
+            yield relayed
+            about = "1 while the bus acknowledges nothing."
+            yield GaugeMetricFamily("retell_ws_bus_degraded", about, figures["bus_degraded"])
 
 
 class _WithoutBirthdays(Collector):

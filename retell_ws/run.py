@@ -115,6 +115,7 @@ async def _serve(agent: Agent, settings: Settings, worker: Worker | None) -> Non
                 **({} if server.http_address is None else {"http": server.http_address}),
                 "blueprint": settings.blueprint,
                 "model": model.name,
+                **({"facts": "kafka" if settings.kafka_bootstrap else "journal"} if settings.data_folder() else {}),
             }
             if worker is not None:
                 worker.ready(ready)

@@ -120,6 +120,7 @@ class Server:
             self._calls.attached,
             is_read=settings.http_port is not None,
             store=store.figures if store.is_shared else None,
+            outbox=None if facts is None else facts.figures,
         )
         self._http: HttpPort | None = None
         self._beside = AsyncExitStack()  # the second port and the watch: they see the calls to their end
@@ -207,11 +208,13 @@ class Server:
 
         Returns:
             `calls` attached now, `sessions` held, one count for each kind of fact, what `Measures.summary` gives, and
-            the figures of the switchboard, with `switchboard_` before their names.
+            the figures of the switchboard and of the outbox, with `switchboard_` and `facts_` before their names.
         """
         now: dict[str, float] = {"calls": self._calls.attached(), "sessions": len(self._calls)}
         if self._switchboard is not None:
             now |= {f"switchboard_{name}": figure for name, figure in self._switchboard.figures().items()}
+        if self._facts is not None:
+            now |= {f"facts_{name}": figure for name, figure in self._facts.figures().items()}
         return {**now, **self._measures.summary(), **self._counted}
 
     def live(self) -> int:
