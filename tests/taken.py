@@ -70,7 +70,8 @@ async def telling(
     """Run a server that tells what happens, with a puppet behind it."""
     puppet = Puppet()
     agent = agent or Agent("You are Ana.", greeting=GREETING)
-    store = store or MemoryCallStore(asyncio.get_running_loop().time)
+    if store is None:
+        store = MemoryCallStore(asyncio.get_running_loop().time)
     made = Server(agent, puppet, store, Settings(port=0, **settings), facts=facts, webhook_keys=webhook_keys)
     async with made as server:
         try:
