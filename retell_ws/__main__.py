@@ -32,6 +32,7 @@ for name, about in {
     "new": "Write an agent to edit: ten lines, or a whole example.",
     "check": "Check the protocol conformance of any custom-LLM server.",
     "proxy": "Write the configuration of a proxy before several servers.",
+    "facts": "Write the AsyncAPI document of the facts on the bus.",
     "bench": "Let synthetic callers measure a server against its latency budget.",
 }.items():
     # By name, so that a command is imported only when it is asked for: `serve` must start fast.

@@ -150,7 +150,7 @@ _WEIGHTS: Final[Mapping[type, Weight]] = {
     **dict.fromkeys((CallEnded, CallStarted, CallTranscript, Escalated, WebhookReceived), Weight.KEPT),
 }
 
-KINDS: Final[Mapping[str, type]] = {
+KINDS: Final[Mapping[str, type[msgspec.Struct]]] = {
     str(kind.__struct_config__.tag): kind for union in (Fact, SpeechFact) for kind in get_args(union)
 }
 """All facts by their names."""

@@ -88,7 +88,7 @@ def any_entry(kind: str) -> st.SearchStrategy[Entry]:
     )
 
 
-def choices(kind: type) -> int:
+def choices(kind: type[msgspec.Struct]) -> int:
     """Count the entries it takes to show every value that a field of this kind may have by name."""
     return max((len(inner) for what, inner in map(_parts, get_type_hints(kind).values()) if what == "one"), default=1)
 
@@ -110,10 +110,10 @@ def _example(kind: Any, number: int) -> Any:
     raise AssertionError(f"no example of {kind}")
 
 
-def filled(kind: type, number: int = 0) -> Entry:
+def filled(kind: type[msgspec.Struct], number: int = 0) -> Entry:
     """Make an entry of a fact of which every field says something other than its default."""
     return Entry(
-        id=f"{kind.__struct_config__.tag}-{number}" if issubclass(kind, msgspec.Struct) else "",
+        id=f"{kind.__struct_config__.tag}-{number}",
         call_id="call_1",
         epoch=1_790_000_000_000_000,
         seq=number + 1,

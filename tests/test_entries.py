@@ -158,7 +158,7 @@ def test_a_chronicle_numbers_the_facts_of_one_call() -> None:
     told: list[tuple[str, int, int, AnyFact]] = []
 
     def take(*put: Any) -> None:
-        told.append(put)  # type: ignore[arg-type]
+        told.append(put)
 
     one, other = Chronicle("call_1", 5, take), Chronicle("call_2", 6, take)
     facts = CallStarted(), CallEnded(turns=0, duration_s=0.5)
