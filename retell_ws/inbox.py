@@ -58,7 +58,9 @@ class Inbox:
         keys: The API keys that may have signed one; without any none is taken.
         facts: Keeps them; without it they are counted, and that is all.
         server: This server's name, for the entries; the machine's when it has none.
-        count: Counts each, by its event and what came of it: see `metrics.Metrics.webhooks`.
+        count: Counts each, by its event and what came of it: `kept`; `counted`, where nothing is kept; `ignored`, of no
+            call; `unsigned`; `no_key`; `unreadable`; `too_large`; `late` and `broken`, whose body did not come; `busy`,
+            when too much is under way; `failed`, when it could not be kept.
     """
 
     def __init__(

@@ -140,6 +140,8 @@ def test_without_room_figures_go_first_and_calls_never() -> None:
     assert {name for name, weight in weights.items() if weight is Weight.KEPT} == KEPT
     assert {name for name, weight in weights.items() if weight is Weight.METRIC} == METRICS
     assert Weight.METRIC < Weight.EVENT < Weight.KEPT
+    assert weight_of(WebhookReceived("transcript_updated", {})) is Weight.EVENT
+    assert weight_of(WebhookReceived("call_analyzed", {})) is Weight.KEPT
 
 
 def test_speech_is_not_written_where_there_is_none() -> None:

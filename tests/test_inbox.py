@@ -273,6 +273,33 @@ async def test_one_that_is_too_long_is_refused() -> None:
         assert ("unread", "too_large") in await here.counted()
 
 
+async def test_one_of_unknown_length_is_read_as_far_as_it_may_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "MAX_BODY", 1000)
+
+    async def pieces(body: bytes) -> AsyncIterator[bytes]:
+        for begin in range(0, len(body), 100):
+            yield body[begin : begin + 100]
+
+    async with inboxed() as here, aiohttp.ClientSession() as session:
+        for size, code in ((700, 204), (1000, 413)):
+            body = body_of(note="x" * size)
+            sent = session.post(
+                f"{here.server.http_address}/webhook", data=pieces(body), headers={HEADER: signed(body)}
+            )
+            async with sent as answer:
+                assert answer.status == code
+        assert await here.counted() == {("unread", "too_large"): 1, ("call_ended", "kept"): 1}
+
+
+async def test_when_no_thread_is_free_it_is_to_be_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "LARGE", 1)
+    async with inboxed() as here:
+        assert (await here.post(body_of()))[0] == 204
+        monkeypatch.setattr(inbox, "THREAD_S", 0)
+        assert await here.post(body_of()) == (503, "too much at once\n")
+        assert await here.counted() == {("unread", "busy"): 1, ("call_ended", "kept"): 1}
+
+
 async def sending(here: Inboxed, length: int = 100) -> asyncio.StreamWriter:
     """Begin a webhook, and do not go on."""
     _, writer = await connected(here.server.http_address)
