@@ -159,9 +159,8 @@ KINDS: Final[Mapping[str, type[msgspec.Struct]]] = {
 def weight_of(fact: AnyFact | UnknownFact) -> Weight:
     """Tell how much a fact is worth when there is no room for all."""
     if type(fact) is WebhookReceived and fact.event == "transcript_updated":
-        return (
-            Weight.EVENT
-        )  # each holds all that was said so far, and what Retell tells at the end of the call does, too
+        # Each has all that was said so far, and what Retell tells at the end of the call has it all.
+        return Weight.EVENT
     return _WEIGHTS.get(type(fact), Weight.EVENT)
 
 
