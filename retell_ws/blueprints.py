@@ -29,12 +29,14 @@ from .stores.answers import MemoryAnswerStore
 from .stores.memory import MemoryCallStore
 from .verification import Verify
 
-__all__ = ["build_model", "keeping_answers", "read_answers", "recalling", "running"]
+__all__ = ["build_model", "keeping_answers", "read_answers", "recalling", "running", "webhook_keys"]
 
 logger = logging.getLogger(__name__)
 
 KEY = "ANTHROPIC_API_KEY"
 RETELL_KEY = "RETELL_API_KEY"
+WEBHOOK_KEY = "RETELL_WEBHOOK_KEY"
+"""Where a second key may stand: only one of an account's has the webhook badge, and it may be changed."""
 
 
 @asynccontextmanager
@@ -71,7 +73,16 @@ async def running(
             switchboard = await stack.enter_async_context(_switchboard(settings, store.name))
             verify = await stack.enter_async_context(_verifying(settings))
             facts = await stack.enter_async_context(_outbox(agent, settings))
-            made = Server(agent, model, store, settings, verify=verify, switchboard=switchboard, facts=facts)
+            made = Server(
+                agent,
+                model,
+                store,
+                settings,
+                verify=verify,
+                switchboard=switchboard,
+                facts=facts,
+                webhook_keys=webhook_keys(),
+            )
             server = await stack.enter_async_context(made)
             await stack.enter_async_context(warming)
             yield server
@@ -210,6 +221,12 @@ async def _verifying(settings: Settings, environment: Mapping[str, str] = os.env
     # In a thread: it reads the system's certificates.
     async with await asyncio.to_thread(RetellApi, key, settings.retell_url, agents=settings.retell_agents()) as api:
         yield api.ongoing_call
+
+
+def webhook_keys(environment: Mapping[str, str] = os.environ) -> tuple[bytes, ...]:
+    """Give the keys that may have signed Retell's webhooks; none means that none can be verified."""
+    keys = (environment.get(name, "").strip().encode() for name in (RETELL_KEY, WEBHOOK_KEY))
+    return tuple(key for key in keys if key)
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from .facts import (
     TurnMeasured,
     TurnSuperseded,
 )
-from .metrics import Metrics
+from .metrics import WEBHOOKS, Metrics
 
 __all__ = ["Measures"]
 
@@ -98,6 +98,11 @@ class Measures:
         """Count a command from outside."""
         if self._is_read and not isinstance(outcome, Seen):
             self._metrics.commands[outcome.kind if isinstance(outcome, Refused) else "done"].inc()
+
+    def webhook(self, event: str, outcome: str) -> None:
+        """Count a webhook of Retell's, by what it told and what came of it."""
+        if self._is_read:
+            self._metrics.webhooks.labels(event if event in WEBHOOKS else "other", outcome).inc()
 
     def text(self) -> bytes:
         """Write the figures down in the text format of Prometheus."""

@@ -16,8 +16,9 @@ from prometheus_client.registry import Collector
 
 from .control import Why
 from .facts import Fact
+from .webhooks import EVENTS
 
-__all__ = ["Metrics", "Words"]
+__all__ = ["WEBHOOKS", "Metrics", "Words"]
 
 WAITS_S: Final = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8),
@@ -35,6 +36,9 @@ LASTS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.
 
 ROOM: Final = 16
 """Words a label has room for where others choose them: the provider, whose errors and reasons may change."""
+
+WEBHOOKS: Final = frozenset((*EVENTS, "unread"))
+"""The events that a webhook is counted under, beside `other`; `unread` when nobody knows what it tells."""
 
 _WORD: Final = re.compile(r"[A-Za-z0-9_]{1,40}")
 
@@ -100,6 +104,8 @@ class Metrics:
         self.tools = self._counts("tools", "Tools the model called, by what came of it.", outcome=outcomes)
         about = "Commands to calls from outside that this server was asked for, by what came of them."
         self.commands = self._counts("commands", about, outcome=("done", *get_args(Why)))
+        about = "Retell's webhooks, by what they told and what came of them."
+        self.webhooks = Counter("retell_ws_webhooks", about, ["event", "outcome"], registry=self._registry)
         self.tool = self._time("tool", "From a tool's call to what came of it.", LASTS_S)
         about = "By how much the event loop was late for a timer that looks all the time: what every call waited for."
         self.loop_stall = self._time("loop_stall", about, STALLS_S)
