@@ -18,7 +18,7 @@ from .entries import Entry
 from .errors import WireError
 from .facts import Escalated
 from .rules import Action, Webhook
-from .watch import Escalation
+from .watch import Counts, Escalation
 
 __all__ = [
     "GIVE_UP_S",
@@ -69,7 +69,7 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     action: Action
     at: float
     made: float
-    why: dict[str, float] = {}
+    why: Counts = {}
     words: str = ""
     tries: int = 0
 

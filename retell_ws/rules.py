@@ -273,7 +273,7 @@ def command_of(order: Order) -> Command:
             return TransferCommand(order.to, order.say)
         case Say():
             return SayCommand(order.say)
-        case End():
+        case _:  # End
             return EndCommand(order.say)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Final, get_args
+from typing import Final, TypeAlias, get_args
 
 import msgspec
 
@@ -28,7 +28,7 @@ from .facts import (
 from .rules import Conditions, Rule, plain
 from .speech_facts import CallerSaid
 
-__all__ = ["Escalation", "Rulebook", "Watch"]
+__all__ = ["Counts", "Escalation", "Rulebook", "Watch"]
 
 MAX_EPOCHS: Final = 32
 """Epochs of a call that are told apart: how often servers may take it from each other. What is older counts as seen."""
@@ -49,6 +49,10 @@ IN_CALLS: Final = tuple(kind for kind in get_args(Fact) if kind is not Escalated
 """What happens while a call lasts. What is told of it from elsewhere may come hours later."""
 
 
+Counts: TypeAlias = dict[str, int | float]
+"""Conditions and how far each was met. An int stays one, however often it is written and read."""
+
+
 class Escalation(msgspec.Struct, frozen=True):
     """A rule is met.
 
@@ -63,7 +67,7 @@ class Escalation(msgspec.Struct, frozen=True):
     rule: Rule
     call_id: str
     at: float
-    why: dict[str, float]
+    why: Counts
     words: str
 
 
@@ -236,7 +240,7 @@ class Watch:
                 state.heard_now.add(key)
                 state.heard[key] = state.heard.get(key, 0) + 1
 
-    def _met(self, rule: Rule) -> dict[str, float] | None:
+    def _met(self, rule: Rule) -> Counts | None:
         """Give how far each condition of a rule is met, when all are, and nothing holds it back."""
         why = self._counts(rule.when, f"+{rule.name}")
         if any(not _holds(rule.when, name, count) for name, count in why.items()):
@@ -247,10 +251,10 @@ class Watch:
                 return None
         return why
 
-    def _counts(self, conditions: Conditions, key: str) -> dict[str, float]:
+    def _counts(self, conditions: Conditions, key: str) -> Counts:
         return {name: self._counted(conditions, name, key) for name in conditions.names()}
 
-    def _counted(self, conditions: Conditions, name: str, key: str) -> float:
+    def _counted(self, conditions: Conditions, name: str, key: str) -> int | float:
         state = self._state
         match name:
             case "phrases":

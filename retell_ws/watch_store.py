@@ -9,13 +9,13 @@ import msgspec
 
 from .errands import Errand
 
-__all__ = ["LEASE_S", "Kept", "WatchStore"]
+__all__ = ["LEASE_S", "Known", "WatchStore"]
 
 LEASE_S: Final = 30.0
 """Seconds for which an errand belongs to whoever has made or taken it; then it is anybody's."""
 
 
-class Kept(msgspec.Struct, frozen=True):
+class Known(msgspec.Struct, frozen=True):
     """What is known of a call.
 
     Attributes:
@@ -33,16 +33,16 @@ class WatchStore(Protocol):
     All methods raise `SinkError` when it cannot be reached: nobody knows then whether something was written.
     """
 
-    async def load(self, call_id: str) -> Kept | None:
+    async def load(self, call_id: str) -> Known | None:
         """Read what is known of a call; None for nothing."""
         ...
 
-    async def save(self, call_id: str, kept: Kept, errands: Sequence[Errand], *, over: bytes) -> bool:
+    async def save(self, call_id: str, known: Known, errands: Sequence[Errand], *, over: bytes) -> bool:
         """Write what is known of a call, and what is to be done, both or neither. The errands are the caller's.
 
         Args:
             call_id: The call.
-            kept: What is known.
+            known: What is known.
             errands: What is to be done.
             over: The version that is replaced; empty for none.
 

@@ -60,6 +60,8 @@ LEAVE_S: Final = 5.0
 
 NOT_DONE: Final[frozenset[Why]] = frozenset({"moved", "unreachable"})
 
+TOO_LATE: Final = Refused("impossible", "it is too late: the talk has gone on")
+
 REFUSED: Final[frozenset[Why]] = frozenset({"impossible", "no_target", "unknown"})
 
 Do = Callable[[str, Command], Awaitable[Outcome]]
@@ -150,10 +152,9 @@ class Acting:
         self._room.release()
 
     async def _carry_out(self, errands: Sequence[Errand]) -> None:
-        began = asyncio.get_running_loop().time()
         for errand in errands:
             try:
-                outcome = await self._ordered(errand, began)
+                outcome = await self._ordered(errand)
                 if isinstance(outcome, Refused):
                     level = logging.INFO if outcome.kind == "unknown" else logging.WARNING
                     logger.log(level, "rule %r: %s", errand.rule, outcome.why, extra={"call_id": errand.call_id})
@@ -163,18 +164,17 @@ class Acting:
             except Exception:  # a bug of ours, which must not cost the next one
                 logger.exception("an errand failed", extra={"call_id": errand.call_id})
 
-    async def _ordered(self, errand: Errand, began: float) -> Outcome:
+    async def _ordered(self, errand: Errand) -> Outcome:
         order = errand.action
         if isinstance(order, Webhook):
             raise AssertionError("a webhook is no order")
+        outcome: Outcome = TOO_LATE
         for wait_s in (*AGAIN_S, None):
-            if self._clock() - errand.at > LATE_S:
-                return Refused("impossible", "it is too late: the talk has gone on")
+            # The second: somebody else tells that it failed, once the lease is over; then it must not be done any more.
+            if self._clock() - errand.at > LATE_S or self._clock() - errand.made > LEASE_S / 2:
+                break
             outcome = await self._do(errand.call_id, command_of(order))
             if not isinstance(outcome, Refused) or outcome.kind not in NOT_DONE or wait_s is None:
-                break
-            # Somebody else tells that it failed when it was not settled in time; then it must not be done any more.
-            if asyncio.get_running_loop().time() + wait_s > began + LEASE_S / 2:
                 break
             await asyncio.sleep(wait_s)
         return outcome

@@ -27,7 +27,7 @@ from ..facts import CallEnded
 from ..ports import Source
 from ..watch import Escalation as Met
 from ..watch import Rulebook, Watch
-from ..watch_store import Kept, WatchStore
+from ..watch_store import Known, WatchStore
 from .acting import Acting, Do
 from .delivery import Delivery
 
@@ -51,10 +51,10 @@ LOOK_S: Final = 0.5
 class _Saving:
     """What was written without anybody saying so."""
 
-    __slots__ = ("kept", "met")
+    __slots__ = ("known", "met")
 
-    def __init__(self, kept: Kept, met: Sequence[Sequence[Errand]]) -> None:
-        self.kept = kept
+    def __init__(self, known: Known, met: Sequence[Sequence[Errand]]) -> None:
+        self.known = known
         self.met = met
 
 
@@ -70,12 +70,12 @@ class Escalation:
         clock: Gives seconds since 1970.
     """
 
-    name: Final = "escalation"
+    name: str = "escalation"
 
-    limit: Final = 500
+    limit: int = 500
     """Entries of a batch."""
 
-    gather_s: Final = 0.02
+    gather_s: float = 0.02
     """Seconds a batch is gathered: somebody is on the line."""
 
     def __init__(
@@ -93,7 +93,7 @@ class Escalation:
         self._delivery = delivery
         self._clock = clock
         self._acting = Acting(store, source, do, delivery, name=self.name, clock=clock)
-        self._known: OrderedDict[str, Kept] = OrderedDict()
+        self._known: OrderedDict[str, Known] = OrderedDict()
         self._doubtful: dict[str, _Saving] = {}
         self._looked_at = 0.0
 
@@ -162,7 +162,7 @@ class Escalation:
         met = [each for entry in entries for each in watch.feed(entry)]
         if watch.has_changed:
             made = [errands_of(each, self._clock()) for each in met]
-            after = Kept(secrets.token_bytes(8), watch.state())
+            after = Known(secrets.token_bytes(8), watch.state())
             self._doubtful[call_id] = _Saving(after, made)
             errands = [errand for group in made for errand in group]
             if not await self._store.save(call_id, after, errands, over=before.version):
@@ -174,13 +174,13 @@ class Escalation:
             self._remember(call_id, before)
         return True
 
-    async def _read(self, call_id: str, known: Kept | None) -> Kept:
+    async def _read(self, call_id: str, known: Known | None) -> Known:
         found = await self._store.load(call_id)
         doubtful = self._doubtful.pop(call_id, None)
         if found is None:
             # A store that has forgotten a call knows less than we do.
-            return Kept(b"", b"" if known is None else known.state)
-        if doubtful is not None and doubtful.kept.version == found.version:
+            return Known(b"", b"" if known is None else known.state)
+        if doubtful is not None and doubtful.known.version == found.version:
             # It was written, though nobody said so.
             await self._begin(call_id, (), doubtful.met)
         return found
@@ -198,8 +198,8 @@ class Escalation:
         for group in made:
             await self._acting.start(group)
 
-    def _remember(self, call_id: str, kept: Kept) -> None:
-        self._known[call_id] = kept
+    def _remember(self, call_id: str, known: Known) -> None:
+        self._known[call_id] = known
         self._known.move_to_end(call_id)
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)

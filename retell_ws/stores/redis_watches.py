@@ -21,7 +21,7 @@ from typing import Any, Final, Self
 
 from ..errands import Errand, decode, encode
 from ..errors import SinkError, WireError
-from ..watch_store import LEASE_S, Kept
+from ..watch_store import LEASE_S, Known
 from .limits import TTL_S
 from .redis_nodes import Nodes, word_of
 from .redis_pipe import Gone
@@ -105,18 +105,18 @@ class RedisWatchStore:
     ) -> None:
         await self._nodes.aclose()
 
-    async def load(self, call_id: str) -> Kept | None:
+    async def load(self, call_id: str) -> Known | None:
         """Read what is known of a call; see `watch_store.WatchStore.load`."""
         version, state = await self._ask(self._key(call_id), "HMGET", "version", "state")
-        return None if version is None or state is None else Kept(version, state)
+        return None if version is None or state is None else Known(version, state)
 
-    async def save(self, call_id: str, kept: Kept, errands: Sequence[Errand], *, over: bytes) -> bool:
+    async def save(self, call_id: str, known: Known, errands: Sequence[Errand], *, over: bytes) -> bool:
         """Write what is known of a call; see `watch_store.WatchStore.save`."""
         if errands:
             named = [_named(call_id, errand.id) for errand in errands]
             await self._run(ADD, self._errands, int(LEASE_S * 1000), *named)
         fields = [part for errand in errands for part in (f"e:{errand.id}", encode(errand))]
-        said = await self._run(SAVE, self._key(call_id), over, "version", kept.version, "state", kept.state, *fields)
+        said = await self._run(SAVE, self._key(call_id), over, "version", known.version, "state", known.state, *fields)
         return bool(said == 1)
 
     async def take(self, limit: int) -> Sequence[Errand]:

@@ -17,7 +17,7 @@ from typing import Final, Self, TypeVar
 
 from ..errands import Errand, decode, encode
 from ..errors import SettingsError, SinkError, WireError
-from ..watch_store import LEASE_S, Kept
+from ..watch_store import LEASE_S, Known
 from .limits import TTL_S
 
 __all__ = ["SqliteWatchStore"]
@@ -61,7 +61,7 @@ class SqliteWatchStore:
         try:
             await self._do(self._open)
         except (SinkError, OSError) as exc:
-            self._thread.shutdown()
+            self._thread.shutdown(wait=False)
             raise SettingsError(f"cannot keep escalations in {self._path}: {exc}") from None
         return self
 
@@ -73,13 +73,13 @@ class SqliteWatchStore:
         finally:
             self._thread.shutdown(wait=False)
 
-    async def load(self, call_id: str) -> Kept | None:
+    async def load(self, call_id: str) -> Known | None:
         """Read what is known of a call; see `watch_store.WatchStore.load`."""
         return await self._do(self._load, call_id)
 
-    async def save(self, call_id: str, kept: Kept, errands: Sequence[Errand], *, over: bytes) -> bool:
+    async def save(self, call_id: str, known: Known, errands: Sequence[Errand], *, over: bytes) -> bool:
         """Write what is known of a call; see `watch_store.WatchStore.save`."""
-        return await self._do(self._save, call_id, kept, errands, over)
+        return await self._do(self._save, call_id, known, errands, over)
 
     async def take(self, limit: int) -> Sequence[Errand]:
         """Take errands that are nobody's; see `watch_store.WatchStore.take`."""
@@ -118,18 +118,18 @@ class SqliteWatchStore:
         if self._db is not None:
             self._db.close()
 
-    def _load(self, call_id: str) -> Kept | None:
+    def _load(self, call_id: str) -> Known | None:
         row = self._now.execute("SELECT version, state FROM call WHERE id = ?", (call_id,)).fetchone()
-        return None if row is None else Kept(*row)
+        return None if row is None else Known(*row)
 
-    def _save(self, call_id: str, kept: Kept, errands: Sequence[Errand], over: bytes) -> bool:
+    def _save(self, call_id: str, known: Known, errands: Sequence[Errand], over: bytes) -> bool:
         now = self._clock()
         with _Transaction(self._now):
             row = self._now.execute("SELECT version FROM call WHERE id = ?", (call_id,)).fetchone()
             if (b"" if row is None else row[0]) != over:
                 return False
             self._now.execute(
-                "INSERT OR REPLACE INTO call VALUES (?, ?, ?, ?)", (call_id, kept.version, kept.state, now + TTL_S)
+                "INSERT OR REPLACE INTO call VALUES (?, ?, ?, ?)", (call_id, known.version, known.state, now + TTL_S)
             )
             self._now.executemany(
                 "INSERT OR REPLACE INTO errand VALUES (?, ?, ?)",
