@@ -37,8 +37,7 @@ class Archive:
         keep_days: Days for which they are kept, beside the present one; 0: for ever.
         clock: Gives the time, in seconds since 1970.
 
-    Raises:
-        UsageError: There is no such place.
+    Entered, it raises a `UsageError` when there is no such place.
     """
 
     name = "archive"
@@ -50,14 +49,14 @@ class Archive:
     """Each batch is a file. Nobody waits for a transcript."""
 
     def __init__(self, where: str, *, keep_days: int = 0, clock: Callable[[], float] = time.time) -> None:
-        self._store = place(where)
+        self._where = where
         self._keep_days = keep_days
         self._clock = clock
         self._shelf: Shelf | None = None
         self._tidied = self._mended = -TIDY_S
 
     async def __aenter__(self) -> Archive:
-        self._shelf = await asyncio.to_thread(Shelf, self._store)
+        self._shelf = await asyncio.to_thread(lambda: Shelf(place(self._where)))
         return self
 
     async def __aexit__(self, *_: object) -> None:
