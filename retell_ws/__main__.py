@@ -34,6 +34,7 @@ for name, about in {
     "consume": "Read the facts of calls, and do something with them.",
     "proxy": "Write the configuration of a proxy before several servers.",
     "bench": "Let synthetic callers measure a server against its latency budget.",
+    "report": "Tell how calls went, from the figures that were kept: a page with charts, or JSON.",
 }.items():
     # By name, so that a command is imported only when it is asked for: `serve` must start fast.
     app.command(f"retell_ws.commands.{name}:{name}", name=name, help=about, version=_version)

@@ -144,6 +144,7 @@ def connect(*, memory_mb: int = MEMORY_MB, threads: int = 1, scratch: str = "") 
             "temp_directory": scratch,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
+            "preserve_insertion_order": False,  # which would keep more in memory
         },
     )
 
