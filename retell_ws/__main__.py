@@ -46,6 +46,16 @@ answers.command(
     version=_version,
 )
 app.command(answers)
+transcripts = App(name="transcripts", help="What was said in calls, out of the archive.", version=_version)
+for name, about in {
+    "list": "List calls, the latest first.",
+    "show": "Show what was said in a call.",
+    "export": "Write calls to a file.",
+    "forget": "Delete a call from the archive for good.",
+}.items():
+    function = "list_" if name == "list" else name
+    transcripts.command(f"retell_ws.commands.transcripts:{function}", name=name, help=about, version=_version)
+app.command(transcripts)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

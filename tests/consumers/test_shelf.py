@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from obstore.store import MemoryStore, ObjectStore
 
 from retell_ws.consumers.parts import Parts, connect, place
-from retell_ws.consumers.shelf import SETTLE_S, TABLE, Shelf, _as_json
+from retell_ws.consumers.shelf import SETTLE_S, TABLE, Shelf, as_json
 from retell_ws.consumers.transcripts import Row, joined, row_of
 from retell_ws.entries import Entry
 
@@ -370,8 +370,8 @@ def test_the_rows_order_is_that_of_joining(tmp_path: Path) -> None:
             others = [one for one in map(row_of, entries) if one and one.call_id == found.call_id]
             whole = joined(found, chance.choice(others))
             day = date(2026, 11, 28)
-            parts.write({day: [_as_json(found)]})
-            parts.write({day: [_as_json(whole)]})
+            parts.write({day: [as_json(found)]})
+            parts.write({day: [as_json(whole)]})
             parts.read(db, "found", where="call_id = ?", given=[found.call_id])
             assert db.execute("SELECT turns, epoch, source FROM found").fetchone() == (
                 whole.turns,
