@@ -119,7 +119,7 @@ def lines(
             if len(run) == 1 or len(points) <= 40:
                 drawn += [
                     f'<circle class="{escape(one.name)}" cx="{frame.x(at + axis.step / 2)}" cy="{frame.y(value)}" '
-                    f'r="{2.5 if len(run) == 1 else 1.8}"/>'
+                    f'r="2.6"/>'
                     for at, value in run
                 ]
     drawn += [frame.target(point) for point in points]
@@ -278,7 +278,7 @@ def _svg(width: int, height: int, about: str, drawn: Sequence[str]) -> str:
 
 
 def _share(share: float) -> str:
-    return f"{_round(100 * share)}%"
+    return f"{_round(100 * share):g}%"
 
 
 def _round(value: float) -> float:

@@ -13,7 +13,7 @@ from .charts import Axis, Point, Series
 from .figures import Bucket, Figures
 from .html import card, key
 from .style import STYLE
-from .words import NONE, clock, dollars, milliseconds, number, percent, seconds, stamp
+from .words import NARROW, NONE, clock, dollars, milliseconds, number, percent, seconds, stamp
 
 __all__ = ["page"]
 
@@ -28,10 +28,10 @@ def page(figures: Figures, *, written: float) -> str:
     whole = (
         _over_time(figures),
         sections.sources(figures),
-        sections.stages(figures),
         sections.whose(figures),
-        sections.turns(figures),
+        sections.stages(figures),
         sections.ahead(figures),
+        sections.turns(figures),
         sections.hangups(figures),
         sections.tools(figures),
         sections.models(figures),
@@ -105,7 +105,7 @@ def _over_time(figures: Figures) -> str:
             Series("green", [bucket.within for bucket in buckets]),
             width=width,
             height=low,
-            label=lambda share: percent(share),
+            label=lambda share: f"{100 * share:.0f}{NARROW}%",
             highest=1.0,
             about="Share of turns within the budget, over time",
         )

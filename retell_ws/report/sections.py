@@ -40,16 +40,16 @@ _OUTCOMES: Final = {
 """The colour of what came of something."""
 
 _STAGES: Final = {
-    "queued": "waiting to be read",
-    "decoded": "understanding it",
-    "prompt": "building the prompt",
-    "connect": "getting a connection",
-    "first_token": "to the model's first text",
-    "first_sentence": "to the first sentence said",
-    "done": "to the last word",
+    "queued": "read",
+    "decoded": "understood",
+    "prompt": "prompt built",
+    "connect": "connected",
+    "first_token": "first text",
+    "first_sentence": "first sentence",
+    "done": "last word",
 }
 
-_SOURCES: Final = {"model": "the model", "speculation": "a speculation", "cache": "the cache of answers"}
+_SOURCES: Final = {"model": "model", "speculation": "speculation", "cache": "answer cache"}
 
 
 def sources(figures: Figures) -> str:
@@ -62,12 +62,12 @@ def sources(figures: Figures) -> str:
             figure(milliseconds(one.times.p95_ms)),
             figure(milliseconds(one.times.p99_ms), is_minor=True),
             figure(percent(one.within)),
-            drawn(charts.bar(one.within or 0.0, "green", f"{percent(one.within)} within the budget")),
+            drawn(charts.bar(one.within or 0.0, "green", f"{percent(one.within)} within the budget"), is_minor=True),
         ]
         for one in (*figures.by_source, figures.first_sentence)
         if one.turns
     ]
-    head = ("answered by", "#turns", "#p50", "#p95", "-#p99", "#in budget", "")
+    head = ("answered by", "#turns", "#p50", "#p95", "-#p99", "#in budget", "-")
     return card("What answered", table(head, rows, has_sum=True), "First sentences by what they came from.")
 
 
@@ -85,9 +85,9 @@ def stages(figures: Figures) -> str:
         if one.times.count
     ]
     colours = key((("blue", "p50", ""), ("orange", "p95", ""), ("grey", "p99", "")))
-    note = "The first four are each from the end of the one before; the others from the request. 0.01 ms to 10 s, each "
+    note = "The first four from the end of the one before, the others from the request. Scale: 0.01 ms to 10\u202fs."
     body = table(("stage", "#p50", "#p95", "-#p99", ""), rows)
-    return card("Where the time goes", body and body + colours, note + "tenfold step as wide as the next.")
+    return card("Where the time goes", body and body + colours, note)
 
 
 def _span(times: Times) -> str:
@@ -112,7 +112,7 @@ def whose(figures: Figures) -> str:
     ]
     known = sum(value or 0.0 for _, _, value, _ in parts)
     if whose.e2e_ms is not None:
-        parts.append(("the rest, turn-taking above all", "Retell", max(0.0, whose.e2e_ms - known), "grey"))
+        parts.append(("the rest, such as turn-taking", "Retell", max(0.0, whose.e2e_ms - known), "grey"))
     length = sum(value or 0.0 for _, _, value, _ in parts) or 1.0
     picture = charts.stack(
         [((value or 0.0) / length, colour, f"{name}: {milliseconds(value)}") for name, _, value, colour in parts]
@@ -181,7 +181,7 @@ def ahead(figures: Figures) -> str:
         rows.append(_gain("prompt tokens from the provider's cache", read, asked, f"{number(read)} tokens"))
     misses = key(("orange", one.what, number(one.count)) for one in cache.misses)
     missed = misses and "<h3>Why the prompt cache missed</h3>" + misses
-    body = table(("", "#", "", ""), rows)
+    body = table(("", "", "", ""), rows)
     return card("Ahead of the caller", body and body + missed, "Speculation and caches: time nobody waited for.")
 
 
@@ -239,7 +239,8 @@ def tools(figures: Figures) -> str:
         for outcome in tool.outcomes:
             total[outcome.what] = total.get(outcome.what, 0) + outcome.count
     body = table(("tool", "#calls", "#done", "#p50", "#p95", "-#p99", "what came of it"), rows)
-    return card("Tools", body and body + _key([Count(what=what, count=count) for what, count in total.items()]))
+    told = _key(Count(what=what, count=count) for what, count in total.items())
+    return card("Tools", body and body + told, is_whole=True)
 
 
 def models(figures: Figures) -> str:

@@ -82,7 +82,7 @@ svg polyline { fill: none; stroke-width: 2.2; stroke-linejoin: round; stroke-lin
 svg .target { fill: var(--ink); opacity: 0; } svg .target:hover { opacity: .06; }
 svg .rest { fill: var(--faint); }
 svg .reach { fill: var(--blue); opacity: .3; }
-svg circle { stroke: var(--card); stroke-width: 1.5; }
+svg.bar circle { stroke: var(--card); stroke-width: 1.5; }
 svg circle.p0 { fill: var(--blue); } svg circle.p1 { fill: var(--orange); } svg circle.p2 { fill: var(--grey); }
 .blue { --mark: var(--blue); } .sky { --mark: var(--sky); } .orange { --mark: var(--orange); }
 .green { --mark: var(--green); } .red { --mark: var(--red); } .pink { --mark: var(--pink); }
