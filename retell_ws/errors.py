@@ -9,6 +9,7 @@
     │   └── CallError         the call's: it cannot do what a function of the agent's asked of it
     │       └── TargetError   there is no such target for a transfer
     ├── BusError              the bus's: it refuses us for good, and waiting mends nothing
+    ├── SinkError             where consumers write: not at the moment; waiting may mend it
     └── ModelError            the model's side
         ├── ModelUnavailable  nothing came: no connection, 5xx, 529; another try may work
         ├── ModelRateLimited  429; another try may work after `retry_after_s`
@@ -31,6 +32,7 @@ __all__ = [
     "ModelUnavailable",
     "RetellWsError",
     "SettingsError",
+    "SinkError",
     "TargetError",
     "ToolError",
     "UsageError",
@@ -80,6 +82,10 @@ class TargetError(CallError):
 class BusError(RetellWsError):
     """The bus refuses what is asked of it, and will go on doing so: a right is missing, or a topic. The text says what
     to change, and holds no secret."""
+
+
+class SinkError(RetellWsError):
+    """What a consumer writes to cannot be written at the moment. The text says what, and holds no speech."""
 
 
 class ModelError(RetellWsError):
