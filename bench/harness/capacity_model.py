@@ -43,7 +43,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
         facts: Facts told.
         journal_bytes: Bytes in the journal.
         kafka_bytes: Bytes in Kafka, compressed, one copy.
-        redis_commands: Commands Redis carries out, those inside of scripts not counted.
+        redis_commands: Commands Redis carries out, those of our scripts included.
+        redis_cpu_ms: CPU time of Redis, in milliseconds.
         cpu_ms: CPU time of the server, in milliseconds.
         consumer_cpu_ms: CPU time of each consumer for a thousand facts, in milliseconds, by its name.
     """
@@ -52,6 +53,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     journal_bytes: Cost
     kafka_bytes: Cost
     redis_commands: Cost
+    redis_cpu_ms: Cost
     cpu_ms: Cost
     consumer_cpu_ms: Mapping[str, float]
 
@@ -90,6 +92,7 @@ class Need(msgspec.Struct, frozen=True):
         cores: For the servers.
         servers: With one more than that, where there are several.
         redis_commands_s: Commands a second.
+        redis_cores: For Redis, in as many masters.
         kafka_mb_s: Megabytes a second that are written, one copy.
         kafka_gb: Gigabytes that lie there, all copies, all days.
         journal_mb_outage: Megabytes all journals take in for an outage of ten minutes.
@@ -104,6 +107,7 @@ class Need(msgspec.Struct, frozen=True):
     cores: float
     servers: int
     redis_commands_s: float
+    redis_cores: float
     kafka_mb_s: float
     kafka_gb: float
     journal_mb_outage: float
@@ -165,6 +169,7 @@ def need(calls: int, measured: Measured, assumed: Assumed) -> Need:
         cores=cores,
         servers=servers + (servers > 1),
         redis_commands_s=measured.redis_commands.rate(calls_s, turns_s),
+        redis_cores=measured.redis_cpu_ms.rate(calls_s, turns_s) / 1000 / assumed.busy,
         kafka_mb_s=kafka_s / 1e6,
         kafka_gb=kafka_s * DAY_S * assumed.kept_days * assumed.copies / 1e9,
         journal_mb_outage=measured.journal_bytes.rate(calls_s, turns_s) * OUTAGE_S / 1e6,

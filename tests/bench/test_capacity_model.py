@@ -16,6 +16,7 @@ MEASURED = Measured(
     journal_bytes=Cost(3000, 2000),
     kafka_bytes=Cost(1200, 600),
     redis_commands=Cost(10, 6),
+    redis_cpu_ms=Cost(1, 0.5),
     cpu_ms=Cost(10, 2),
     consumer_cpu_ms={"analytics": 40.0, "escalation": 200.0},
 )
@@ -29,6 +30,7 @@ def test_a_thousand_calls_by_hand() -> None:
     assert found.cores == pytest.approx(0.6)  # 300 ms a second, at half of a core
     assert found.servers == 1
     assert found.redis_commands_s == 700
+    assert found.redis_cores == pytest.approx(0.12)
     assert found.kafka_mb_s == pytest.approx(0.072)
     assert found.kafka_gb == pytest.approx(0.072 * 86.4 * 7 * 3)
     assert found.journal_mb_outage == pytest.approx(0.23 * 600)
@@ -54,7 +56,16 @@ def test_few_calls_need_one_of_everything() -> None:
 @given(st.sampled_from(CALLS), st.integers(2, 50))
 def test_it_is_a_straight_line(calls: int, times: int) -> None:
     one, many = need(calls, MEASURED, Assumed()), need(calls * times, MEASURED, Assumed())
-    for name in ("turns_s", "facts_s", "cores", "redis_commands_s", "kafka_mb_s", "kafka_gb", "transcripts_day"):
+    for name in (
+        "turns_s",
+        "facts_s",
+        "cores",
+        "redis_commands_s",
+        "redis_cores",
+        "kafka_mb_s",
+        "kafka_gb",
+        "transcripts_day",
+    ):
         assert getattr(many, name) == pytest.approx(getattr(one, name) * times)
     assert many.servers >= one.servers
     assert many.partitions >= one.partitions
