@@ -31,6 +31,7 @@ for name, about in {
     "chat": "Talk to an agent or to a running server in the terminal.",
     "new": "Write an agent to edit: ten lines, or a whole example.",
     "check": "Check the protocol conformance of any custom-LLM server.",
+    "consume": "Read the facts of calls, and do something with them.",
     "proxy": "Write the configuration of a proxy before several servers.",
     "bench": "Let synthetic callers measure a server against its latency budget.",
 }.items():

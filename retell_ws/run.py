@@ -20,6 +20,7 @@ import uvloop
 
 from .agent import Agent
 from .blueprints import KEY, build_model, running
+from .consuming import Consuming
 from .errors import ModelError, ModelRejected, SettingsError, UsageError
 from .log import configure
 from .orders import Orders
@@ -69,7 +70,7 @@ def run(agent: Agent, flags: Mapping[str, Any], *, config: Path | None = None) -
         settings = load(flags, config=config)
         if worker is not None:
             settings = worker.settings(settings)
-            configure(settings.log_level, worker=worker.post.index)
+            configure(settings.log_level, mark=str(worker.post.index))
         else:
             configure(settings.log_level)
             if settings.workers > 1:
@@ -97,11 +98,17 @@ async def _serve(agent: Agent, settings: Settings, worker: Worker | None) -> Non
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="agent"))
     model = build_model(settings)
     try:
-        async with running(agent, settings, model=model) as server, checking(model, agent, settings):
+        async with (
+            Consuming(settings) as consumers,  # to the very end: the last facts are there when the server has ended
+            running(agent, settings, model=model) as server,
+            checking(model, agent, settings),
+        ):
             _spare_the_collector()
             orders.follow(server)
             if worker is None or worker.post.index == 0:
                 _warn(settings, model, server)
+                if settings.starts_consumers():
+                    consumers.start(settings)
             ready = {
                 "ready": True,
                 "ws": server.address,

@@ -34,7 +34,7 @@ from .ports import CallStore, Facts, Model, Switchboard
 from .reach import Reach
 from .route import PREFIX, call_id_of
 from .settings import Settings
-from .speech_facts import CallerSaid, CallTranscript, WebhookReceived
+from .speech_facts import SPEECH
 from .stalls import LoopWatch
 from .verification import Verify
 
@@ -362,7 +362,7 @@ class Server:
     def _record(self, call_id: str, epoch: int, seq: int, fact: AnyFact) -> None:
         if self._facts is not None:
             self._facts.put(call_id, epoch, seq, fact)
-        if isinstance(fact, CallerSaid | CallTranscript | WebhookReceived):
+        if isinstance(fact, SPEECH):
             return  # what people say is neither logged nor counted
         kind = str(fact.__struct_config__.tag)
         self._counted[kind] += 1

@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from .errors import SettingsError
 
-__all__ = ["BUDGETS_MS", "Settings", "load"]
+__all__ = ["BUDGETS_MS", "Settings", "environment_of", "load"]
 
 PREFIX = "RETELL_WS_"
 
@@ -104,6 +104,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = None
     archive: Annotated[
         str, _about("where transcripts go: a folder, or `s3://BUCKET/PREFIX`; by default `archive` in the data folder")
+    ] = ""
+    figures: Annotated[
+        str, _about("where figures for `report` go: a folder, or `s3://BUCKET/PREFIX`; by default the data folder")
     ] = ""
     keep_days: Annotated[int, _about("days that transcripts and figures are kept; 0: for ever", ge=0)] = 90
     rules: Annotated[str, _about("TOML file of escalation rules; empty: none")] = ""
@@ -286,6 +289,15 @@ def load(
     if settings.http_port and settings.http_port + settings.workers > 65536:
         raise SettingsError(f"{origin['http_port']}: each of {settings.workers} workers takes a port of its own")
     return settings
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Give the variables by which another process comes to these settings, whatever file and flags we had."""
+    variables = {f"{PREFIX}CONFIG": ""}
+    for name in Settings.__struct_fields__:
+        value = getattr(settings, name)
+        variables[f"{PREFIX}{name.upper()}"] = "" if value is None else str(value)
+    return variables
 
 
 def _choices(name: str) -> list[str]:
