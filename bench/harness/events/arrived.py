@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 from bench.harness.events.checks import Arrived
@@ -42,9 +43,13 @@ def read_topics(bootstrap: str, topics: Sequence[str] = TOPICS) -> list[Arrived]
                     ends[topic, partition] = high
                     parts.append(TopicPartition(topic, partition, low))
         consumer.assign(parts)
+        until = monotonic() + PATIENCE_S
         while ends:
-            messages = consumer.consume(5000, timeout=PATIENCE_S)
-            if not messages:
+            # It waits for all it was asked for, or for the whole time: so for little, and not long.
+            messages = consumer.consume(1000, timeout=0.1)
+            if messages:
+                until = monotonic() + PATIENCE_S
+            elif monotonic() > until:
                 raise TimeoutError(f"nothing comes of {sorted(ends)}")
             for message in messages:
                 if (error := message.error()) is not None:
@@ -94,7 +99,7 @@ def topic_bytes(data: Path, topics: Sequence[str] = TOPICS) -> int:
 
 def journal_bytes(data: Path) -> int:
     """Count the bytes of a journal's files."""
-    return sum(path.stat().st_size for path in data.glob("journal*"))
+    return sum(path.stat().st_size for path in data.glob("journal.db*"))
 
 
 def journalled(data: Path) -> list[str]:
@@ -104,7 +109,7 @@ def journalled(data: Path) -> list[str]:
         data: The data folder.
     """
     with tempfile.TemporaryDirectory() as folder:
-        for path in data.glob("journal*"):
+        for path in data.glob("journal.db*"):
             shutil.copy(path, folder)
         (copy,) = (path for path in Path(folder).iterdir() if path.read_bytes()[:15] == b"SQLite format 3")
         with closing(sqlite3.connect(copy)) as journal:

@@ -26,6 +26,9 @@ __all__ = ["Site", "Sizes", "site"]
 
 PREFIX: Final = "retell_ws."
 
+GRACE_S: Final = 5.0
+"""How long a call is kept for a redial: its end is told after that, and need not be waited for."""
+
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     """How large a run is.
@@ -195,7 +198,7 @@ async def site(
         kafka = None
         settings: dict[str, Any] = {"blueprint": blueprint, "redis_url": f"redis://127.0.0.1:{redis_port}/0"}
         if blueprint == "events":
-            settings |= {"data": str(folder / "data"), "consume": False}
+            settings |= {"data": str(folder / "data"), "consume": False, "grace_s": GRACE_S}
             if bus == "kafka":
                 kafka = KafkaServer(folder, port=kafka_port, controller_port=controller_port)
                 await stack.enter_async_context(kafka)
