@@ -19,6 +19,7 @@ from .answer_file import AnswerFile, Opening, read
 from .answers import unfit
 from .budget import PRICES
 from .errors import SettingsError
+from .extras import needing
 from .ports import AnswerStore, CallStore, Model, Switchboard
 from .race import RacingModel
 from .recall import RecallingModel
@@ -144,11 +145,8 @@ async def _calls(settings: Settings) -> AsyncIterator[CallStore]:
 @contextmanager
 def _speaking_redis() -> Iterator[None]:
     try:
-        yield
-    except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.partition(".")[0] not in ("redis", "hiredis"):
-            raise
-        raise SettingsError("calls in Redis need a package more: pip install 'retell-ws[redis]'") from None
+        with needing("redis", "keeping calls in Redis"):
+            yield
     except ValueError as exc:
         raise SettingsError(f"--redis-url: {exc}") from None  # it quotes nothing of it
 

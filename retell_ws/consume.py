@@ -1,26 +1,26 @@
-"""Run consumers as a process: ready line, signals, exit status.
+"""Run consumers as a process: which bus they read, where they write; ready line, signals, exit status.
 
-They have a process of their own, because the loop that answers calls should do nothing else, and a consumer that dies
+This is their composition root, as `blueprints.py` is the servers': a consumer is imported when it is asked for. They have a process of their own, because the loop that answers calls should do nothing else, and a consumer that dies
 or hangs should take no call with it. `serve` starts one itself (`consuming.py`) when the bus is its own journal.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from .blueprints import consumer_of, source_of
-from .consumers.runner import Runner
+from .consumers.runner import Consumer, Runner
 from .errors import BusError, SettingsError
+from .extras import needing
 from .log import configure
+from .ports import Source
 from .settings import Settings, load
 from .workers import say_ready
 
@@ -36,9 +36,6 @@ they read the end of their input when it is gone."""
 
 DRAIN_S: Final = 5.0
 """Seconds in which what still lies in the journal is consumed when the server has ended."""
-
-LOOK_S: Final = 0.2
-"""Seconds between two looks at whether others like us are gone."""
 
 
 def run(names: Sequence[Name], flags: Mapping[str, Any], *, config: Path | None = None) -> int:
@@ -87,7 +84,7 @@ async def _consume(names: Sequence[Name], settings: Settings, *, is_ours: bool) 
         loop.add_reader(0, lambda: _heard(stop))
     try:
         async with AsyncExitStack() as stack:
-            runners = [await stack.enter_async_context(_runner(name, settings, stop)) for name in names]
+            runners = [await stack.enter_async_context(_runner(name, settings)) for name in names]
             if stop.is_set():
                 return
             bus = "kafka" if settings.kafka_bootstrap else "journal"
@@ -115,31 +112,30 @@ def _heard(stop: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def _runner(name: Name, settings: Settings, stop: asyncio.Event) -> AsyncIterator[Runner]:
-    async with AsyncExitStack() as stack:
-        if not settings.kafka_bootstrap:
-            await stack.enter_async_context(_alone(Path(settings.data_folder()), name, stop))
-        source = await stack.enter_async_context(source_of(settings, name))
-        consumer = await stack.enter_async_context(consumer_of(settings, name, source))
+async def _runner(name: Name, settings: Settings) -> AsyncIterator[Runner]:
+    async with _source(name, settings) as source, _consumer(name, settings, source) as consumer:
         yield Runner(source, consumer)
 
 
-@asynccontextmanager
-async def _alone(folder: Path, name: Name, stop: asyncio.Event) -> AsyncIterator[None]:
-    """Be the only consumer of this name that reads the journal: it has one place for each name.
+def _source(name: Name, settings: Settings) -> AbstractAsyncContextManager[Source]:
+    if not settings.kafka_bootstrap:
+        from .buses.journal import JournalSource
 
-    One that was left by a server that died may still finish its batch.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / f"{name}.lock").open("ab") as lock:
-        waited = False
-        while not stop.is_set():
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not waited:
-                    logger.info("%s: another process consumes already; waiting for its end", name)
-                waited = True
-                await asyncio.sleep(LOOK_S)
-        yield
+        return JournalSource(Path(settings.data_folder()), name)
+    with needing("kafka", "reading from Kafka"):
+        from .buses.kafka_source import KafkaSource
+    return KafkaSource(settings, name)
+
+
+def _consumer(name: Name, settings: Settings, source: Source) -> AbstractAsyncContextManager[Consumer]:
+    match name:
+        case "analytics":
+            with needing("analytics", name):
+                from .consumers.analytics import Analytics
+            return Analytics(settings.archive_place(), keep_days=settings.keep_days)
+        case "archive":
+            with needing("analytics", name):
+                from .consumers.archive import Archive
+            return Archive(settings.archive_place(), keep_days=settings.keep_days)
+        case "escalation":
+            return _escalation(settings, source)

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from .consume import DRAIN_S, MARK
-from .restarts import LONGEST_PAUSE_S, Restarts
+from .restarts import Restarts
 from .settings import Settings, environment_of
 
 __all__ = ["Consuming"]

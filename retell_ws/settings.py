@@ -103,7 +103,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bool | None, _about("start the consumers with the server; by default when there is a journal and no Kafka")
     ] = None
     archive: Annotated[
-        str, _about("where transcripts go: a folder, or `s3://BUCKET/PREFIX`; by default `archive` in the data folder")
+        str, _about("where transcripts and figures go: a folder, or `s3://BUCKET/PREFIX`; by default the data folder")
     ] = ""
     figures: Annotated[
         str, _about("where figures for `report` go: a folder, or `s3://BUCKET/PREFIX`; by default the data folder")
@@ -197,6 +197,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def data_folder(self) -> str:
         """Give the folder of journal, archive and figures; empty when no facts are kept."""
         return self.data or (DATA if self.blueprint == "events" else "")
+
+    def archive_place(self) -> str:
+        """Give where transcripts and figures are kept; empty when they are not."""
+        return self.archive or self.data_folder()
 
     def starts_consumers(self) -> bool:
         """Tell whether the server starts the consumers of its facts."""

@@ -305,15 +305,9 @@ def test_whatever_is_written_and_merged_the_best_of_each_key_is_read(
             match step:
                 case str():
                     if step == "half a merge":
-<<<<<<< HEAD
                         parts.delete = lambda _: None  # type: ignore[assignment, method-assign]
                     parts.tidy(NOW if step == "tidy" or not parts.days() else old(parts))
                     parts.__dict__.pop("delete", None)
-=======
-                        vars(parts)["_delete"] = lambda _: None
-                    parts.tidy(NOW if step == "tidy" or not parts.days() else old(parts))
-                    vars(parts).pop("_delete", None)
->>>>>>> analytics
                 case _:
                     by_day: dict[date, list[Mapping[str, Any]]] = {}
                     for number, version, days in step:
