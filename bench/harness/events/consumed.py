@@ -48,7 +48,7 @@ def expected(totals: Totals, crossed: int) -> dict[str, int]:
     }
 
 
-def judge_totals(wanted: Mapping[str, int], reported: Mapping[str, float | None]) -> Iterator[Violation]:
+def judge_totals(wanted: Mapping[str, int], reported: Mapping[str, float]) -> Iterator[Violation]:
     """Compare a report's totals with what they must be."""
     for name, count in wanted.items():
         if reported.get(name) != count:

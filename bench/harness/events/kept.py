@@ -13,23 +13,26 @@ from bench.harness.processes import ROOT, environment
 __all__ = ["archived_calls", "reported_totals"]
 
 
-def archived_calls(data: Path) -> list[str]:
-    """Give the call id of each row of the archive.
+def archived_calls(archive: Path) -> list[str]:
+    """Give the call id of each row of the archive, in all files there are.
 
     Args:
-        data: The data folder.
+        archive: Its folder.
     """
     import duckdb
 
-    if not any((data / "archive").rglob("*.parquet")):
+    if not any(archive.rglob("*.parquet")):
         return []
     with duckdb.connect() as reader:
-        found = reader.execute("SELECT call_id FROM read_parquet(?)", [f"{data}/archive/**/*.parquet"]).fetchall()
+        found = reader.execute("SELECT call_id FROM read_parquet(?)", [f"{archive}/**/*.parquet"]).fetchall()
     return [str(call_id) for (call_id,) in found]
 
 
-def reported_totals(data: Path) -> dict[str, float | None]:
+def reported_totals(data: Path) -> dict[str, float]:
     """Give the totals of `retell_ws report --json`, by the names the bench has for them.
+
+    Args:
+        data: The data folder.
 
     Raises:
         RuntimeError: There is no report.
@@ -39,4 +42,9 @@ def reported_totals(data: Path) -> dict[str, float | None]:
     if made.returncode:
         raise RuntimeError(f"no report: {made.stderr[-2000:].decode(errors='replace')}")
     found = orjson.loads(made.stdout)
-    return {name: found["totals"].get(name) for name in ("calls", "turns", "tools", "barge_ins")}
+    return {
+        "calls": found["calls"]["count"],
+        "turns": found["turns"]["count"],
+        "barge_ins": found["turns"]["barge_ins"],
+        "tools": sum(tool["count"] for tool in found["tools"]),
+    }

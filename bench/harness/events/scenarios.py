@@ -203,7 +203,7 @@ async def _consumers(sizes: Sizes, folder: Path, progress: Progress) -> Played:
             await program.stop()
         known = known_in(rows)
         wanted = expected(totals(known, rows), verdict.counts["crossed"])
-        archived = await asyncio.to_thread(archived_calls, running.data)
+        archived = await asyncio.to_thread(archived_calls, running.archive)
         reported = await asyncio.to_thread(reported_totals, running.data)
         more = [*judge_archive(known, archived), *judge_totals(wanted, reported)]
         played = _played(
