@@ -33,6 +33,7 @@ for name, about in {
     "check": "Check the protocol conformance of any custom-LLM server.",
     "consume": "Read the facts of calls, and do something with them.",
     "proxy": "Write the configuration of a proxy before several servers.",
+    "facts": "Write the AsyncAPI document of the facts on the bus.",
     "bench": "Let synthetic callers measure a server against its latency budget.",
 }.items():
     # By name, so that a command is imported only when it is asked for: `serve` must start fast.

@@ -20,7 +20,7 @@ from .answers import unfit
 from .budget import PRICES
 from .errors import SettingsError
 from .extras import needing
-from .ports import AnswerStore, CallStore, Model, Switchboard
+from .ports import AnswerStore, Bus, CallStore, Facts, Model, Switchboard
 from .race import RacingModel
 from .recall import RecallingModel
 from .server import Server
@@ -29,12 +29,14 @@ from .stores.answers import MemoryAnswerStore
 from .stores.memory import MemoryCallStore
 from .verification import Verify
 
-__all__ = ["build_model", "keeping_answers", "read_answers", "recalling", "running"]
+__all__ = ["build_model", "keeping_answers", "read_answers", "recalling", "running", "webhook_keys"]
 
 logger = logging.getLogger(__name__)
 
 KEY = "ANTHROPIC_API_KEY"
 RETELL_KEY = "RETELL_API_KEY"
+WEBHOOK_KEY = "RETELL_WEBHOOK_KEY"
+"""Where a second key may stand: only one of an account's has the webhook badge, and it may be changed."""
 
 
 @asynccontextmanager
@@ -70,7 +72,17 @@ async def running(
                 store = await stack.enter_async_context(_calls(settings))
             switchboard = await stack.enter_async_context(_switchboard(settings, store.name))
             verify = await stack.enter_async_context(_verifying(settings))
-            made = Server(agent, model, store, settings, verify=verify, switchboard=switchboard)
+            facts = await stack.enter_async_context(_outbox(agent, settings))
+            made = Server(
+                agent,
+                model,
+                store,
+                settings,
+                verify=verify,
+                switchboard=switchboard,
+                facts=facts,
+                webhook_keys=webhook_keys(),
+            )
             server = await stack.enter_async_context(made)
             await stack.enter_async_context(warming)
             yield server
@@ -211,6 +223,12 @@ async def _verifying(settings: Settings, environment: Mapping[str, str] = os.env
         yield api.ongoing_call
 
 
+def webhook_keys(environment: Mapping[str, str] = os.environ) -> tuple[bytes, ...]:
+    """Give the keys that may have signed Retell's webhooks; none means that none can be verified."""
+    keys = (environment.get(name, "").strip().encode() for name in (RETELL_KEY, WEBHOOK_KEY))
+    return tuple(key for key in keys if key)
+
+
 @asynccontextmanager
 async def _switchboard(settings: Settings, name: str) -> AsyncIterator[Switchboard | None]:
     """Make what speaks to the other servers, where there are some.
@@ -234,6 +252,34 @@ async def _switchboard(settings: Settings, name: str) -> AsyncIterator[Switchboa
         raise SettingsError("redis_url is no URL of a Redis: redis://host:6379, rediss://…, unix://…") from None
     async with client:
         yield RedisSwitchboard(client, name=name, prefix=settings.redis_prefix)
+
+
+@asynccontextmanager
+async def _outbox(agent: Agent, settings: Settings) -> AsyncIterator[Facts | None]:
+    """Make what takes facts, when they are kept. It outlives the server, whose calls end with facts.
+
+    Raises:
+        UsageError: There can be no journal, the settings of Kafka cannot be met, or a package is missing.
+    """
+    if not (folder := settings.data_folder()):
+        yield None
+        return
+    bus: Bus | None = None
+    if settings.kafka_bootstrap:
+        from .buses.kafka import bus_of
+
+        bus = await asyncio.to_thread(bus_of, settings)
+    from .outbox import Outbox  # with it comes SQLite
+
+    async with Outbox(
+        Path(folder),
+        server=f"{socket.gethostname()}:{os.getpid()}",
+        bus=bus,
+        mask=agent.mask,
+        journal_bytes=settings.journal_mb * 1024 * 1024,
+        sync=settings.journal_sync,
+    ) as outbox:
+        yield outbox
 
 
 def build_model(settings: Settings, environment: Mapping[str, str] = os.environ) -> Model:

@@ -19,7 +19,7 @@ import msgspec
 import uvloop
 
 from .agent import Agent
-from .blueprints import KEY, build_model, running
+from .blueprints import KEY, RETELL_KEY, build_model, running
 from .consuming import Consuming
 from .errors import ModelError, ModelRejected, SettingsError, UsageError
 from .log import configure
@@ -115,6 +115,7 @@ async def _serve(agent: Agent, settings: Settings, worker: Worker | None) -> Non
                 **({} if server.http_address is None else {"http": server.http_address}),
                 "blueprint": settings.blueprint,
                 "model": model.name,
+                **({"facts": "kafka" if settings.kafka_bootstrap else "journal"} if settings.data_folder() else {}),
             }
             if worker is not None:
                 worker.ready(ready)
@@ -139,6 +140,8 @@ def _warn(settings: Settings, model: Model, server: Server) -> None:
         logger.warning("--redis-url is left out: `single` keeps its calls in memory; say --blueprint distributed")
     if settings.blueprint == "events" and not settings.redis_url:
         logger.warning("no --redis-url: calls are kept in memory, and are lost with this process")
+    if settings.blueprint == "events" and not server.verifies_webhooks:
+        logger.warning("no %s: Retell's webhooks are refused", RETELL_KEY)
     if settings.admin_token and settings.http_port is None:
         logger.warning("--admin-token is left out: there is no second port; say --http-port")
 

@@ -369,3 +369,17 @@ def test_the_figures_of_a_shared_store_are_read_when_they_are_asked_for() -> Non
     assert 'retell_ws_store_writes_total{outcome="failed"} 3.0' in text
     assert "retell_ws_store_degraded 1.0" in text
     assert "retell_ws_store" not in Measures(0.8, lambda: 0).text().decode()
+
+
+def test_webhooks_are_counted_under_the_events_there_are() -> None:
+    measures = Measures(0.8, lambda: 0)
+    for event, outcome in (("call_ended", "kept"), ("call_ended", "kept"), ("unread", "late"), ("new", "kept")):
+        measures.webhook(event, outcome)
+    measures.webhook("newer", "kept")
+    text = measures.text().decode()
+    assert 'retell_ws_webhooks_total{event="call_ended",outcome="kept"} 2.0' in text
+    assert 'retell_ws_webhooks_total{event="unread",outcome="late"} 1.0' in text
+    assert 'retell_ws_webhooks_total{event="other",outcome="kept"} 2.0' in text
+    unread = Measures(0.8, lambda: 0, is_read=False)
+    unread.webhook("call_ended", "kept")
+    assert b"retell_ws_webhooks_total{" not in unread.text()
