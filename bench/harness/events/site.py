@@ -67,7 +67,7 @@ class Site:
         sizes: Of this run.
         folder: Where everything lies.
         data: The server's data folder.
-        archive: Where transcripts go.
+        archive: Where transcripts go, within it.
         server: It.
         redis: Where its calls are kept.
         kafka: Where its facts go; None when they stay in the journal.
@@ -90,7 +90,7 @@ class Site:
         self.sizes = sizes
         self.folder = folder
         self.data = folder / "data"
-        self.archive = folder / "archive"
+        self.archive = self.data / "transcripts"
         self.server = server
         self.redis = redis
         self.kafka = kafka
@@ -207,8 +207,7 @@ async def site(
         kafka = None
         settings: dict[str, Any] = {"blueprint": blueprint, "redis_url": f"redis://127.0.0.1:{redis_port}/0"}
         if blueprint == "events":
-            settings |= {"data": str(folder / "data"), "archive": str(folder / "archive")}
-            settings |= {"consume": False, "grace_s": GRACE_S}
+            settings |= {"data": str(folder / "data"), "consume": False, "grace_s": GRACE_S}
             if bus == "kafka":
                 kafka = KafkaServer(folder, port=kafka_port, controller_port=controller_port)
                 await stack.enter_async_context(kafka)
