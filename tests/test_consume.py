@@ -44,7 +44,7 @@ def consumers_of(server: Process) -> list[int]:
 
 def is_there(pid: int) -> bool:
     with suppress(psutil.NoSuchProcess):
-        return str(psutil.Process(pid).status()) != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     return False
 
 
