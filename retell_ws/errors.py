@@ -8,8 +8,8 @@
     ├── ToolError             a tool's: why it did not do what it was asked; the model is told the text
     │   └── CallError         the call's: it cannot do what a function of the agent's asked of it
     │       └── TargetError   there is no such target for a transfer
-    ├── JournalError          the disk's: it is full, or somebody keeps the journal; another try may work
     ├── BusError              the bus's: it refuses us for good, and waiting mends nothing
+    ├── JournalError          the disk's: it is full, or somebody keeps the journal; another try may work
     └── ModelError            the model's side
         ├── ModelUnavailable  nothing came: no connection, 5xx, 529; another try may work
         ├── ModelRateLimited  429; another try may work after `retry_after_s`

@@ -1,1 +1,1 @@
-"""Where facts go, and where consumers read them."""
+"""Ways facts go to consumers on other machines, and where consumers read them."""
