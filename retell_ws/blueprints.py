@@ -29,7 +29,17 @@ from .stores.answers import MemoryAnswerStore
 from .stores.memory import MemoryCallStore
 from .verification import Verify
 
-__all__ = ["build_model", "keeping_answers", "read_answers", "recalling", "running", "webhook_keys"]
+__all__ = [
+    "build_model",
+    "keeping_answers",
+    "keeping_calls",
+    "read_answers",
+    "recalling",
+    "running",
+    "speaking_redis",
+    "switching",
+    "webhook_keys",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +79,8 @@ async def running(
                     model = recalling(agent, model, settings, kept)
             warming = await _warming(agent, model, settings)
             if store is None:
-                store = await stack.enter_async_context(_calls(settings))
-            switchboard = await stack.enter_async_context(_switchboard(settings, store.name))
+                store = await stack.enter_async_context(keeping_calls(settings))
+            switchboard = await stack.enter_async_context(switching(settings, store.name))
             verify = await stack.enter_async_context(_verifying(settings))
             facts = await stack.enter_async_context(_outbox(agent, settings))
             made = Server(
@@ -127,7 +137,7 @@ async def keeping_answers(settings: Settings) -> AsyncIterator[tuple[AnswerStore
     if not settings.is_shared():
         yield _answers_here()
         return
-    with _speaking_redis():
+    with speaking_redis():
         from .stores.redis_answers import RedisAnswerStore
 
         store = RedisAnswerStore(settings.redis_url, prefix=settings.redis_prefix)
@@ -136,8 +146,11 @@ async def keeping_answers(settings: Settings) -> AsyncIterator[tuple[AnswerStore
 
 
 @asynccontextmanager
-async def _calls(settings: Settings) -> AsyncIterator[CallStore]:
+async def keeping_calls(settings: Settings) -> AsyncIterator[CallStore]:
     """Make where calls are kept.
+
+    Yields:
+        It.
 
     Raises:
         SettingsError: The URL is none, or a package is missing.
@@ -146,7 +159,7 @@ async def _calls(settings: Settings) -> AsyncIterator[CallStore]:
         yield MemoryCallStore(asyncio.get_running_loop().time)
         return
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    with _speaking_redis():
+    with speaking_redis():
         from .stores.redis import RedisCallStore
 
         store = RedisCallStore(settings.redis_url, name=name, prefix=settings.redis_prefix)
@@ -155,7 +168,12 @@ async def _calls(settings: Settings) -> AsyncIterator[CallStore]:
 
 
 @contextmanager
-def _speaking_redis() -> Iterator[None]:
+def speaking_redis() -> Iterator[None]:
+    """Tell an operator what is wrong with the way to Redis.
+
+    Raises:
+        SettingsError: The URL is none, or a package is missing.
+    """
     try:
         with needing("redis", "keeping calls in Redis"):
             yield
@@ -230,12 +248,15 @@ def webhook_keys(environment: Mapping[str, str] = os.environ) -> tuple[bytes, ..
 
 
 @asynccontextmanager
-async def _switchboard(settings: Settings, name: str) -> AsyncIterator[Switchboard | None]:
+async def switching(settings: Settings, name: str) -> AsyncIterator[Switchboard | None]:
     """Make what speaks to the other servers, where there are some.
 
     Args:
         settings: The settings.
         name: This server's, as its store tells it to others.
+
+    Yields:
+        It, not listening yet; None when there are none.
 
     Raises:
         SettingsError: The URL of Redis is none.
