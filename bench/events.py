@@ -129,7 +129,11 @@ def main(
                 continue
             screen.begin(SCENARIOS[name].label)
             sizes = msgspec.structs.replace(usual, fault_s=kills_s if name == "consumers" else outage_s)
-            played = uvloop.run(SCENARIOS[name].play(sizes, folder, screen.at))
+            try:
+                played = uvloop.run(SCENARIOS[name].play(sizes, folder, screen.at))
+            except BaseException:
+                console.print(f"history and logs: {folder}", highlight=False)
+                raise
             screen.end()
             for row in played.rows:
                 row |= {"seed": seed, "checks": played.checks}

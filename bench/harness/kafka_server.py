@@ -1,6 +1,6 @@
 """How a bench runs Kafka: the genuine broker in a process of its own, on ports and in a folder of the bench's.
 
-The jars are those that `scripts/kafka` fetches into `.kafka/libs`. One node is broker and controller at once, and
+The jars are those that `scripts/kafka jars` fetches into `.kafka/libs`. One node is broker and controller at once, and
 keeps what it was told when it is killed and started again.
 """
 
@@ -82,7 +82,7 @@ class KafkaServer(Process):
         if java is None:
             raise NotReady("Kafka needs Java 17: Debian's package openjdk-17-jre-headless")
         if not any(LIBS.glob("kafka_*.jar")):
-            raise NotReady("Kafka's jars are not there: scripts/kafka start fetches them")
+            raise NotReady("Kafka's jars are not there: scripts/kafka jars fetches them")
         self.port = port
         self.data = folder / "kafka"
         self._core = core

@@ -207,6 +207,7 @@ def test_topics_are_ordered_each_for_itself() -> None:
 
 def test_facts_of_a_call_nobody_made_are_seen() -> None:
     assert violated(judge_facts({}, arrived(entries(facts())))) == {NOBODY}
+    assert judge_facts({}, arrived(entries(facts())), apart=range(7, 8)).violations == ()
 
 
 def test_calls_that_are_none_of_the_benches_are_left_alone() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -26,7 +26,7 @@ __all__ = ["Site", "Sizes", "site"]
 
 PREFIX: Final = "retell_ws."
 
-GRACE_S: Final = 5.0
+GRACE_S: Final = 2.0
 """How long a call is kept for a redial: its end is told after that, and need not be waited for."""
 
 
@@ -158,11 +158,12 @@ class Site:
                     await asyncio.sleep(0.2)
         return time.monotonic() - began
 
-    async def judged(self, journalled: Sequence[str] = ()) -> tuple[Verdict, list[Arrived]]:
+    async def judged(self, journalled: Sequence[str] = (), apart: Container[int] = ()) -> tuple[Verdict, list[Arrived]]:
         """Read Kafka until nothing is missing that must be there, or no time is left, and judge what lies there.
 
         Args:
             journalled: Ids of entries that stood in the journal of a server that was killed.
+            apart: Numbers of calls that are judged elsewhere.
         """
         from confluent_kafka import KafkaException
 
@@ -175,7 +176,7 @@ class Site:
                 if time.monotonic() >= ends_at:
                     raise
             else:
-                verdict = await asyncio.to_thread(judge_facts, known, arrived, journalled=journalled)
+                verdict = await asyncio.to_thread(judge_facts, known, arrived, journalled=journalled, apart=apart)
                 if not verdict.violations or time.monotonic() >= ends_at:
                     return verdict, arrived
             await asyncio.sleep(1.0)
@@ -226,8 +227,10 @@ async def site(
         await stack.enter_async_context(server)
         flags = _flags(settings | ({} if rules is None else {"rules": str(rules)}))
         running = Site(sizes, folder, server=server, redis=redis, kafka=kafka, flags=flags)
-        for name in consumers:
-            running.consumers[name] = await stack.enter_async_context(running.consumer(name))
+        running.consumers |= {name: running.consumer(name) for name in consumers}
+        async with asyncio.TaskGroup() as starting:
+            for program in running.consumers.values():
+                starting.create_task(stack.enter_async_context(program))
         yield running
 
 
