@@ -33,11 +33,12 @@ from uuid import uuid4
 
 import duckdb
 import msgspec
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from ..errors import UsageError
+from ..errors import SinkError, UsageError
 
-__all__ = ["Part", "Parts", "Table", "connect", "day_of", "place", "plain"]
+__all__ = ["Part", "Parts", "Table", "connect", "day_of", "place", "plain", "reaching"]
 
 SMALL_BYTES: Final = 64 << 20
 """A part below this is merged with others; one above is read as fast alone."""
@@ -56,6 +57,10 @@ STALE_S: Final = 3600.0
 
 FETCHES: Final = 8
 """Parts fetched from an object store at a time."""
+
+RETRIES: Final = 3
+RETRIES_S: Final = timedelta(seconds=20)
+"""What the store's client does by itself. Consumers try again anyway, and whoever waits for a command wants to know."""
 
 TRIES: Final = 20
 """Times a reader looks again, because what it had found was merged under its hands."""
@@ -122,10 +127,26 @@ def place(where: str | Path) -> ObjectStore:
     """
     try:
         if "://" in str(where):
-            return from_url(str(where))
+            return from_url(str(where), retry_config={"max_retries": RETRIES, "retry_timeout": RETRIES_S})
         return LocalStore(Path(where).absolute(), mkdir=True, automatic_cleanup=True)
     except Exception as exc:  # the library has an error for each kind of store; its words may quote a key
         raise UsageError(f"cannot open {_without_password(str(where))}: {type(exc).__name__}") from None
+
+
+@contextmanager
+def reaching(what: str) -> Iterator[None]:
+    """Use a store in this block.
+
+    Args:
+        what: What for, for the error.
+
+    Raises:
+        SinkError: It cannot be reached, or has no room. An `OSError` goes through as it is.
+    """
+    try:
+        yield
+    except (BaseError, duckdb.OperationalError) as exc:  # their words are long, and may hold a key
+        raise SinkError(f"{what}: {type(exc).__name__}") from None
 
 
 def connect(*, memory_mb: int = MEMORY_MB, threads: int = 1, scratch: str = "") -> duckdb.DuckDBPyConnection:
@@ -144,6 +165,7 @@ def connect(*, memory_mb: int = MEMORY_MB, threads: int = 1, scratch: str = "") 
             "temp_directory": scratch,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
+            "preserve_insertion_order": False,  # which would keep more in memory
         },
     )
 

@@ -37,7 +37,7 @@ from .index import Index
 from .parts import Part, Parts, Table, connect, day_of, plain
 from .transcripts import Row, joined
 
-__all__ = ["TABLE", "Shelf"]
+__all__ = ["TABLE", "Shelf", "as_json", "rows_of"]
 
 DAY_S: Final = 86_400
 
@@ -205,7 +205,7 @@ class Shelf:
             for day in sorted(self._parts.days(), reverse=True):
                 # With the day before: a call that is being moved to its right day stands in both.
                 if self._parts.read(db, "found", since=day - timedelta(1), until=day, **which):
-                    return _rows_of(db, "found")[0]
+                    return next(rows_of(db, "found"))
         return None
 
     def is_empty(self) -> bool:
@@ -247,7 +247,7 @@ class Shelf:
         written = []
         for day, rows in new.items():
             gone = [part for part in old if part.day == day]
-            path = self._parts.replace(day, map(_as_json, rows), old=gone, without=list(changed))
+            path = self._parts.replace(day, map(as_json, rows), old=gone, without=list(changed))
             written.append((Part(day, path, 0, 0.0) if path else None, gone, [row.call_id for row in rows]))
         # Only now: a call may have gone from one day to another.
         self._parts.delete(old)
@@ -270,7 +270,7 @@ class Shelf:
                 )
             except duckdb.IOException:
                 raise FileNotFoundError("a part was replaced or merged") from None
-            for row in _rows_of(db, "found"):
+            for row in rows_of(db, "found"):
                 found.setdefault(row.call_id, []).append(row)
         return found
 
@@ -290,18 +290,24 @@ class Shelf:
             yield
 
 
-def _rows_of(db: duckdb.DuckDBPyConnection, table: str) -> list[Row]:
-    found = db.execute(f'SELECT {_AS_ROW} FROM "{table}"')
-    rows = []
-    while some := found.fetchmany(1000):
+def rows_of(db: duckdb.DuckDBPyConnection, table: str, how: str = "") -> Iterator[Row]:
+    """Give the rows that `Shelf.read` has read, some at a time.
+
+    Args:
+        db: The database.
+        table: The table.
+        how: Anything of SQL that may stand after it.
+    """
+    found = db.execute(f'SELECT {_AS_ROW} FROM "{table}" {how}')
+    while some := found.fetchmany(500):
         for values in some:
             fields = dict(zip(Row.__struct_fields__, values, strict=True))
             fields["lines"] = tuple(Line(**line) for line in fields["lines"])
-            rows.append(Row(**fields))
-    return rows
+            yield Row(**fields)
 
 
-def _as_json(row: Row) -> dict[str, Any]:
+def as_json(row: Row) -> dict[str, Any]:
+    """Give a row as JSON has it, with times as ISO 8601 has them."""
     fields = msgspec.structs.asdict(row)
     # All of a line's fields: one that is left out is no empty text but nothing.
     fields["lines"] = [msgspec.structs.asdict(line) for line in row.lines]
