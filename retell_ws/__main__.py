@@ -33,6 +33,8 @@ for name, about in {
     "check": "Check the protocol conformance of any custom-LLM server.",
     "consume": "Read the facts of calls, and do something with them.",
     "proxy": "Write the configuration of a proxy before several servers.",
+    "facts": "Write the AsyncAPI document of the facts on the bus.",
+    "kubernetes": "Write manifests for Kubernetes: servers, consumers, and what scales them.",
     "bench": "Let synthetic callers measure a server against its latency budget.",
     "report": "Tell how calls went, from the figures that were kept: a page with charts, or JSON.",
 }.items():

@@ -1,7 +1,8 @@
 """Run consumers as a process: which bus they read, where they write; ready line, signals, exit status.
 
-This is their composition root, as `blueprints.py` is the servers': a consumer is imported when it is asked for. They have a process of their own, because the loop that answers calls should do nothing else, and a consumer that dies
-or hangs should take no call with it. `serve` starts one itself (`consuming.py`) when the bus is its own journal.
+This is their composition root, as `blueprints.py` is the servers': a consumer is imported when it is asked for. They
+have a process of their own, because the loop that answers calls should do nothing else, and a consumer that dies or
+hangs should take no call with it. `serve` starts one itself (`consuming.py`) when the bus is its own journal.
 """
 
 from __future__ import annotations
@@ -85,8 +86,6 @@ async def _consume(names: Sequence[Name], settings: Settings, *, is_ours: bool) 
     try:
         async with AsyncExitStack() as stack:
             runners = [await stack.enter_async_context(_runner(name, settings)) for name in names]
-            if stop.is_set():
-                return
             bus = "kafka" if settings.kafka_bootstrap else "journal"
             say_ready({"ready": True, "consumers": list(names), "facts": bus})
             async with asyncio.TaskGroup() as tasks:
@@ -113,7 +112,11 @@ def _heard(stop: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def _runner(name: Name, settings: Settings) -> AsyncIterator[Runner]:
-    async with _source(name, settings) as source, _consumer(name, settings, source) as consumer:
+    async with (
+        _source(name, settings) as source,
+        _consumer(name, settings, source) as consumer,
+        consumer,
+    ):
         yield Runner(source, consumer)
 
 
@@ -127,15 +130,21 @@ def _source(name: Name, settings: Settings) -> AbstractAsyncContextManager[Sourc
     return KafkaSource(settings, name)
 
 
-def _consumer(name: Name, settings: Settings, source: Source) -> AbstractAsyncContextManager[Consumer]:
+@asynccontextmanager
+async def _consumer(name: Name, settings: Settings, source: Source) -> AsyncIterator[Consumer]:
+    """Make a consumer; whoever runs it enters it."""
+    place, keep_days = settings.archive_place(), settings.keep_days
     match name:
         case "analytics":
             with needing("analytics", name):
                 from .consumers.analytics import Analytics
-            return Analytics(settings.archive_place(), keep_days=settings.keep_days)
+            yield Analytics(place, keep_days=keep_days)
         case "archive":
             with needing("analytics", name):
                 from .consumers.archive import Archive
-            return Archive(settings.archive_place(), keep_days=settings.keep_days)
+            yield Archive(place, keep_days=keep_days)
         case "escalation":
-            return _escalation(settings, source)
+            from .escalating import escalating
+
+            async with escalating(settings, source) as escalation:
+                yield escalation

@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 LEAVE_S: Final = DRAIN_S + 5.0
 """Seconds the process may take for what lies in the journal and for its own end."""
 
+REFUSED: Final = "ended with status 2"
+"""How a process ends that was asked for wrongly: again would be no better."""
+
 GIVEN_UP_S: Final = 60.0
 """Seconds until another try when they have died too often: the calls go on, so there is time."""
 
@@ -83,6 +86,9 @@ class Consuming:
             began = monotonic()
             how = await self._life()
             if self._leaving.is_set():
+                return
+            if how == REFUSED:  # it has said why
+                logger.error("the consumers cannot be run as they are set up; calls go on, and facts are kept")
                 return
             now = monotonic()
             pause_s = restarts.died(0, now, lived_s=now - began)

@@ -110,6 +110,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     keep_days: Annotated[int, _about("days that transcripts and figures are kept; 0: for ever", ge=0)] = 90
     rules: Annotated[str, _about("TOML file of escalation rules; empty: none")] = ""
+    control_url: Annotated[
+        str, _about("without Redis: the second port of the server, by which escalation moves its calls")
+    ] = "http://127.0.0.1:8081"
 
     model: Annotated[
         Literal["", "anthropic", "anthropic-sdk", "scripted"],

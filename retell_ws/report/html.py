@@ -31,7 +31,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, has_sum: bool =
     """Write a table; nothing without rows.
 
     Args:
-        head: Titles of the columns; `#` before one says that it has numbers, `-` that a phone can do without it.
+        head: Titles of the columns, perhaps all empty; `#` before one says that it has numbers, `-` that a phone can do
+            without it.
         rows: Their cells.
         has_sum: The last row is about all others.
     """
@@ -43,7 +44,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, has_sum: bool =
         titles += f'<th class="{kinds}" scope="col">{escape(title.lstrip("-#"))}</th>'
     lines = [f"<tr>{''.join(row)}</tr>" for row in rows]
     foot = f"<tfoot>{lines.pop()}</tfoot>" if has_sum and len(lines) > 1 else ""
-    body = f"<thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody>{foot}"
+    top = f"<thead><tr>{titles}</tr></thead>" if any(head) else ""
+    body = f"{top}<tbody>{''.join(lines)}</tbody>{foot}"
     return f'<div class="scroll"><table>{body}</table></div>'
 
 
@@ -69,7 +71,8 @@ def word(text: str, colour: str = "") -> str:
     """
     mark = f'<rect class="{escape(colour)}" width="10" height="10" rx="3"/>'
     dot = f'<svg class="dot" width="10" height="10" aria-hidden="true">{mark}</svg> ' if colour else ""
-    return f'<td class="word">{dot}{escape(text)}</td>'
+    broken = escape(text).replace("_", "_<wbr>")  # a name may go on in the next line
+    return f'<td class="word">{dot}{broken}</td>'
 
 
 def plain(text: str, *, is_minor: bool = False) -> str:
@@ -89,6 +92,7 @@ def figure(text: str, *, is_minor: bool = False) -> str:
     return f'<td class="{kind}">{escape(text)}</td>'
 
 
-def drawn(picture: str) -> str:
+def drawn(picture: str, *, is_minor: bool = False) -> str:
     """Write a cell of a picture."""
-    return f'<td class="wide">{picture}</td>'
+    kind = "wide minor" if is_minor else "wide"
+    return f'<td class="{kind}">{picture}</td>'

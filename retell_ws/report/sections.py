@@ -40,34 +40,32 @@ _OUTCOMES: Final = {
 """The colour of what came of something."""
 
 _STAGES: Final = {
-    "queued": "waiting to be read",
-    "decoded": "understanding it",
-    "prompt": "building the prompt",
-    "connect": "getting a connection",
-    "first_token": "to the model's first text",
-    "first_sentence": "to the first sentence said",
-    "done": "to the last word",
+    "queued": "read",
+    "decoded": "understood",
+    "prompt": "prompt built",
+    "connect": "connected",
+    "first_token": "first text",
+    "first_sentence": "first sentence",
+    "done": "last word",
 }
-
-_SOURCES: Final = {"model": "the model", "speculation": "a speculation", "cache": "the cache of answers"}
 
 
 def sources(figures: Figures) -> str:
     """Show what answered."""
     rows = [
         [
-            word(_SOURCES.get(one.source, one.source)),
+            word(one.source),
             figure(number(one.turns)),
             figure(milliseconds(one.times.p50_ms)),
             figure(milliseconds(one.times.p95_ms)),
             figure(milliseconds(one.times.p99_ms), is_minor=True),
             figure(percent(one.within)),
-            drawn(charts.bar(one.within or 0.0, "green", f"{percent(one.within)} within the budget")),
+            drawn(charts.bar(one.within or 0.0, "green", f"{percent(one.within)} within the budget"), is_minor=True),
         ]
         for one in (*figures.by_source, figures.first_sentence)
         if one.turns
     ]
-    head = ("answered by", "#turns", "#p50", "#p95", "-#p99", "#in budget", "")
+    head = ("answered by", "#turns", "#p50", "#p95", "-#p99", "#in budget", "-")
     return card("What answered", table(head, rows, has_sum=True), "First sentences by what they came from.")
 
 
@@ -85,9 +83,9 @@ def stages(figures: Figures) -> str:
         if one.times.count
     ]
     colours = key((("blue", "p50", ""), ("orange", "p95", ""), ("grey", "p99", "")))
-    note = "The first four are each from the end of the one before; the others from the request. 0.01 ms to 10 s, each "
+    note = "The first four from the end of the one before, the others from the request. Scale: 0.01 ms to 10\u202fs."
     body = table(("stage", "#p50", "#p95", "-#p99", ""), rows)
-    return card("Where the time goes", body and body + colours, note + "tenfold step as wide as the next.")
+    return card("Where the time goes", body and body + colours, note)
 
 
 def _span(times: Times) -> str:
@@ -112,7 +110,7 @@ def whose(figures: Figures) -> str:
     ]
     known = sum(value or 0.0 for _, _, value, _ in parts)
     if whose.e2e_ms is not None:
-        parts.append(("the rest, turn-taking above all", "Retell", max(0.0, whose.e2e_ms - known), "grey"))
+        parts.append(("the rest, such as turn-taking", "Retell", max(0.0, whose.e2e_ms - known), "grey"))
     length = sum(value or 0.0 for _, _, value, _ in parts) or 1.0
     picture = charts.stack(
         [((value or 0.0) / length, colour, f"{name}: {milliseconds(value)}") for name, _, value, colour in parts]
@@ -171,7 +169,7 @@ def ahead(figures: Figures) -> str:
         rows += [
             _gain("speculations adopted", ahead.adopted, asked, f"{number(ahead.dropped)} in vain"),
             _fact("head start", milliseconds(ahead.head_start.p50_ms), f"p95 {milliseconds(ahead.head_start.p95_ms)}"),
-            _fact("won together", seconds(ahead.head_start_s), "that nobody waited"),
+            _fact("together", seconds(ahead.head_start_s), "nobody waited for"),
             _fact("tokens in vain", number(ahead.wasted_tokens), "an estimate"),
         ]
     if turns.count:
@@ -181,7 +179,7 @@ def ahead(figures: Figures) -> str:
         rows.append(_gain("prompt tokens from the provider's cache", read, asked, f"{number(read)} tokens"))
     misses = key(("orange", one.what, number(one.count)) for one in cache.misses)
     missed = misses and "<h3>Why the prompt cache missed</h3>" + misses
-    body = table(("", "#", "", ""), rows)
+    body = table(("", "", "", ""), rows)
     return card("Ahead of the caller", body and body + missed, "Speculation and caches: time nobody waited for.")
 
 
@@ -230,7 +228,7 @@ def tools(figures: Figures) -> str:
             figure(milliseconds(one.times.p50_ms)),
             figure(milliseconds(one.times.p95_ms)),
             figure(milliseconds(one.times.p99_ms), is_minor=True),
-            drawn(_outcomes(one.outcomes)),
+            drawn(_outcomes(one.outcomes), is_minor=True),
         ]
         for one in figures.tools
     ]
@@ -238,8 +236,9 @@ def tools(figures: Figures) -> str:
     for tool in figures.tools:
         for outcome in tool.outcomes:
             total[outcome.what] = total.get(outcome.what, 0) + outcome.count
-    body = table(("tool", "#calls", "#done", "#p50", "#p95", "-#p99", "what came of it"), rows)
-    return card("Tools", body and body + _key([Count(what=what, count=count) for what, count in total.items()]))
+    body = table(("tool", "#calls", "#done", "#p50", "#p95", "-#p99", "-what came of it"), rows)
+    told = _key(Count(what=what, count=count) for what, count in total.items())
+    return card("Tools", body and body + told, is_whole=True)
 
 
 def models(figures: Figures) -> str:
@@ -282,7 +281,7 @@ def escalations(figures: Figures) -> str:
         ]
         for one in figures.escalations
     ]
-    return card("Escalations", table(("rule", "action", "#", "#p95", "what came of it"), rows))
+    return card("Escalations", table(("rule", "action", "#times", "#p95", "what came of it"), rows))
 
 
 def trouble(figures: Figures) -> str:
@@ -298,7 +297,7 @@ def slowest(figures: Figures) -> str:
             identity(one.call_id),
             figure(str(one.response_id)),
             figure(milliseconds(one.first_sentence_ms)),
-            plain(_SOURCES.get(one.source, one.source), is_minor=True),
+            plain(one.source, is_minor=True),
             figure(stamp(one.at)[5:], is_minor=True),
         ]
         for one in figures.slowest_turns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-__all__ = ["clock", "dollars", "milliseconds", "number", "percent", "seconds", "stamp"]
+__all__ = ["NARROW", "NONE", "clock", "dollars", "milliseconds", "number", "percent", "seconds", "stamp"]
 
 NONE = "–"
 """Where there is nothing to tell."""
@@ -27,13 +27,15 @@ def percent(share: float | None) -> str:
         text = "99.9"
     elif share > 0 and text == "0.0":
         text = "<0.1"
-    return f"{text.removesuffix('.0')}{NARROW}%"
+    return f"{text if 0 < share < 1 else text.removesuffix('.0')}{NARROW}%"
 
 
 def milliseconds(value: float | None) -> str:
     """Write a duration in the unit that fits it, with three figures at most."""
     if value is None:
         return NONE
+    if not value:
+        return f"0{NARROW}ms"
     if value >= 99_950:
         return f"{number(value / 1000)}{NARROW}s"
     if value >= 1000:

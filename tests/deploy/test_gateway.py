@@ -399,7 +399,7 @@ def test_a_key_of_its_own_is_named_where_the_proxy_can_have_one() -> None:
     apart = Certificate.named("/certs/full.pem,/certs/key.pem")
     assert "ssl_certificate_key /certs/key.pem;" in configuration("nginx", ["a:1"], tls=apart)
     assert "tls /certs/full.pem /certs/key.pem {" in configuration("caddy", ["a:1"], tls=apart)
-    with pytest.raises(UsageError, match="wants one file"):
+    with pytest.raises(UsageError, match="both in one file"):
         configuration("haproxy", ["a:1"], tls=apart)
     beside = Certificate.named("/certs/full.pem,/certs/full.pem.key")
     assert "crt /certs/full.pem " in configuration("haproxy", ["a:1"], tls=beside)
