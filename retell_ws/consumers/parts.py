@@ -158,7 +158,7 @@ def connect(*, memory_mb: int = MEMORY_MB, threads: int = 1, scratch: str = "") 
         threads: It works with.
         scratch: A folder for what does not fit; empty: none.
     """
-    return duckdb.connect(
+    db = duckdb.connect(
         ":memory:",
         config={
             "memory_limit": f"{memory_mb}MB",
@@ -169,6 +169,8 @@ def connect(*, memory_mb: int = MEMORY_MB, threads: int = 1, scratch: str = "") 
             "preserve_insertion_order": False,  # which would keep more in memory
         },
     )
+    db.execute("SET enable_progress_bar = false")  # it goes to the standard output, where JSON may be
+    return db
 
 
 class Parts:
