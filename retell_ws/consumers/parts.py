@@ -37,6 +37,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from ..errors import SinkError, UsageError
+from .scratch import Scratch
 
 __all__ = ["Part", "Parts", "Table", "connect", "day_of", "place", "plain", "reaching"]
 
@@ -157,7 +158,7 @@ def connect(*, memory_mb: int = MEMORY_MB, threads: int = 1, scratch: str = "") 
         threads: It works with.
         scratch: A folder for what does not fit; empty: none.
     """
-    return duckdb.connect(
+    db = duckdb.connect(
         ":memory:",
         config={
             "memory_limit": f"{memory_mb}MB",
@@ -168,6 +169,8 @@ def connect(*, memory_mb: int = MEMORY_MB, threads: int = 1, scratch: str = "") 
             "preserve_insertion_order": False,  # which would keep more in memory
         },
     )
+    db.execute("SET enable_progress_bar = false")  # it goes to the standard output, where JSON may be
+    return db
 
 
 class Parts:
@@ -187,7 +190,7 @@ class Parts:
         self._table = table
         self._folder = Path(str(store.prefix)) if isinstance(store, LocalStore) else None
         self._turn = threading.Lock()
-        self._scratch = TemporaryDirectory(prefix="retell_ws-")
+        self._scratch = Scratch()
         self._db = connect(memory_mb=memory_mb, threads=threads, scratch=f"{self._scratch.name}/spilled")
 
     def close(self) -> None:

@@ -274,6 +274,13 @@ def test_a_url_of_a_folder_is_a_folder(tmp_path: Path) -> None:
         assert ids(parts) == ["r1"]
 
 
+def test_a_database_keeps_within_bounds_and_says_nothing_on_the_standard_output() -> None:
+    names = ("memory_limit", "threads", "enable_progress_bar", "autoinstall_known_extensions")
+    with closing(connect(memory_mb=100, threads=3)) as db:
+        asked = ", ".join(f"current_setting('{name}')" for name in names)
+        assert db.execute(f"SELECT {asked}").fetchone() == ("95.3 MiB", 3, False, False)
+
+
 @pytest.mark.parametrize("at", [1e300, -1e300, float("nan"), float("inf")])
 def test_a_moment_no_calendar_has_is_an_error(at: float) -> None:
     with pytest.raises(ValueError):
