@@ -86,8 +86,6 @@ async def _consume(names: Sequence[Name], settings: Settings, *, is_ours: bool) 
     try:
         async with AsyncExitStack() as stack:
             runners = [await stack.enter_async_context(_runner(name, settings)) for name in names]
-            if stop.is_set():
-                return
             bus = "kafka" if settings.kafka_bootstrap else "journal"
             say_ready({"ready": True, "consumers": list(names), "facts": bus})
             async with asyncio.TaskGroup() as tasks:

@@ -383,7 +383,8 @@ class Journal:
     def _shrink(self) -> None:
         free = self._pragma("freelist_count")
         if free > FREE_PAGES and free > self._pragma("page_count") // 4:
-            self._do(lambda db: db.execute(f"PRAGMA incremental_vacuum({FREE_PAGES // 4})").fetchall(), writes=False)
+            # `execute` would stop after one page.
+            self._do(lambda db: db.executescript(f"PRAGMA incremental_vacuum({FREE_PAGES // 4})"), writes=False)
 
     def make_room(self) -> Mapping[Weight, int]:
         """Drop the oldest of the least weight, when there is no room; what is kept is kept.

@@ -1,8 +1,8 @@
 """Hands the journal on to another bus: all that is in it, in its order, by one process at a time.
 
 Of the processes that share a journal one has the lock of the relay; the kernel gives it to another one when that
-process is gone. What the bus has acknowledged without a gap is noted in the journal, now and then: after a crash the
-rest is handed on again, and a fact may come twice, with the same id.
+process is gone. What the bus has taken it sends until that is acknowledged. Up to where there is no gap, that is noted
+in the journal, now and then; the next process hands on the rest, so a fact may come twice, with the same id.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FULL_S: Final = 0.2
 """Seconds until a bus that had no room is tried again."""
 
 PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds until a bus that refused is tried again."""
+"""Seconds until a bus that refused is given more."""
 
 COMPLAIN_S: Final = 60.0
 """Seconds between two log lines about the same trouble."""
@@ -75,14 +75,7 @@ class Flight:
         while self._sent and self._sent[0] in self._acknowledged:
             end = self._sent.popleft()
             self._acknowledged.discard(end)
-        if not self._sent:
-            self._acknowledged.clear()  # of what was sent before `clear`, and acknowledged twice
         return end
-
-    def clear(self) -> None:
-        """Forget what is not acknowledged: it will be sent again."""
-        self._sent.clear()
-        self._acknowledged.clear()
 
 
 class Relay:
@@ -112,7 +105,6 @@ class Relay:
         self._paused_until = -1.0
         self._refusals = 0
         self._complained = -COMPLAIN_S
-        self._failed = bus.figures()["failed"]
         self.relayed = 0
 
     @property
@@ -171,7 +163,9 @@ class Relay:
         end = self._clock() + limit_s
         try:
             while (left := end - self._clock()) > 0 and not self.is_refused:
-                if not self.step() and not self.is_busy and (self._is_ours or not self._awaits_lock()):
+                if self.step():
+                    continue
+                if not self.is_busy and not self._has_rest():
                     break
                 self._pause(min(POLL_S, left))
         finally:
@@ -181,9 +175,10 @@ class Relay:
             finally:
                 os.close(self._lock)
 
-    def _awaits_lock(self) -> bool:
-        """Tell whether something is left that whoever has the lock may not hand on any more: it may be ending, too."""
-        return bool(self._journal.read(self._journal.register(RELAY), 1))
+    def _has_rest(self) -> bool:
+        # Without the lock as well: whoever has it may be ending, too.
+        behind = self._read if self._is_ours else self._journal.register(RELAY)
+        return bool(self._journal.read(behind, 1))
 
     def _pause(self, seconds: float) -> None:
         try:
@@ -212,11 +207,6 @@ class Relay:
             self.relayed += len(positions)
             if end is not None:
                 self._acknowledged = max(self._acknowledged, end)
-        failed = self._bus.figures()["failed"]
-        if failed > self._failed:
-            # What failed comes again with all that came after it: another order would be none.
-            self._failed = failed
-            self._again(self._clock() + PAUSES_S[0])
 
     def _send(self, now: float) -> bool:
         room = IN_FLIGHT - len(self._flight)
@@ -235,16 +225,11 @@ class Relay:
         return len(entries) < room
 
     def _refused(self, now: float, exc: Exception) -> None:
-        pause_s = PAUSES_S[min(self._refusals, len(PAUSES_S) - 1)]
+        # It goes on trying what it has; it is given more once that may be of use.
+        self._paused_until = now + PAUSES_S[min(self._refusals, len(PAUSES_S) - 1)]
         self._refusals += 1
-        self._again(now + pause_s)
         if now - self._complained >= COMPLAIN_S:
             self._complained = now
             # The words of a `BusError` are ours; those of others may quote what was sent.
             told = str(exc) if isinstance(exc, BusError) else type(exc).__name__
             logger.error("facts wait in the journal: %s refuses them: %s", self._bus.name, told)
-
-    def _again(self, at: float) -> None:
-        self._flight.clear()
-        self._read = self._acknowledged
-        self._paused_until = at

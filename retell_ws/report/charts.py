@@ -86,7 +86,7 @@ def lines(
     width: int,
     height: int,
     label: Callable[[float], str],
-    line: tuple[float, str] | None = None,
+    line: float | None = None,
     about: str,
 ) -> str:
     """Draw lines over time; where a value is missing, or a point, the line is broken.
@@ -98,20 +98,16 @@ def lines(
         width: In pixels.
         height: In pixels.
         label: Writes a value of the left axis.
-        line: A value that is marked right across, and its name.
+        line: A value that is marked right across.
         about: What the picture shows, for who does not see it.
     """
     values = [value for one in series for value in one.values if value is not None]
-    steps = ticks(max([*values, *([line[0]] if line else [])], default=0.0))
+    steps = ticks(max([*values, *([] if line is None else [line])], default=0.0))
     frame = _Frame(axis, steps[-1], width, height)
     drawn = [frame.grid(steps, label)]
     if line is not None:
-        y = frame.y(line[0])
-        drawn.append(
-            f'<line class="limit" x1="{LEFT}" x2="{width - RIGHT}" y1="{y}" y2="{y}"/>'
-            f'<text class="limit" x="{width - RIGHT}" y="{_round(frame.y(line[0]) - 5)}" text-anchor="end">'
-            f"{escape(line[1])}</text>"
-        )
+        y = frame.y(line)
+        drawn.append(f'<line class="limit" x1="{LEFT}" x2="{width - RIGHT}" y1="{y}" y2="{y}"/>')
     for one in series:
         for run in _runs(axis, points, one.values):
             path = " ".join(f"{frame.x(at + axis.step / 2)},{frame.y(value)}" for at, value in run)

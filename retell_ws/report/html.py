@@ -71,7 +71,8 @@ def word(text: str, colour: str = "") -> str:
     """
     mark = f'<rect class="{escape(colour)}" width="10" height="10" rx="3"/>'
     dot = f'<svg class="dot" width="10" height="10" aria-hidden="true">{mark}</svg> ' if colour else ""
-    return f'<td class="word">{dot}{escape(text)}</td>'
+    broken = escape(text).replace("_", "_<wbr>")  # a name may go on in the next line
+    return f'<td class="word">{dot}{broken}</td>'
 
 
 def plain(text: str, *, is_minor: bool = False) -> str:

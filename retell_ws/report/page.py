@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import math
 from html import escape
+from typing import Final
 
 from . import charts, sections
 from .charts import Axis, Point, Series
 from .figures import Bucket, Figures
 from .html import card, key
 from .style import STYLE
-from .words import NARROW, NONE, clock, dollars, milliseconds, number, percent, seconds, stamp
+from .words import NARROW, clock, dollars, milliseconds, number, percent, seconds, stamp
 
 __all__ = ["page"]
+
+
+_UNITS: Final = ((86_400, "day"), (3600, "hour"), (60, "minute"))
+"""Of buckets, which are no shorter than a minute."""
 
 
 def page(figures: Figures, *, written: float) -> str:
@@ -96,9 +101,10 @@ def _over_time(figures: Figures) -> str:
     )
     pictures = []
     for kind, width, high, low in (("broad", 1120, 300, 110), ("narrow", 350, 230, 100)):
-        limit = (figures.budget_ms, f"budget {milliseconds(figures.budget_ms)}")
         said = "First sentences over time: half came sooner than the lower line, 95 of 100 sooner than the upper one"
-        above = charts.lines(axis, points, series, width=width, height=high, label=milliseconds, line=limit, about=said)
+        above = charts.lines(
+            axis, points, series, width=width, height=high, label=milliseconds, line=figures.budget_ms, about=said
+        )
         within = charts.columns(
             axis,
             points,
@@ -119,7 +125,9 @@ def _over_time(figures: Figures) -> str:
             about="Turns over time",
         )
         pictures.append(f'<div class="{kind}">{above}<h3>Within the budget</h3>{within}<h3>Turns</h3>{turns}</div>')
-    colours = key((("blue", "p50", ""), ("orange", "p95", ""), ("dashed", "the budget", "")))
+    colours = key(
+        (("blue", "p50", ""), ("orange", "p95", ""), ("dashed", "the budget", milliseconds(figures.budget_ms)))
+    )
     note = f"From Retell's request to the first sentence on its socket, for each {_length(figures.bucket_s)}, in UTC."
     return card("First sentence over time", colours + "".join(pictures), note, is_whole=True)
 
@@ -136,8 +144,6 @@ def _share(part: float, whole: float) -> float | None:
 
 
 def _length(length_s: int) -> str:
-    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
-        if length_s >= size:
-            count = length_s // size
-            return unit if count == 1 else f"{count} {unit}s"
-    return NONE
+    size, unit = next((size, unit) for size, unit in _UNITS if length_s >= size)
+    count = length_s // size
+    return unit if count == 1 else f"{count} {unit}s"

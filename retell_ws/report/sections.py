@@ -49,14 +49,12 @@ _STAGES: Final = {
     "done": "last word",
 }
 
-_SOURCES: Final = {"model": "model", "speculation": "speculation", "cache": "answer cache"}
-
 
 def sources(figures: Figures) -> str:
     """Show what answered."""
     rows = [
         [
-            word(_SOURCES.get(one.source, one.source)),
+            word(one.source),
             figure(number(one.turns)),
             figure(milliseconds(one.times.p50_ms)),
             figure(milliseconds(one.times.p95_ms)),
@@ -171,7 +169,7 @@ def ahead(figures: Figures) -> str:
         rows += [
             _gain("speculations adopted", ahead.adopted, asked, f"{number(ahead.dropped)} in vain"),
             _fact("head start", milliseconds(ahead.head_start.p50_ms), f"p95 {milliseconds(ahead.head_start.p95_ms)}"),
-            _fact("won together", seconds(ahead.head_start_s), "that nobody waited"),
+            _fact("together", seconds(ahead.head_start_s), "nobody waited for"),
             _fact("tokens in vain", number(ahead.wasted_tokens), "an estimate"),
         ]
     if turns.count:
@@ -230,7 +228,7 @@ def tools(figures: Figures) -> str:
             figure(milliseconds(one.times.p50_ms)),
             figure(milliseconds(one.times.p95_ms)),
             figure(milliseconds(one.times.p99_ms), is_minor=True),
-            drawn(_outcomes(one.outcomes)),
+            drawn(_outcomes(one.outcomes), is_minor=True),
         ]
         for one in figures.tools
     ]
@@ -238,7 +236,7 @@ def tools(figures: Figures) -> str:
     for tool in figures.tools:
         for outcome in tool.outcomes:
             total[outcome.what] = total.get(outcome.what, 0) + outcome.count
-    body = table(("tool", "#calls", "#done", "#p50", "#p95", "-#p99", "what came of it"), rows)
+    body = table(("tool", "#calls", "#done", "#p50", "#p95", "-#p99", "-what came of it"), rows)
     told = _key(Count(what=what, count=count) for what, count in total.items())
     return card("Tools", body and body + told, is_whole=True)
 
@@ -283,7 +281,7 @@ def escalations(figures: Figures) -> str:
         ]
         for one in figures.escalations
     ]
-    return card("Escalations", table(("rule", "action", "#", "#p95", "what came of it"), rows))
+    return card("Escalations", table(("rule", "action", "#times", "#p95", "what came of it"), rows))
 
 
 def trouble(figures: Figures) -> str:
@@ -299,7 +297,7 @@ def slowest(figures: Figures) -> str:
             identity(one.call_id),
             figure(str(one.response_id)),
             figure(milliseconds(one.first_sentence_ms)),
-            plain(_SOURCES.get(one.source, one.source), is_minor=True),
+            plain(one.source, is_minor=True),
             figure(stamp(one.at)[5:], is_minor=True),
         ]
         for one in figures.slowest_turns

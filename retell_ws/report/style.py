@@ -47,7 +47,7 @@ header p, .note { color: var(--soft); }
 .cards { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; }
 .card { padding: 16px 18px 18px; min-width: 0; }
 .card.whole { grid-column: 1 / -1; }
-.card > * + * { margin-top: 10px; }
+.card > * + *, .card > .key { margin-top: 10px; }
 .card > h2 + .note { margin-top: 2px; }
 .card h3 { font-size: 13px; font-weight: 600; color: var(--soft); margin: 18px 0 0; }
 .none { color: var(--soft); padding: 10px 0 4px; }
@@ -62,9 +62,9 @@ tfoot td { border-top: 1px solid var(--edge); border-bottom: 0; font-weight: 600
 td.wide { width: 34%; min-width: 90px; }
 td.id { font: 12.5px/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
   overflow-wrap: anywhere; min-width: 130px; }
-td.word { overflow-wrap: anywhere; min-width: 80px; }
+td.word { overflow-wrap: break-word; }
 small { color: var(--soft); font-size: 13px; }
-.key { display: flex; flex-wrap: wrap; gap: 4px 18px; font-size: 13px; color: var(--soft); padding: 0;
+.key { margin: 0; display: flex; flex-wrap: wrap; gap: 4px 18px; font-size: 13px; color: var(--soft); padding: 0;
   list-style: none; }
 .key li::before { content: ""; display: inline-block; width: 10px; height: 10px; border-radius: 3px; margin-right: 6px;
   background: var(--mark, var(--grey)); }
@@ -77,7 +77,6 @@ svg.chart { width: 100%; height: auto; } svg.dot { display: inline-block; vertic
 svg text { fill: var(--soft); font-size: 12px; font-variant-numeric: tabular-nums; }
 svg .grid { stroke: var(--grid); } svg .axis { stroke: var(--grey); opacity: .6; }
 svg line.limit { stroke: var(--red); stroke-width: 1.5; stroke-dasharray: 5 4; }
-svg text.limit { fill: var(--red); font-weight: 600; paint-order: stroke; stroke: var(--card); stroke-width: 4px; }
 svg polyline { fill: none; stroke-width: 2.2; stroke-linejoin: round; stroke-linecap: round; }
 svg .target { fill: var(--ink); opacity: 0; } svg .target:hover { opacity: .06; }
 svg .rest { fill: var(--faint); }
@@ -97,7 +96,7 @@ footer { color: var(--soft); font-size: 13px; margin-top: 20px; }
   .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 10px; } .tile { padding: 10px 12px 12px; }
   .tile .value { font-size: 22px; }
   .broad, .minor { display: none; } .narrow { display: block; }
-  th, td { padding-right: 10px; }
+  table { font-size: 13px; } th { font-size: 12px; } th, td { padding-right: 9px; }
 }
 @media print {
   :root { --page: #fff; --card: #fff; --edge: #ccc; --ink: #000; --soft: #444; --faint: #eee; --grid: #e2e2e2;

@@ -6,10 +6,10 @@ from html.parser import HTMLParser
 
 __all__ = ["Page", "parse"]
 
-VOID = {"meta", "line", "circle", "polyline", "rect"}
+VOID = {"meta", "wbr", "line", "circle", "polyline", "rect"}
 ALLOWED = {
     *("html", "head", "meta", "title", "style", "body", "main", "header", "footer", "section", "div", "p", "h1", "h2"),
-    *("h3", "dl", "dt", "dd", "ul", "li", "b", "small", "table", "thead", "tbody", "tfoot", "tr", "th", "td"),
+    *("h3", "dl", "dt", "dd", "ul", "li", "b", "small", "wbr", "table", "thead", "tbody", "tfoot", "tr", "th", "td"),
     *("svg", "g", "line", "text", "circle", "polyline", "rect"),
 }
 

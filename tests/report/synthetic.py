@@ -129,7 +129,8 @@ class _Call:
             return
         roll = chance.random()
         source = "cache" if roll < 0.07 else "speculation" if roll < 0.52 else "model"
-        token = chance.lognormvariate(math.log(0.42), 0.35)
+        is_bad_hour = self.at % DAY_S // 3600 == 14 and self.at // DAY_S % 2 == 0  # the model is slow now and then
+        token = chance.lognormvariate(math.log(0.75 if is_bad_hour else 0.34), 0.35)
         head = 0.0
         hedged = source == "model" and token > 0.85 and chance.random() < 0.5
         fallback = source == "model" and chance.random() < 0.004
