@@ -14,7 +14,6 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from confluent_kafka import KafkaException, Producer
@@ -65,7 +64,6 @@ class KafkaServer:
         options: More of its settings.
         listener: How clients speak to it: `PLAINTEXT`, `SASL_SSL`, …
         advertised: The port that clients are told to use, in place of its own: a proxy's.
-        admin: Settings of the client that asks whether it is up.
         scram: Users that are there from the beginning, `name=password`, for SCRAM-SHA-256.
     """
 
@@ -76,7 +74,6 @@ class KafkaServer:
         options: Mapping[str, str] | None = None,
         listener: str = "PLAINTEXT",
         advertised: int | None = None,
-        admin: Mapping[str, Any] | None = None,
         scram: Sequence[str] = (),
     ) -> None:
         self.port = free_port()
@@ -85,7 +82,6 @@ class KafkaServer:
         self._listener = listener
         self._advertised = advertised or self.port
         self._options = dict(options or {})
-        self._admin = dict(admin or {})
         self._scram = scram
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -94,10 +90,11 @@ class KafkaServer:
         """What clients are given."""
         return f"127.0.0.1:{self._advertised}"
 
+    @functools.cached_property
     def admin(self) -> AdminClient:
-        """Make a client that sees and changes everything."""
+        """A client that sees and changes everything."""
         # By a listener of its own: the one for clients may want passwords, or be cut off.
-        return AdminClient({"bootstrap.servers": f"127.0.0.1:{self._inner}", **self._admin, "log_level": 0})
+        return AdminClient({"bootstrap.servers": f"127.0.0.1:{self._inner}", "log_level": 0})
 
     def start(self) -> None:
         """Start it, on the data it has, and wait until it answers."""
@@ -109,10 +106,9 @@ class KafkaServer:
             self._java("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, *users, "-c", str(properties)).wait()
         self._process = self._java("kafka.Kafka", str(properties))
         deadline = time.monotonic() + START_S
-        admin = self.admin()
         while True:
             try:
-                if admin.list_topics(timeout=0.5).brokers:
+                if self.admin.list_topics(timeout=0.5).brokers:
                     return
             except KafkaException:
                 pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -114,7 +115,7 @@ def test_topics_that_are_missing_are_made_as_the_settings_say(kafka: KafkaServer
     with bus_on(settings) as bus:
         bus.send(told(1))
         drain(bus, 1)
-    admin, topics = kafka.admin(), topics_of(settings)
+    admin, topics = kafka.admin, topics_of(settings)
     found = admin.list_topics(timeout=5).topics
     assert [len(found[topic.name].partitions) for topic in topics.all()] == [5, 5, 5]
     day_ms = 86_400_000
@@ -134,11 +135,11 @@ def test_topics_that_are_there_are_left_as_they_are_with_a_warning(
 ) -> None:
     settings = settings_for(kafka.bootstrap)
     name = topics_of(settings).facts.name
-    kafka.admin().create_topics([NewTopic(name, 1, 1, config={"retention.ms": "60000"})])[name].result(10)
+    kafka.admin.create_topics([NewTopic(name, 1, 1, config={"retention.ms": "60000"})])[name].result(10)
     with bus_on(settings) as bus:
         bus.send(told(1))
         drain(bus, 1)
-    assert len(kafka.admin().list_topics(timeout=5).topics[name].partitions) == 1
+    assert len(kafka.admin.list_topics(timeout=5).topics[name].partitions) == 1
     (line,) = [one.getMessage() for one in caplog.records if "left as it is" in one.getMessage()]
     assert f"the topic {name} is left as it is, with 1 partitions and not 3; retention.ms=60000" in line
 
@@ -162,7 +163,7 @@ def test_a_topic_that_was_deleted_is_made_again_and_nothing_is_lost(
     with bus_on(settings) as bus:
         bus.send(told(1, first=1000))
         drain(bus, 1)
-        kafka.admin().delete_topics([name])[name].result(10)
+        kafka.admin.delete_topics([name])[name].result(10)
         bus.send(entries)
         drain(bus, 200, limit_s=60)
     there = facts_on(kafka, settings)
@@ -219,10 +220,10 @@ def test_what_only_the_topic_finds_too_large_is_found_among_those_it_was_sent_wi
 ) -> None:
     settings = settings_for(kafka.bootstrap)
     name = topics_of(settings).facts.name
-    kafka.admin().create_topics([NewTopic(name, 1, 1, config={"max.message.bytes": "20000"})])[name].result(10)
+    kafka.admin.create_topics([NewTopic(name, 1, 1, config={"max.message.bytes": "20000"})])[name].result(10)
     entries = told(400)
     # What does not compress: the limit is on what is stored.
-    noise = "".join(chr(33 + (number * number * 7 + number // 3) % 90) for number in range(40_000))
+    noise = random.Random(7).randbytes(40_000).hex()
     large = written(401, entry_of(99, call="call_3"), data=noise.encode())
     with bus_on(settings) as bus:
         bus.send([*entries[:200], large, *entries[200:]])
@@ -314,7 +315,8 @@ async def test_a_network_that_is_cut_costs_no_fact_and_no_order(
     genuine()
     port = free_port()
     server = KafkaServer(tmp_path_factory.mktemp("cut"), advertised=port)
-    with await asyncio.to_thread(server.__enter__):
+    await asyncio.to_thread(server.start)
+    try:
         async with ToxicProxy("127.0.0.1", server.port, listen_port=port) as proxy:
             settings = settings_for(server.bootstrap)
             entries = told(3000)
@@ -335,6 +337,8 @@ async def test_a_network_that_is_cut_costs_no_fact_and_no_order(
                 proxy.cut()
             outbox = await working
             there = await asyncio.to_thread(facts_on, server, settings)
+    finally:
+        await asyncio.to_thread(server.kill)
     assert there == each_of(entries)
     assert outbox.longest_send_s < 0.5
 

@@ -13,7 +13,8 @@ __all__ = ["headers_in", "whole"]
 
 def whole(bootstrap: str, topic: str, config: Mapping[str, Any] | None = None, limit_s: float = 20.0) -> list[Message]:
     """Read every message that a topic has now, partition by partition."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "eyes", "log_level": 0, **(config or {})})
+    own = {"bootstrap.servers": bootstrap, "group.id": "eyes", "enable.auto.commit": False, "log_level": 0}
+    consumer = Consumer({**own, **(config or {})})
     try:
         partitions = consumer.list_topics(topic, timeout=limit_s).topics[topic].partitions
         ends = {
