@@ -198,6 +198,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Give the folder of journal, archive and figures; empty when no facts are kept."""
         return self.data or (DATA if self.blueprint == "events" else "")
 
+    def figures_place(self) -> str:
+        """Give where figures are kept, a folder or a URL; empty when no facts are."""
+        return self.figures or self.data_folder()
+
     def starts_consumers(self) -> bool:
         """Tell whether the server starts the consumers of its facts."""
         if self.consume is not None:
