@@ -19,7 +19,8 @@ from .answer_file import AnswerFile, Opening, read
 from .answers import unfit
 from .budget import PRICES
 from .errors import SettingsError
-from .ports import AnswerStore, CallStore, Model, Switchboard
+from .extras import needing
+from .ports import AnswerStore, Bus, CallStore, Facts, Model, Switchboard
 from .race import RacingModel
 from .recall import RecallingModel
 from .server import Server
@@ -28,12 +29,24 @@ from .stores.answers import MemoryAnswerStore
 from .stores.memory import MemoryCallStore
 from .verification import Verify
 
-__all__ = ["build_model", "keeping_answers", "read_answers", "recalling", "running"]
+__all__ = [
+    "build_model",
+    "keeping_answers",
+    "keeping_calls",
+    "read_answers",
+    "recalling",
+    "running",
+    "speaking_redis",
+    "switching",
+    "webhook_keys",
+]
 
 logger = logging.getLogger(__name__)
 
 KEY = "ANTHROPIC_API_KEY"
 RETELL_KEY = "RETELL_API_KEY"
+WEBHOOK_KEY = "RETELL_WEBHOOK_KEY"
+"""Where a second key may stand: only one of an account's has the webhook badge, and it may be changed."""
 
 
 @asynccontextmanager
@@ -66,10 +79,20 @@ async def running(
                     model = recalling(agent, model, settings, kept)
             warming = await _warming(agent, model, settings)
             if store is None:
-                store = await stack.enter_async_context(_calls(settings))
-            switchboard = await stack.enter_async_context(_switchboard(settings, store.name))
+                store = await stack.enter_async_context(keeping_calls(settings))
+            switchboard = await stack.enter_async_context(switching(settings, store.name))
             verify = await stack.enter_async_context(_verifying(settings))
-            made = Server(agent, model, store, settings, verify=verify, switchboard=switchboard)
+            facts = await stack.enter_async_context(_outbox(agent, settings))
+            made = Server(
+                agent,
+                model,
+                store,
+                settings,
+                verify=verify,
+                switchboard=switchboard,
+                facts=facts,
+                webhook_keys=webhook_keys(),
+            )
             server = await stack.enter_async_context(made)
             await stack.enter_async_context(warming)
             yield server
@@ -114,7 +137,7 @@ async def keeping_answers(settings: Settings) -> AsyncIterator[tuple[AnswerStore
     if not settings.is_shared():
         yield _answers_here()
         return
-    with _speaking_redis():
+    with speaking_redis():
         from .stores.redis_answers import RedisAnswerStore
 
         store = RedisAnswerStore(settings.redis_url, prefix=settings.redis_prefix)
@@ -123,8 +146,11 @@ async def keeping_answers(settings: Settings) -> AsyncIterator[tuple[AnswerStore
 
 
 @asynccontextmanager
-async def _calls(settings: Settings) -> AsyncIterator[CallStore]:
+async def keeping_calls(settings: Settings) -> AsyncIterator[CallStore]:
     """Make where calls are kept.
+
+    Yields:
+        It.
 
     Raises:
         SettingsError: The URL is none, or a package is missing.
@@ -133,7 +159,7 @@ async def _calls(settings: Settings) -> AsyncIterator[CallStore]:
         yield MemoryCallStore(asyncio.get_running_loop().time)
         return
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    with _speaking_redis():
+    with speaking_redis():
         from .stores.redis import RedisCallStore
 
         store = RedisCallStore(settings.redis_url, name=name, prefix=settings.redis_prefix)
@@ -142,13 +168,15 @@ async def _calls(settings: Settings) -> AsyncIterator[CallStore]:
 
 
 @contextmanager
-def _speaking_redis() -> Iterator[None]:
+def speaking_redis() -> Iterator[None]:
+    """Tell an operator what is wrong with the way to Redis.
+
+    Raises:
+        SettingsError: The URL is none, or a package is missing.
+    """
     try:
-        yield
-    except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.partition(".")[0] not in ("redis", "hiredis"):
-            raise
-        raise SettingsError("calls in Redis need a package more: pip install 'retell-ws[redis]'") from None
+        with needing("redis", "keeping calls in Redis"):
+            yield
     except ValueError as exc:
         raise SettingsError(f"--redis-url: {exc}") from None  # it quotes nothing of it
 
@@ -213,13 +241,22 @@ async def _verifying(settings: Settings, environment: Mapping[str, str] = os.env
         yield api.ongoing_call
 
 
+def webhook_keys(environment: Mapping[str, str] = os.environ) -> tuple[bytes, ...]:
+    """Give the keys that may have signed Retell's webhooks; none means that none can be verified."""
+    keys = (environment.get(name, "").strip().encode() for name in (RETELL_KEY, WEBHOOK_KEY))
+    return tuple(key for key in keys if key)
+
+
 @asynccontextmanager
-async def _switchboard(settings: Settings, name: str) -> AsyncIterator[Switchboard | None]:
+async def switching(settings: Settings, name: str) -> AsyncIterator[Switchboard | None]:
     """Make what speaks to the other servers, where there are some.
 
     Args:
         settings: The settings.
         name: This server's, as its store tells it to others.
+
+    Yields:
+        It, not listening yet; None when there are none.
 
     Raises:
         SettingsError: The URL of Redis is none.
@@ -236,6 +273,34 @@ async def _switchboard(settings: Settings, name: str) -> AsyncIterator[Switchboa
         raise SettingsError("redis_url is no URL of a Redis: redis://host:6379, rediss://…, unix://…") from None
     async with client:
         yield RedisSwitchboard(client, name=name, prefix=settings.redis_prefix)
+
+
+@asynccontextmanager
+async def _outbox(agent: Agent, settings: Settings) -> AsyncIterator[Facts | None]:
+    """Make what takes facts, when they are kept. It outlives the server, whose calls end with facts.
+
+    Raises:
+        UsageError: There can be no journal, the settings of Kafka cannot be met, or a package is missing.
+    """
+    if not (folder := settings.data_folder()):
+        yield None
+        return
+    bus: Bus | None = None
+    if settings.kafka_bootstrap:
+        from .buses.kafka import bus_of
+
+        bus = await asyncio.to_thread(bus_of, settings)
+    from .outbox import Outbox  # with it comes SQLite
+
+    async with Outbox(
+        Path(folder),
+        server=f"{socket.gethostname()}:{os.getpid()}",
+        bus=bus,
+        mask=agent.mask,
+        journal_bytes=settings.journal_mb * 1024 * 1024,
+        sync=settings.journal_sync,
+    ) as outbox:
+        yield outbox
 
 
 def build_model(settings: Settings, environment: Mapping[str, str] = os.environ) -> Model:

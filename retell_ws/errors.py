@@ -8,7 +8,9 @@
     ├── ToolError             a tool's: why it did not do what it was asked; the model is told the text
     │   └── CallError         the call's: it cannot do what a function of the agent's asked of it
     │       └── TargetError   there is no such target for a transfer
+    ├── JournalError          the disk's: it is full, or somebody keeps the journal; another try may work
     ├── BusError              the bus's: it refuses us for good, and waiting mends nothing
+    ├── SinkError             where consumers write: not at the moment; waiting may mend it
     └── ModelError            the model's side
         ├── ModelUnavailable  nothing came: no connection, 5xx, 529; another try may work
         ├── ModelRateLimited  429; another try may work after `retry_after_s`
@@ -24,6 +26,7 @@ __all__ = [
     "AgentError",
     "BusError",
     "CallError",
+    "JournalError",
     "ModelBroken",
     "ModelError",
     "ModelRateLimited",
@@ -31,6 +34,7 @@ __all__ = [
     "ModelUnavailable",
     "RetellWsError",
     "SettingsError",
+    "SinkError",
     "TargetError",
     "ToolError",
     "UsageError",
@@ -77,9 +81,17 @@ class TargetError(CallError):
     """The directory has no such target, and its number may not be dialled."""
 
 
+class JournalError(RetellWsError):
+    """The journal of facts could not be read or written now. The text holds no fact."""
+
+
 class BusError(RetellWsError):
     """The bus refuses what is asked of it, and will go on doing so: a right is missing, or a topic. The text says what
     to change, and holds no secret."""
+
+
+class SinkError(RetellWsError):
+    """What a consumer writes to cannot be written at the moment. The text says what, and holds no speech."""
 
 
 class ModelError(RetellWsError):

@@ -21,7 +21,10 @@ CHECKS = {path for path in MODULES if path.startswith("testing/checks/")} - {
 }
 """Modules of checks, which their decorator collects."""
 
-FOLDERS = {f"{folder}/__init__.py" for folder in ("commands", "models", "stores", "switchboards", "examples", "deploy")}
+FOLDERS = {
+    f"{folder}/__init__.py"
+    for folder in ("commands", "models", "stores", "switchboards", "buses", "consumers", "report", "examples", "deploy")
+}
 EXAMPLES = {path for path in MODULES if path.startswith("examples/")} - FOLDERS
 
 UNNAMED = CHECKS | FOLDERS | EXAMPLES

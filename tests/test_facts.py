@@ -16,6 +16,7 @@ from retell_ws.facts import (
     Degraded,
     Detached,
     DuplicateRequest,
+    Escalated,
     Fact,
     HookFailed,
     IntentGiven,
@@ -40,7 +41,7 @@ from retell_ws.facts import (
 
 # What every fact holds, whole: a field that could carry words of the caller or the model has to be argued for here.
 # `why` and `reason` are texts of our own making, `kinds` are words of `ear.py`, `tool` and `hook` are names of the
-# author's: a name the model made up is not written down.
+# author's: a name the model made up is not written down. `model` is the provider's name of it, `rule` the operator's.
 FIELDS: dict[type[msgspec.Struct], dict[str, str]] = {
     CallStarted: {},
     Reattached: {"replaced": "bool"},
@@ -70,11 +71,15 @@ FIELDS: dict[type[msgspec.Struct], dict[str, str]] = {
         "prompt_s": "float | None",
         "connect_s": "float | None",
         "first_token_s": "float | None",
+        "first_frame_s": "float | None",
         "first_sentence_s": "float | None",
         "done_s": "float | None",
         "cache_miss": "str",
         "cache_read_tokens": "int",
+        "cache_write_tokens": "int",
         "input_tokens": "int",
+        "output_tokens": "int",
+        "model": "str",
     },
     SpeculationStarted: {"why": "Literal['sentence_end', 'quiet']"},
     SpeculationAdopted: {"response_id": "int", "head_start_s": "float"},
@@ -89,6 +94,12 @@ FIELDS: dict[type[msgspec.Struct], dict[str, str]] = {
     },
     SpeechGuarded: {"response_id": "int", "kinds": "tuple[str, ...]"},
     HookFailed: {"hook": "str"},
+    Escalated: {
+        "rule": "str",
+        "action": "Literal['webhook', 'transfer', 'say', 'end']",
+        "outcome": "Literal['done', 'refused', 'failed']",
+        "after_s": "float",
+    },
     OverBudget: {"tokens": "int", "usd": "float"},
     DuplicateRequest: {"response_id": "int"},
     BadMessage: {"reason": "str"},
@@ -119,6 +130,7 @@ EXAMPLES: list[Fact] = [
     ToolFinished(tool="book", outcome="repeated", duration_s=0.5),
     SpeechGuarded(response_id=6, kinds=("emoji", "markup")),
     HookFailed(hook="on_end"),
+    Escalated(rule="asks for a human", action="transfer", outcome="done", after_s=0.125),
     OverBudget(tokens=200_000, usd=0.25),
     DuplicateRequest(response_id=5),
     BadMessage(reason="not a message"),

@@ -22,6 +22,7 @@ NOT_DEFAULTS: dict[str, Any] = {
     "path_secret": "abcdefgh-IJKLMNOP_0123",
     "details_wait_ms": 7,
     "speculate": True,
+    "consume": True,
     "http_port": 9,
     "workers": 1,  # more need the other blueprint
     "drain_delay_s": 2.5,

@@ -16,6 +16,7 @@ OTHER = "zyxwvuts-9876543210"
 ODD = {
     "details_wait_ms": 7,
     "speculate": True,
+    "consume": True,
     "http_port": 9,
     "admin_token": "abcdefgh-IJKLMNOP_4567",
     "workers": 1,  # more need the other blueprint

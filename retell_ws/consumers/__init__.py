@@ -1,1 +1,1 @@
-"""What reads the facts of calls: one file a consumer, each with a group of its own on the bus."""
+"""What reads the facts of calls: figures, transcripts, escalation, and what drives them."""

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from ..entries import Entry
 from .figure_rows import COLUMNS, row_of
-from .parts import Parts, Table, day_of, place
+from .parts import Parts, Table, day_of, place, reaching
 
 __all__ = ["FIGURES", "Analytics"]
 
@@ -80,15 +80,16 @@ class Analytics:
         Cancelled, it may have written them, or be about to: they may come again.
 
         Raises:
+            SinkError: They cannot be written at the moment; or an `OSError`.
             ValueError: An entry's time is none.
-            OSError, duckdb.Error, obstore.exceptions.BaseError: They could not be written.
         """
         parts = self._open()
         rows: dict[date, list[Mapping[str, Any]]] = {}
         for entry in entries:
             if (row := row_of(entry)) is not None:
                 rows.setdefault(day_of(entry.at), []).append(row)
-        await self._in_thread(lambda: parts.write(rows))
+        with reaching("the figures"):
+            await self._in_thread(lambda: parts.write(rows))
 
     async def idle(self) -> None:
         """Merge small files and delete old days, once in a while. Never raises: it is tried again."""

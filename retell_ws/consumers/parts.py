@@ -25,17 +25,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
+from uuid import uuid4
 
 import duckdb
 import msgspec
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from ..errors import UsageError
+from ..errors import SinkError, UsageError
 
-__all__ = ["Part", "Parts", "Table", "connect", "day_of", "place"]
+__all__ = ["Part", "Parts", "Table", "connect", "day_of", "place", "plain", "reaching"]
 
 SMALL_BYTES: Final = 64 << 20
 """A part below this is merged with others; one above is read as fast alone."""
@@ -54,6 +57,10 @@ STALE_S: Final = 3600.0
 
 FETCHES: Final = 8
 """Parts fetched from an object store at a time."""
+
+RETRIES: Final = 3
+RETRIES_S: Final = timedelta(seconds=20)
+"""What the store's client does by itself. Consumers try again anyway, and whoever waits for a command wants to know."""
 
 TRIES: Final = 20
 """Times a reader looks again, because what it had found was merged under its hands."""
@@ -120,10 +127,26 @@ def place(where: str | Path) -> ObjectStore:
     """
     try:
         if "://" in str(where):
-            return from_url(str(where))
+            return from_url(str(where), retry_config={"max_retries": RETRIES, "retry_timeout": RETRIES_S})
         return LocalStore(Path(where).absolute(), mkdir=True, automatic_cleanup=True)
     except Exception as exc:  # the library has an error for each kind of store; its words may quote a key
         raise UsageError(f"cannot open {_without_password(str(where))}: {type(exc).__name__}") from None
+
+
+@contextmanager
+def reaching(what: str) -> Iterator[None]:
+    """Use a store in this block.
+
+    Args:
+        what: What for, for the error.
+
+    Raises:
+        SinkError: It cannot be reached, or has no room. An `OSError` goes through as it is.
+    """
+    try:
+        yield
+    except (BaseError, duckdb.OperationalError) as exc:  # their words are long, and may hold a key
+        raise SinkError(f"{what}: {type(exc).__name__}") from None
 
 
 def connect(*, memory_mb: int = MEMORY_MB, threads: int = 1, scratch: str = "") -> duckdb.DuckDBPyConnection:
@@ -197,22 +220,51 @@ class Parts:
                 lines = b"\n".join(map(_lines.encode, ones))
                 if not lines:
                     continue
-                source = Path(self._scratch.name, "rows.json")
-                source.write_bytes(lines)
-                columns = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in self._table.columns.items())
-                self._put(
-                    day,
-                    hashlib.blake2b(lines, digest_size=16).hexdigest(),
-                    f"SELECT * FROM read_json({_text(source)}, format = 'newline_delimited', columns = {{{columns}}})",
-                )
+                self._put(day, hashlib.blake2b(lines, digest_size=16).hexdigest(), self._given(lines))
 
-    def days(self) -> Mapping[date, Sequence[Part]]:
-        """Find all parts, by day, the oldest day first."""
-        seen = self._list()
+    def replace(
+        self, day: date, rows: Iterable[Mapping[str, Any]], *, old: Sequence[Part], without: Sequence[str]
+    ) -> str:
+        """Put rows of a day, and what else its old parts have, as one part. When this returns they are safe.
+
+        The old parts are still there, and rows twice: `delete` them when all that was in them is elsewhere.
+
+        Args:
+            day: The day.
+            rows: As for `write`.
+            old: Parts of the day.
+            without: Rows of these keys are left out of what the old parts have. The table has a key of one column.
+
+        Returns:
+            The path of the part; empty when there would be no row in it.
+
+        Raises:
+            FileNotFoundError: An old part is gone: another process has replaced or merged it. Nothing was put.
+        """
+        lines = b"\n".join(map(_lines.encode, rows))
+        with self._turn, self.local(old) as files:
+            key = _name(self._table.key[0])
+            query = f"SELECT * FROM ({self._once(files)}) WHERE {key} NOT IN (SELECT unnest(?::VARCHAR[]))"
+            if lines:
+                query += f" UNION ALL BY NAME {self._given(lines)}"
+            try:
+                return self._put(day, uuid4().hex, query, given=(list(without),))
+            except duckdb.IOException:
+                if self._has_all(old):
+                    raise
+                raise FileNotFoundError("a part was replaced or merged") from None
+
+    def days(self, only: Sequence[date] | None = None) -> Mapping[date, Sequence[Part]]:
+        """Find parts, by day, the oldest day first.
+
+        Args:
+            only: Of these days; None: all.
+        """
+        seen = self._list(only)
         # A listing is no picture of a moment: of parts that are merged meanwhile it may show neither the old ones nor
         # the new one. Two that agree have missed nothing, for the new one was there before the first old one went.
         for _ in range(TRIES):
-            again = self._list()
+            again = self._list(only)
             if again == seen:
                 break
             seen = again
@@ -255,7 +307,7 @@ class Parts:
                 for part in ones
             ]
             try:
-                with self._local(parts) as files:
+                with self.local(parts) as files:
                     db.execute(
                         f"CREATE OR REPLACE TABLE {_name(into)} AS "
                         f"SELECT {wanted} FROM ({self._once(files)}) WHERE {where}",
@@ -268,12 +320,13 @@ class Parts:
         found = db.execute(f"SELECT count(*) FROM {_name(into)}").fetchone()
         return int(found[0]) if found else 0
 
-    def tidy(self, now: float, *, keep_days: int = 0) -> bool:
+    def tidy(self, now: float, *, keep_days: int = 0, settle_s: float = 0.0) -> bool:
         """Delete days that are too old, and merge small parts. On one machine one process does so at a time.
 
         Args:
             now: In seconds since 1970.
             keep_days: Days that are kept, beside the present one; 0: all.
+            settle_s: Seconds for which a part stays small: its rows may yet be replaced, and that is cheaper.
 
         Returns:
             False when another process is at it.
@@ -285,9 +338,14 @@ class Parts:
             self._sweep(now)
             for day, parts in self.days().items():
                 if keep_days and day < today - timedelta(days=keep_days):
-                    self._delete(parts)
+                    self.delete(parts)
                     continue
-                small = sorted((part for part in parts if part.size < SMALL_BYTES), key=lambda part: part.size)
+                settled = (
+                    part
+                    for part in parts
+                    if part.size < SMALL_BYTES and (not settle_s or now - part.written >= settle_s)
+                )
+                small = sorted(settled, key=lambda part: part.size)
                 is_quiet = day < today and now - max(part.written for part in parts) >= QUIET_S
                 if len(small) >= MANY or (is_quiet and len(small) > 1):
                     self._merge(day, small)
@@ -304,17 +362,32 @@ class Parts:
                 continue
             name = hashlib.blake2b("\n".join(sorted(part.path for part in group)).encode(), digest_size=16).hexdigest()
             try:
-                with self._local(group) as files:
+                with self.local(group) as files:
                     self._put(day, name, self._once(files))
             except (FileNotFoundError, duckdb.IOException):
                 if self._has_all(group):
                     raise
                 return  # a process on another machine has merged them
-            self._delete(group)
+            self.delete(group)
 
-    def _put(self, day: date, name: str, query: str) -> None:
+    def _given(self, lines: bytes) -> str:
+        """Write a query for rows that are given in JSON."""
+        source = Path(self._scratch.name, "rows.json")
+        source.write_bytes(lines)
+        columns = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in self._table.columns.items())
+        return f"SELECT * FROM read_json({_text(source)}, format = 'newline_delimited', columns = {{{columns}}})"
+
+    def _put(self, day: date, name: str, query: str, *, given: Sequence[object] = ()) -> str:
+        """Put what a query finds; returns the part's path, which is empty when it finds nothing."""
         whole = Path(self._scratch.name, "part.parquet")
-        self._db.execute(f"COPY ({query}) TO {_text(whole)} (FORMAT PARQUET, COMPRESSION ZSTD)")
+        copy = f"COPY ({query}) TO {_text(whole)} (FORMAT PARQUET, COMPRESSION ZSTD)"
+        try:
+            count = self._db.execute(copy, list(given)).fetchone()
+        finally:  # it may be speech, which has no business here when it is not needed
+            Path(self._scratch.name, "rows.json").unlink(missing_ok=True)
+        if count is None or not count[0]:
+            whole.unlink(missing_ok=True)
+            return ""
         path = f"{self._table.name}/day={day}/part-{name}.parquet"
         self._store.put(path, whole)
         if self._folder is not None:
@@ -322,13 +395,14 @@ class Parts:
             for one in (file, file.parent, file.parent.parent, self._folder):
                 _sync(one)
         whole.unlink()
+        return path
 
     def _once(self, files: Sequence[str]) -> str:
         """Write a query for the rows of some files, of each key the best."""
         typed = ", ".join(f"NULL::{kind} AS {_name(name)}" for name, kind in self._table.columns.items())
         if not files:
             return f"SELECT {typed} WHERE false"
-        names = ", ".join(_text(re.sub(r"([*?\[])", r"[\1]", name)) for name in files)
+        names = ", ".join(_text(plain(name)) for name in files)
         rows = (
             f"(SELECT {typed} WHERE false UNION ALL BY NAME SELECT * FROM read_parquet([{names}], "
             "union_by_name = true, hive_partitioning = false, filename = true, file_row_number = true))"
@@ -342,8 +416,8 @@ class Parts:
         )
 
     @contextmanager
-    def _local(self, parts: Sequence[Part]) -> Iterator[list[str]]:
-        """Have parts as files of this machine."""
+    def local(self, parts: Sequence[Part]) -> Iterator[list[str]]:
+        """Have parts as files of this machine while the block lasts."""
         if self._folder is not None:
             yield [str(self._folder / part.path) for part in parts]
             return
@@ -358,10 +432,11 @@ class Parts:
 
             yield list(pool.map(fetch, range(len(parts)), parts))
 
-    def _list(self) -> frozenset[Part]:
+    def _list(self, only: Sequence[date] | None = None) -> frozenset[Part]:
         found = []
-        for page in self._store.list(self._table.name):
-            for one in page:
+        folders = [self._table.name] if only is None else [f"{self._table.name}/day={day}" for day in only]
+        for folder in folders:
+            for one in chain.from_iterable(self._store.list(folder)):
                 if match := _PART.fullmatch(one["path"].removeprefix(f"{self._table.name}/")):
                     day = date.fromisoformat(match[1])
                     found.append(Part(day, one["path"], one["size"], one["last_modified"].timestamp()))
@@ -370,7 +445,8 @@ class Parts:
     def _has_all(self, parts: Sequence[Part]) -> bool:
         return {part.path for part in parts} <= {part.path for part in self._list()}
 
-    def _delete(self, parts: Sequence[Part]) -> None:
+    def delete(self, parts: Iterable[Part]) -> None:
+        """Delete parts; it does not matter whether they are there."""
         for part in parts:
             try:
                 self._store.delete(part.path)
@@ -402,6 +478,11 @@ class Parts:
                     path.unlink()
             except FileNotFoundError:
                 continue
+
+
+def plain(file: str) -> str:
+    """Write a file's name so that DuckDB takes no sign in it for a pattern."""
+    return re.sub(r"([*?\[])", r"[\1]", file)
 
 
 def _name(name: str) -> str:

@@ -196,7 +196,7 @@ def test_a_merge_that_stopped_before_it_deleted_shows_no_row_twice(
         for number in range(3):
             parts.write({TODAY: [row(number, version=1), row(0, version=number)]})
         before = read(parts)
-        monkeypatch.setattr(parts, "_delete", lambda _: None)
+        monkeypatch.setattr(parts, "delete", lambda _: None)
         parts.tidy(old(parts))
         assert len(parts.days()[TODAY]) == 4
         assert read(parts) == before
@@ -229,7 +229,7 @@ def test_a_listing_that_missed_a_merge_is_not_believed(store: ObjectStore, monke
         (merged,) = after = parts._list()
         # It came by the folder before the new part was there, and again when some of the old ones were gone.
         looks = iter([frozenset(), before, after, after])
-        monkeypatch.setattr(parts, "_list", lambda: next(looks))
+        monkeypatch.setattr(parts, "_list", lambda _=None: next(looks))
         assert parts.days() == {TODAY: [merged]}
 
 
@@ -325,9 +325,9 @@ def test_whatever_is_written_and_merged_the_best_of_each_key_is_read(
             match step:
                 case str():
                     if step == "half a merge":
-                        vars(parts)["_delete"] = lambda _: None
+                        parts.delete = lambda _: None  # type: ignore[assignment, method-assign]
                     parts.tidy(NOW if step == "tidy" or not parts.days() else old(parts))
-                    vars(parts).pop("_delete", None)
+                    parts.__dict__.pop("delete", None)
                 case _:
                     by_day: dict[date, list[Mapping[str, Any]]] = {}
                     for number, version, days in step:

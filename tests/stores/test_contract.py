@@ -14,6 +14,7 @@ from retell_ws.stores.memory import MAX_CALLS, MemoryCallStore
 from retell_ws.stores.redis import RedisCallStore
 
 from .conftest import ServerOf, fresh_prefix
+from .kept import taken
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -128,7 +129,7 @@ async def test_the_state_is_the_last_one_written(store: CallStore) -> None:
 
 async def test_a_call_nobody_had_is_empty(store: CallStore) -> None:
     assert await store.owner("call_1") is None
-    assert await store.attach("call_1", nothing) == Kept()
+    assert await taken(store.attach("call_1", nothing)) == Kept()
     assert await store.owner("call_1") == "a"
     assert await store.owner("call_2") is None
 
@@ -142,7 +143,7 @@ async def test_whoever_takes_a_call_is_given_what_was_written(store: CallStore, 
     assert await store.claim("call_1", "book") is None
     await store.settle("call_1", "book", Effect("done", "Booked."))
     assert await store.claim("call_1", "pay") is None
-    assert await other.attach("call_1", nothing) == Kept(
+    assert await taken(other.attach("call_1", nothing)) == Kept(
         has_moved=True,
         parts={"call": b"\x00\xff{}", "turn": b"1"},
         said="Hello thére. \U0001f600",
@@ -150,6 +151,16 @@ async def test_whoever_takes_a_call_is_given_what_was_written(store: CallStore, 
     )
     assert await other.load("call_1") == b"state"
     assert await other.owner("call_1") == await store.owner("call_1") == "b"
+
+
+async def test_whoever_takes_a_call_has_it_under_a_greater_epoch(store: CallStore, other: CallStore) -> None:
+    first = await store.attach("call_1", nothing)
+    second = await other.attach("call_1", nothing)
+    third = await store.attach("call_1", nothing)
+    if store.is_shared:
+        assert 0 < first.epoch < second.epoch < third.epoch
+    else:  # nobody else is there to be told apart
+        assert first.epoch == second.epoch == third.epoch == 0
 
 
 async def test_a_write_replaces_the_parts_it_names_and_what_was_said(store: CallStore, other: CallStore) -> None:
@@ -164,7 +175,7 @@ async def test_a_write_replaces_the_parts_it_names_and_what_was_said(store: Call
 async def test_a_redial_to_the_same_server_is_no_move(store: CallStore, other: CallStore) -> None:
     await store.attach("call_1", nothing)
     store.write("call_1", {"turn": b"1"})
-    assert await store.attach("call_1", nothing) == Kept(parts={"turn": b"1"})
+    assert await taken(store.attach("call_1", nothing)) == Kept(parts={"turn": b"1"})
     await other.attach("call_1", nothing)
     assert (await store.attach("call_1", nothing)).has_moved
     store.write("call_1", {"turn": b"2"})

@@ -30,6 +30,7 @@ from tests.redis_servers import RedisServer
 from tests.waiting import until
 
 from .conftest import fresh_prefix
+from .kept import taken
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -198,7 +199,7 @@ async def test_a_redis_that_is_gone_costs_nothing_and_lacks_nothing_afterwards(
         await store.release("call_1", "taken back")
         await store.save("call_1", b"state")
         assert await store.load("call_1") == b"state"
-        assert await store.attach("call_2", nothing) == Kept(is_known=False)
+        assert await taken(store.attach("call_2", nothing)) == Kept(is_known=False)
         store.write("call_2", {"turn": b"other"})
         assert await store.owner("call_1") is None
         assert time.monotonic() - began < 0.1
@@ -210,7 +211,7 @@ async def test_a_redis_that_is_gone_costs_nothing_and_lacks_nothing_afterwards(
         assert await store.claim("call_2", "book") is None
         assert await store.owner("call_2") == "a"
         store.say("call_1", ".")
-        kept = await kept_by(frail.url, prefix)
+        kept = await taken(kept_by(frail.url, prefix))
         assert kept == Kept(
             has_moved=True,
             parts={"turn": b"2", "call": b"x"},
@@ -399,7 +400,7 @@ async def test_who_took_a_call_without_redis_has_it_afterwards(server: RedisServ
         assert await other.claim("call_1", "book") is None
         wire.cut()
         await until(lambda: is_degraded(cut_off))
-        assert await cut_off.attach("call_1", nothing) == Kept(is_known=False)
+        assert await taken(cut_off.attach("call_1", nothing)) == Kept(is_known=False)
         cut_off.write("call_1", {"turn": b"new"})
         cut_off.say("call_1", "Hello")
         claim = asyncio.create_task(cut_off.claim("call_1", "book"))
@@ -464,7 +465,7 @@ async def test_a_slow_redis_costs_no_call_no_word_and_no_tool(server: RedisServe
 async def test_a_redis_that_forgot_the_scripts_is_given_them_again(server: RedisServer, prefix: str) -> None:
     async with RedisCallStore(server.url, name="a", prefix=prefix) as store:
         server.told("SCRIPT", "FLUSH")
-        assert await store.attach("call_1", nothing) == Kept()
+        assert await taken(store.attach("call_1", nothing)) == Kept()
         server.told("SCRIPT", "FLUSH")
         store.write("call_1", {"turn": b"1"})
         store.say("call_1", "Hello")
@@ -528,7 +529,7 @@ async def test_fields_that_nobody_of_ours_wrote_are_left_alone(server: RedisServ
     server.told("HSET", f"{prefix}{{call_1}}", b"owner", b"\xff", b"epoch", b"no number")
     async with RedisCallStore(server.url, name="a", prefix=prefix) as store:
         assert await store.owner("call_1") is not None
-        assert (await store.attach("call_1", nothing)) == Kept(has_moved=True)
+        assert await taken(store.attach("call_1", nothing)) == Kept(has_moved=True)
         assert await store.claim("call_1", "book") is None
 
 
