@@ -12,6 +12,7 @@ import logging
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Final, Self, TypeAlias
 
 import msgspec
 
-from .backlog import Backlog
+from .backlog import ROOM, has_room
 from .entries import AnyFact, Entry, Weight, weight_of
 from .errors import JournalError, UsageError
 from .journal import Journal, Row, row_of
@@ -67,21 +68,16 @@ LEAVE_S: Final = 5.0
 """Seconds beyond the others that the thread may take to end. A disk that hangs must not hold the exit."""
 
 
-class _Happened(msgspec.Struct, frozen=True, gc=False):
-    call_id: str
-    epoch: int
-    seq: int
-    at: float
-    fact: AnyFact
+_Happened: TypeAlias = tuple[str, int, int, float, AnyFact]
+"""A fact as it was put: its call, epoch and number, when, and what. Whatever more it takes is the thread's to do."""
 
 
 class _Kept(msgspec.Struct, frozen=True):
+    """An entry that somebody waits for."""
+
     entry: Entry
     written: asyncio.Future[bool]
     loop: asyncio.AbstractEventLoop
-
-
-_Item: TypeAlias = _Happened | _Kept
 
 
 class Outbox:
@@ -120,22 +116,22 @@ class Outbox:
         self._sync = sync
         self._flush_s = flush_s
         self._boot = secrets.token_hex(4)
-        self._backlog: Backlog[_Item] = Backlog()
+        self._queue: deque[_Happened | _Kept] = deque()  # bounded by `has_room`
+        self._refused = [0 for _ in Weight]
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._rung = False
         self._stops = False
-        self._recorded = 0
         self._ended: asyncio.Future[None] | None = None
         self._thread: threading.Thread | None = None
         # From here on what the thread has to itself; others only read it.
         self._rows: list[Row] = []  # encoded, and not written yet
         self._waiting_for: list[_Kept] = []
-        self._written = 0
+        self._taken = self._written = 0
         self._relayed = 0
         self._dropped = [0 for _ in Weight]
         self._seen: dict[str, float] = {}
         self._oldest: float | None = None
-        self._is_refused = self._is_over = False
+        self._is_broken = self._is_over = False
         self._complained: dict[str, float] = {}
         self._breathed = 0.0
 
@@ -183,19 +179,27 @@ class Outbox:
 
     def put(self, call_id: str, epoch: int, seq: int, fact: AnyFact) -> None:
         """See `ports.Facts.put`. For the loop's thread only."""
-        self._recorded += 1
-        happened = _Happened(call_id, epoch, seq, time.time(), fact)
-        if self._backlog.put(weight_of(fact), happened) and not self._rung:
-            self._rung = True
-            self._bell.put(None)
+        # Each line here costs the calls: what it touches is seldom in the processor's cache.
+        queue = self._queue
+        if len(queue) < ROOM or self._has_room(weight_of(fact)):
+            queue.append((call_id, epoch, seq, time.time(), fact))
+            if not self._rung:
+                self._rung = True
+                self._bell.put(None)
+
+    def _has_room(self, weight: Weight) -> bool:
+        if has_room(weight, len(self._queue)):
+            return True
+        self._refused[weight] += 1
+        return False
 
     async def keep(self, entry: Entry) -> bool:
         """See `ports.Facts.keep`. An entry whose id came within the last hour is there already."""
-        self._recorded += 1
+        if not self._has_room(Weight.KEPT):
+            return False
         loop = asyncio.get_running_loop()
         written: asyncio.Future[bool] = loop.create_future()
-        if not self._backlog.put(Weight.KEPT, _Kept(entry, written, loop)):
-            return False
+        self._queue.append(_Kept(entry, written, loop))
         self._rung = True
         self._bell.put(None)  # and once more when it has rung: what it waits for does not gather
         self._bell.put(None)
@@ -215,13 +219,13 @@ class Outbox:
             oldest one. `degraded`: 1 while the journal cannot be written, or takes more room than it may. With a bus
             `relayed`, what it acknowledged to this process, and `bus_failed` and `bus_degraded`.
         """
-        counted: dict[str, float] = {"recorded": self._recorded, "written": self._written}
+        queued = len(self._queue)
+        counted: dict[str, float] = {"recorded": self._taken + queued + sum(self._refused), "written": self._written}
         for weight in Weight:
-            dropped = self._backlog.dropped[weight] + self._dropped[weight]
-            counted[f"dropped_{weight.name.lower()}"] = dropped
-        counted |= {"queued": len(self._backlog) + len(self._rows), "waiting": 0, "waiting_bytes": 0, **self._seen}
+            counted[f"dropped_{weight.name.lower()}"] = self._refused[weight] + self._dropped[weight]
+        counted |= {"queued": queued + len(self._rows), "waiting": 0, "waiting_bytes": 0, **self._seen}
         counted["oldest_s"] = 0.0 if self._oldest is None else max(0.0, time.time() - self._oldest)
-        counted["degraded"] = float(self._is_refused or self._is_over)
+        counted["degraded"] = float(self._is_broken or self._is_over)
         if self._bus is not None:
             counted = {"bus_failed": 0, "bus_degraded": 0, **counted, "relayed": self._relayed}
         return counted
@@ -270,10 +274,10 @@ class Outbox:
                     self._keep_house(journal, relay)
                 if failures:
                     logger.warning("the journal of facts is written again")
-                failures, self._is_refused = 0, False
+                failures, self._is_broken = 0, False
             except (JournalError, UsageError) as exc:
                 failures += 1
-                self._is_refused = True
+                self._is_broken = True
                 more = False
                 self._complain("refused", "facts wait in memory: %s", exc)
                 with suppress(JournalError, UsageError):
@@ -296,12 +300,7 @@ class Outbox:
         """
         if not self._rows:
             self._rung = False  # before the look: what comes from here on rings again
-            items = self._backlog.take(BATCH)
-            for item in items:
-                self._encode(item)
-                self._breathe()
-        else:
-            items = []
+            self._encode_some()
         if self._rows:
             journal.append(self._rows)
             self._written += len(self._rows)
@@ -309,28 +308,33 @@ class Outbox:
             self._settle()
             for weight, dropped in journal.make_room().items():
                 self._dropped[weight] += dropped
-        return len(items) == BATCH
+        return len(self._queue) > 0
 
-    def _encode(self, item: _Item) -> None:
-        weight = Weight.KEPT if isinstance(item, _Kept) else weight_of(item.fact)
-        try:
-            if isinstance(item, _Kept):
-                self._rows.append(row_of(masked_entry(item.entry, self._mask), once=True))
-                self._waiting_for.append(item)
-                return
-            entry = Entry(
-                id=f"{item.call_id}/{item.epoch}/{item.seq}/{self._boot}",
-                call_id=item.call_id,
-                epoch=item.epoch,
-                seq=item.seq,
-                at=item.at,
-                server=self._server,
-                fact=item.fact,
-            )
-            self._rows.append(row_of(masked_entry(entry, self._mask)))
-        except Exception as exc:  # half a character in somebody's words, say: it must not stop the others
-            self._dropped[weight] += 1
-            self._complain("unfit", "a fact cannot be written down: %s", type(exc).__name__)
+    def _encode_some(self) -> None:
+        queue = self._queue
+        while queue and len(self._rows) < BATCH:
+            item = queue.popleft()
+            entry = item.entry if isinstance(item, _Kept) else self._entry(*item)
+            try:
+                self._rows.append(row_of(masked_entry(entry, self._mask), once=isinstance(item, _Kept)))
+                if isinstance(item, _Kept):
+                    self._waiting_for.append(item)
+            except Exception as exc:  # half a character in somebody's words, say: it must not stop the others
+                self._dropped[weight_of(entry.fact)] += 1
+                self._complain("unfit", "a fact cannot be written down: %s", type(exc).__name__)
+            self._taken += 1
+            self._breathe()
+
+    def _entry(self, call_id: str, epoch: int, seq: int, at: float, fact: AnyFact) -> Entry:
+        return Entry(
+            id=f"{call_id}/{epoch}/{seq}/{self._boot}",
+            call_id=call_id,
+            epoch=epoch,
+            seq=seq,
+            at=at,
+            server=self._server,
+            fact=fact,
+        )
 
     def _settle(self) -> None:
         for kept in self._waiting_for:
@@ -373,12 +377,12 @@ class Outbox:
     def _finish(self, journal: Journal, relay: Relay | None) -> None:
         """Write down all that was put, then let the bus have its time."""
         end = time.monotonic() + LAST_TRY_S
-        while self._rows or len(self._backlog):
+        while self._rows or self._queue:
             try:
                 self._write(journal)
             except (JournalError, UsageError) as exc:
                 if time.monotonic() > end:
-                    lost = len(self._rows) + len(self._backlog)
+                    lost = len(self._rows) + len(self._queue)
                     logger.error("%d facts are lost: %s", lost, exc)
                     break
                 time.sleep(RETRY_S[0])

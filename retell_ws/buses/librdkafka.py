@@ -76,7 +76,7 @@ _REFUSALS: Final = {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: NO_WRITE,
     KafkaError.UNKNOWN_TOPIC_OR_PART: NO_TOPIC,
     KafkaError._UNKNOWN_TOPIC: NO_TOPIC,
-    KafkaError._UNKNOWN_PARTITION: "the topic{topic} has fewer partitions than it had: create it anew",
+    KafkaError._UNKNOWN_PARTITION: NO_TOPIC,
     KafkaError.TOPIC_EXCEPTION: "Kafka allows no such name of a topic{topic}: see --kafka-prefix",
     KafkaError.INVALID_REPLICATION_FACTOR: "Kafka has not as many brokers as --kafka-replicas wants copies",
     KafkaError.POLICY_VIOLATION: "Kafka's own policy forbids the topic{topic} as we want it: create it yourself",
@@ -144,6 +144,7 @@ def config_of(settings: Settings) -> dict[str, Any]:
         "socket.keepalive.enable": True,
         "socket.timeout.ms": SILENCE_MS,
         "reconnect.backoff.max.ms": RETRY_MS,
+        "topic.metadata.propagation.max.ms": 10_000,  # so long may a topic be missing before it counts as deleted
         "topic.metadata.refresh.interval.ms": 60_000,
         "allow.auto.create.topics": False,  # made by a broker they would not be what we need
         "client.id": "retell_ws",

@@ -7,11 +7,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
 
 import orjson
@@ -246,11 +245,15 @@ def _reading(archive: str | None, data: str | None, config: Path | None) -> Iter
 def _table(shelf: Shelf, since: str | None, search: str) -> Iterator[tuple[Any, int]]:
     """Read calls into the table `found` of a database; gives it and their number."""
     from ..consumers.parts import connect, day_of
+    from ..consumers.scratch import Scratch
 
     now = time.time()
     then = None if since is None else moment(since, now)
     which = ["contains(lower(text), lower(?))"] * len(words := search.split())
-    with TemporaryDirectory(prefix="retell_ws-") as scratch, closing(connect(scratch=scratch)) as db:
+    with ExitStack() as stack:
+        scratch = Scratch()
+        stack.callback(scratch.cleanup)
+        db = stack.enter_context(closing(connect(scratch=scratch.name)))
         count = shelf.read(
             db,
             "found",

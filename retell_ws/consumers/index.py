@@ -12,7 +12,7 @@ from typing import Final
 
 import duckdb
 
-from .parts import Part, Parts, connect, plain
+from .parts import Part, Parts, plain
 
 __all__ = ["Index"]
 
@@ -25,21 +25,17 @@ class Index:
 
     Args:
         parts: Of the archive.
-        scratch: A folder for what does not fit into memory.
+        db: A database for the table `ids`.
     """
 
-    def __init__(self, parts: Parts, scratch: str) -> None:
+    def __init__(self, parts: Parts, db: duckdb.DuckDBPyConnection) -> None:
         self._parts = parts
-        self._db = connect(scratch=scratch)
+        self._db = db
         self._db.execute("CREATE TABLE ids (call_id VARCHAR, part INTEGER)")
         self._known: dict[int, Part] = {}
         self._last = 0
         self._days: dict[date, None] = {}
         self._is_single = True
-
-    def close(self) -> None:
-        """Let go of the memory."""
-        self._db.close()
 
     def look(self, days: Collection[date]) -> None:
         """Look at the store for what these days have now.

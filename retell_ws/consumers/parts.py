@@ -37,6 +37,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from ..errors import SinkError, UsageError
+from .scratch import Scratch
 
 __all__ = ["Part", "Parts", "Table", "connect", "day_of", "place", "plain", "reaching"]
 
@@ -189,7 +190,7 @@ class Parts:
         self._table = table
         self._folder = Path(str(store.prefix)) if isinstance(store, LocalStore) else None
         self._turn = threading.Lock()
-        self._scratch = TemporaryDirectory(prefix="retell_ws-")
+        self._scratch = Scratch()
         self._db = connect(memory_mb=memory_mb, threads=threads, scratch=f"{self._scratch.name}/spilled")
 
     def close(self) -> None:

@@ -25,7 +25,6 @@ from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeVar
 
 import duckdb
@@ -35,6 +34,7 @@ from obstore.store import LocalStore, ObjectStore
 from ..speech_facts import Line
 from .index import Index
 from .parts import Part, Parts, Table, connect, day_of, plain
+from .scratch import Scratch
 from .transcripts import Row, joined
 
 __all__ = ["TABLE", "Shelf", "as_json", "rows_of"]
@@ -101,15 +101,16 @@ class Shelf:
         self._store = store
         self._folder = Path(str(store.prefix), TABLE.name) if isinstance(store, LocalStore) else None
         self._turn = threading.Lock()
-        self._scratch = TemporaryDirectory(prefix="retell_ws-")
+        self._scratch = Scratch()
         self._parts = Parts(store, TABLE, memory_mb=memory_mb)
-        self._index = Index(self._parts, f"{self._scratch.name}/spilled")
+        self._db = connect(memory_mb=memory_mb, scratch=f"{self._scratch.name}/spilled")
+        self._index = Index(self._parts, self._db)
         self._buried: dict[str, str] = {}
 
     def close(self) -> None:
         """Let go of memory and scratch files. What was written stays."""
         with self._turn:
-            self._index.close()
+            self._db.close()
             self._parts.close()
             self._scratch.cleanup()
 
@@ -259,19 +260,20 @@ class Shelf:
         parts = list({part for ones in places.values() for part in ones})
         if not parts:
             return found
-        with self._parts.local(parts) as files, connect() as db:
+        with self._parts.local(parts) as files:
             names = [plain(file) for file in files]
             try:
-                db.execute(
-                    "CREATE TABLE found AS SELECT * FROM read_parquet(?, union_by_name = true, "
+                self._db.execute(
+                    "CREATE OR REPLACE TEMP TABLE found AS SELECT * FROM read_parquet(?, union_by_name = true, "
                     "hive_partitioning = false) "
                     "WHERE call_id IN (SELECT unnest(?::VARCHAR[]))",
                     [names, list(places)],
                 )
             except duckdb.IOException:
                 raise FileNotFoundError("a part was replaced or merged") from None
-            for row in rows_of(db, "found"):
+            for row in rows_of(self._db, "found"):
                 found.setdefault(row.call_id, []).append(row)
+            self._db.execute("DROP TABLE found")
         return found
 
     def _days_of(self, call_id: str) -> Collection[date]:
