@@ -20,6 +20,7 @@ from retell_ws.__main__ import app
 from retell_ws.agent_file import load
 from retell_ws.facts import TurnMeasured
 from retell_ws.measures import Measures
+from retell_ws.outbox import Outbox
 from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore
 
@@ -80,7 +81,22 @@ async def test_the_tests_in_the_readme_pass(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["serve", "dev", "chat", "new", "check", "proxy", "bench", "answers", "consume", "report", "transcripts", "facts", "kubernetes"]
+    "command",
+    [
+        "serve",
+        "dev",
+        "chat",
+        "new",
+        "check",
+        "proxy",
+        "bench",
+        "answers",
+        "consume",
+        "report",
+        "transcripts",
+        "facts",
+        "kubernetes",
+    ],
 )
 def test_every_command_of_the_readme_exists(command: str) -> None:
     assert f"| `{command}" in README.read_text("utf-8")
@@ -90,7 +106,7 @@ def test_every_command_of_the_readme_exists(command: str) -> None:
 def test_every_metric_of_the_readme_is_shown() -> None:
     readme = README.read_text("utf-8")
     store = MemoryCallStore(lambda: 0.0, is_shared=True)
-    outbox = dict.fromkeys(OUTBOX_FIGURES, 0.0)
+    outbox = dict.fromkeys(re.findall(r"`(\w+)`", Outbox.figures.__doc__ or ""), 0.0)
     shown = Measures(0.8, lambda: 0, store=store.figures, outbox=lambda: outbox).text().decode()
     named = set(re.findall(r"`(retell_ws_[a-z_]+)`", readme))
     assert len(named) > 10
