@@ -31,8 +31,12 @@ for name, about in {
     "chat": "Talk to an agent or to a running server in the terminal.",
     "new": "Write an agent to edit: ten lines, or a whole example.",
     "check": "Check the protocol conformance of any custom-LLM server.",
+    "consume": "Read the facts of calls, and do something with them.",
     "proxy": "Write the configuration of a proxy before several servers.",
+    "facts": "Write the AsyncAPI document of the facts on the bus.",
+    "kubernetes": "Write manifests for Kubernetes: servers, consumers, and what scales them.",
     "bench": "Let synthetic callers measure a server against its latency budget.",
+    "report": "Tell how calls went, from the figures that were kept: a page with charts, or JSON.",
 }.items():
     # By name, so that a command is imported only when it is asked for: `serve` must start fast.
     app.command(f"retell_ws.commands.{name}:{name}", name=name, help=about, version=_version)
@@ -44,6 +48,16 @@ answers.command(
     version=_version,
 )
 app.command(answers)
+transcripts = App(name="transcripts", help="What was said in calls, out of the archive.", version=_version)
+for name, about in {
+    "list": "List calls, the latest first.",
+    "show": "Show what was said in a call.",
+    "export": "Write calls to a file.",
+    "forget": "Delete a call from the archive for good.",
+}.items():
+    function = "list_" if name == "list" else name
+    transcripts.command(f"retell_ws.commands.transcripts:{function}", name=name, help=about, version=_version)
+app.command(transcripts)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -19,6 +19,7 @@ from .errors import AgentError
 from .handle import Call
 from .intent import ACKNOWLEDGEMENTS
 from .lines import Lines
+from .masking import Mask
 from .reminders import Reminders
 from .tool import Tool, declare
 from .transcript import normalised
@@ -68,6 +69,9 @@ class Agent:
         cache: Let an answer be given to other callers who ask the same in a conversation that is the same from its
             beginning, within bounds: openings alone, without tools or data of the call (`answers.py` has the whole
             list). True for the usual bounds.
+        mask: Takes out of what was said whatever must not leave the process, in facts for consumers: a function of a
+            text that gives a text, called in a thread. None for e-mail addresses, phone numbers, payment cards and
+            long numbers (`masking.py`); one that raises leaves nothing of the text.
 
     Raises:
         AgentError: The instructions are empty, a number is out of range, a target or the state cannot be used.
@@ -84,6 +88,7 @@ class Agent:
         "instructions",
         "keypad",
         "lines",
+        "mask",
         "max_tokens",
         "model",
         "reminders",
@@ -113,6 +118,7 @@ class Agent:
         acknowledgements: Collection[str] = ACKNOWLEDGEMENTS,
         speculate: bool | None = None,
         cache: Cache | bool = False,
+        mask: Mask | None = None,
     ) -> None:
         if isinstance(instructions, str) and not instructions.strip():
             raise AgentError("an agent needs instructions: Agent('You are ...')")
@@ -122,6 +128,8 @@ class Agent:
             raise AgentError(f"window must be at least {MIN_WINDOW}, not {window}")
         if isinstance(call_data, str):
             raise AgentError("call_data is a list of names")
+        if mask is not None and not callable(mask):
+            raise AgentError("mask is a function that takes a text and gives one")
         kept = Cache() if cache is True else cache or None
         _check_options(reminders, budget, kept, model)
         self.instructions = instructions
@@ -139,6 +147,7 @@ class Agent:
         self.acknowledgements = frozenset(normalised(word) for word in acknowledgements)
         self.speculate = speculate
         self.cache = kept
+        self.mask = mask
         self.hooks: dict[HookName, list[Callable[..., Any]]] = {}
         self.tools: dict[str, Tool] = {}
         if end_call:

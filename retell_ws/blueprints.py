@@ -19,7 +19,8 @@ from .answer_file import AnswerFile, Opening, read
 from .answers import unfit
 from .budget import PRICES
 from .errors import SettingsError
-from .ports import AnswerStore, CallStore, Model, Switchboard
+from .extras import needing
+from .ports import AnswerStore, Bus, CallStore, Facts, Model, Switchboard
 from .race import RacingModel
 from .recall import RecallingModel
 from .server import Server
@@ -37,12 +38,15 @@ __all__ = [
     "running",
     "speaking_redis",
     "switching",
+    "webhook_keys",
 ]
 
 logger = logging.getLogger(__name__)
 
 KEY = "ANTHROPIC_API_KEY"
 RETELL_KEY = "RETELL_API_KEY"
+WEBHOOK_KEY = "RETELL_WEBHOOK_KEY"
+"""Where a second key may stand: only one of an account's has the webhook badge, and it may be changed."""
 
 
 @asynccontextmanager
@@ -78,7 +82,17 @@ async def running(
                 store = await stack.enter_async_context(keeping_calls(settings))
             switchboard = await stack.enter_async_context(switching(settings, store.name))
             verify = await stack.enter_async_context(_verifying(settings))
-            made = Server(agent, model, store, settings, verify=verify, switchboard=switchboard)
+            facts = await stack.enter_async_context(_outbox(agent, settings))
+            made = Server(
+                agent,
+                model,
+                store,
+                settings,
+                verify=verify,
+                switchboard=switchboard,
+                facts=facts,
+                webhook_keys=webhook_keys(),
+            )
             server = await stack.enter_async_context(made)
             await stack.enter_async_context(warming)
             yield server
@@ -161,11 +175,8 @@ def speaking_redis() -> Iterator[None]:
         SettingsError: The URL is none, or a package is missing.
     """
     try:
-        yield
-    except ModuleNotFoundError as exc:
-        if exc.name is None or exc.name.partition(".")[0] not in ("redis", "hiredis"):
-            raise
-        raise SettingsError("calls in Redis need a package more: pip install 'retell-ws[redis]'") from None
+        with needing("redis", "keeping calls in Redis"):
+            yield
     except ValueError as exc:
         raise SettingsError(f"--redis-url: {exc}") from None  # it quotes nothing of it
 
@@ -230,6 +241,12 @@ async def _verifying(settings: Settings, environment: Mapping[str, str] = os.env
         yield api.ongoing_call
 
 
+def webhook_keys(environment: Mapping[str, str] = os.environ) -> tuple[bytes, ...]:
+    """Give the keys that may have signed Retell's webhooks; none means that none can be verified."""
+    keys = (environment.get(name, "").strip().encode() for name in (RETELL_KEY, WEBHOOK_KEY))
+    return tuple(key for key in keys if key)
+
+
 @asynccontextmanager
 async def switching(settings: Settings, name: str) -> AsyncIterator[Switchboard | None]:
     """Make what speaks to the other servers, where there are some.
@@ -256,6 +273,34 @@ async def switching(settings: Settings, name: str) -> AsyncIterator[Switchboard 
         raise SettingsError("redis_url is no URL of a Redis: redis://host:6379, rediss://…, unix://…") from None
     async with client:
         yield RedisSwitchboard(client, name=name, prefix=settings.redis_prefix)
+
+
+@asynccontextmanager
+async def _outbox(agent: Agent, settings: Settings) -> AsyncIterator[Facts | None]:
+    """Make what takes facts, when they are kept. It outlives the server, whose calls end with facts.
+
+    Raises:
+        UsageError: There can be no journal, the settings of Kafka cannot be met, or a package is missing.
+    """
+    if not (folder := settings.data_folder()):
+        yield None
+        return
+    bus: Bus | None = None
+    if settings.kafka_bootstrap:
+        from .buses.kafka import bus_of
+
+        bus = await asyncio.to_thread(bus_of, settings)
+    from .outbox import Outbox  # with it comes SQLite
+
+    async with Outbox(
+        Path(folder),
+        server=f"{socket.gethostname()}:{os.getpid()}",
+        bus=bus,
+        mask=agent.mask,
+        journal_bytes=settings.journal_mb * 1024 * 1024,
+        sync=settings.journal_sync,
+    ) as outbox:
+        yield outbox
 
 
 def build_model(settings: Settings, environment: Mapping[str, str] = os.environ) -> Model:

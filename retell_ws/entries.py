@@ -150,7 +150,7 @@ _WEIGHTS: Final[Mapping[type, Weight]] = {
     **dict.fromkeys((CallEnded, CallStarted, CallTranscript, Escalated, WebhookReceived), Weight.KEPT),
 }
 
-KINDS: Final[Mapping[str, type]] = {
+KINDS: Final[Mapping[str, type[msgspec.Struct]]] = {
     str(kind.__struct_config__.tag): kind for union in (Fact, SpeechFact) for kind in get_args(union)
 }
 """All facts by their names."""
@@ -158,6 +158,9 @@ KINDS: Final[Mapping[str, type]] = {
 
 def weight_of(fact: AnyFact | UnknownFact) -> Weight:
     """Tell how much a fact is worth when there is no room for all."""
+    if type(fact) is WebhookReceived and fact.event == "transcript_updated":
+        # Each has all that was said so far, and what Retell tells at the end of the call has it all.
+        return Weight.EVENT
     return _WEIGHTS.get(type(fact), Weight.EVENT)
 
 

@@ -8,6 +8,7 @@
     ├── ToolError             a tool's: why it did not do what it was asked; the model is told the text
     │   └── CallError         the call's: it cannot do what a function of the agent's asked of it
     │       └── TargetError   there is no such target for a transfer
+    ├── JournalError          the disk's: it is full, or somebody keeps the journal; another try may work
     ├── BusError              the bus's: it refuses us for good, and waiting mends nothing
     ├── SinkError             where consumers write: not at the moment; waiting may mend it
     └── ModelError            the model's side
@@ -25,6 +26,7 @@ __all__ = [
     "AgentError",
     "BusError",
     "CallError",
+    "JournalError",
     "ModelBroken",
     "ModelError",
     "ModelRateLimited",
@@ -77,6 +79,10 @@ class CallError(ToolError):
 
 class TargetError(CallError):
     """The directory has no such target, and its number may not be dialled."""
+
+
+class JournalError(RetellWsError):
+    """The journal of facts could not be read or written now. The text holds no fact."""
 
 
 class BusError(RetellWsError):

@@ -20,6 +20,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from .admin import Admin
 from .connection import MUTE
 from .errors import UsageError
+from .inbox import Inbox
 from .measures import Measures
 
 __all__ = ["HttpPort"]
@@ -33,7 +34,7 @@ GOODBYE_S: Final = 1.0
 """Seconds that requests under way may still take when the port closes."""
 
 MAX_BODY: Final = 64 * 1024
-"""Bytes of a request's body."""
+"""Bytes of a request's body; a webhook may be longer (`inbox.py`)."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -47,12 +48,15 @@ class HttpPort:
         measures: What `/metrics` shows.
         unready: Why no new call would be taken; empty when one would.
         admin: What may be done to calls.
+        inbox: Takes Retell's webhooks.
 
     Raises:
         UsageError: On entering: the address cannot be listened on.
     """
 
-    def __init__(self, host: str, port: int, measures: Measures, unready: Callable[[], str], admin: Admin) -> None:
+    def __init__(
+        self, host: str, port: int, measures: Measures, unready: Callable[[], str], admin: Admin, inbox: Inbox
+    ) -> None:
         self._host = host
         self._port = port
         self._measures = measures
@@ -65,6 +69,7 @@ class HttpPort:
                 web.get("/livez", self._livez),
                 web.get("/readyz", self._readyz),
                 *admin.routes(),
+                *inbox.routes(),
             ]
         )
         self._runner = web.AppRunner(

@@ -43,16 +43,16 @@ class _Stderr(logging.StreamHandler[TextIO]):
         pass
 
 
-def configure(level: str, *, worker: int | None = None) -> None:
+def configure(level: str, *, mark: str = "") -> None:
     """Send the package's logs to stderr from `level` (`debug`, `info`, `warning`, `error`) up.
 
     Args:
         level: The lowest that is shown.
-        worker: Which of several processes this is.
+        mark: Which of several processes this is.
     """
     handler = _Stderr()
-    mark = "" if worker is None else f"[{worker}] "
-    handler.setFormatter(_Formatter(f"%(asctime)s %(levelname)-7s {mark}%(message)s"))
+    shown = f"[{mark}] " if mark else ""
+    handler.setFormatter(_Formatter(f"%(asctime)s %(levelname)-7s {shown}%(message)s"))
     root = logging.getLogger("retell_ws")
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -21,7 +21,7 @@ from .facts import (
     TurnMeasured,
     TurnSuperseded,
 )
-from .metrics import Metrics
+from .metrics import WEBHOOKS, Metrics
 
 __all__ = ["Measures"]
 
@@ -41,6 +41,7 @@ class Measures:
         is_read: Somebody may ask for `text`; without that only the figures of `summary` are kept, which costs a turn a
             tenth.
         store: Gives the figures of the store that servers share; None without one.
+        outbox: Gives those of what takes the facts; None without it.
     """
 
     def __init__(
@@ -50,10 +51,11 @@ class Measures:
         *,
         is_read: bool = True,
         store: Callable[[], Mapping[str, float]] | None = None,
+        outbox: Callable[[], Mapping[str, float]] | None = None,
     ) -> None:
         self._budget_s = budget_s
         self._is_read = is_read
-        self._metrics = Metrics(budget_s, calls, store)
+        self._metrics = Metrics(budget_s, calls, store, outbox)
         self._turns = self._within = self._over = 0
         self._latest: deque[float] = deque(maxlen=REMEMBERED)
 
@@ -96,6 +98,11 @@ class Measures:
         """Count a command from outside."""
         if self._is_read and not isinstance(outcome, Seen):
             self._metrics.commands[outcome.kind if isinstance(outcome, Refused) else "done"].inc()
+
+    def webhook(self, event: str, outcome: str) -> None:
+        """Count a webhook of Retell's, by what it told and what came of it."""
+        if self._is_read:
+            self._metrics.webhooks.labels(event if event in WEBHOOKS else "other", outcome).inc()
 
     def text(self) -> bytes:
         """Write the figures down in the text format of Prometheus."""

@@ -16,8 +16,9 @@ from prometheus_client.registry import Collector
 
 from .control import Why
 from .facts import Fact
+from .webhooks import EVENTS
 
-__all__ = ["Metrics", "Words"]
+__all__ = ["WEBHOOKS", "Metrics", "Words"]
 
 WAITS_S: Final = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8),
@@ -36,6 +37,9 @@ LASTS_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.
 ROOM: Final = 16
 """Words a label has room for where others choose them: the provider, whose errors and reasons may change."""
 
+WEBHOOKS: Final = frozenset((*EVENTS, "unread"))
+"""The events that a webhook is counted under, beside `other`; `unread` when nobody knows what it tells."""
+
 _WORD: Final = re.compile(r"[A-Za-z0-9_]{1,40}")
 
 
@@ -46,16 +50,23 @@ class Metrics:
         budget_s: What the first sentence is measured against.
         calls: Counts the calls attached now; asked whenever the metrics are.
         store: Gives the figures of the store that servers share (`ports.CallStore.figures`); None without one.
+        outbox: Gives those of what takes the facts (`outbox.Outbox.figures`); None without it.
 
     Attributes are the metrics; one with a label is a mapping from the label's values.
     """
 
     def __init__(
-        self, budget_s: float, calls: Callable[[], int], store: Callable[[], Mapping[str, float]] | None = None
+        self,
+        budget_s: float,
+        calls: Callable[[], int],
+        store: Callable[[], Mapping[str, float]] | None = None,
+        outbox: Callable[[], Mapping[str, float]] | None = None,
     ) -> None:
         self._registry = CollectorRegistry()
         if store is not None:
             self._registry.register(_StoreFigures(store))
+        if outbox is not None:
+            self._registry.register(_OutboxFigures(outbox))
         gauge = Gauge("retell_ws_calls", "Calls attached now.", registry=self._registry)
         gauge.set_function(calls)
         gauge = Gauge("retell_ws_budget_seconds", "What a first sentence is measured against.", registry=self._registry)
@@ -93,6 +104,8 @@ class Metrics:
         self.tools = self._counts("tools", "Tools the model called, by what came of it.", outcome=outcomes)
         about = "Commands to calls from outside that this server was asked for, by what came of them."
         self.commands = self._counts("commands", about, outcome=("done", *get_args(Why)))
+        about = "Retell's webhooks, by what they told and what came of them."
+        self.webhooks = Counter("retell_ws_webhooks", about, ["event", "outcome"], registry=self._registry)
         self.tool = self._time("tool", "From a tool's call to what came of it.", LASTS_S)
         about = "By how much the event loop was late for a timer that looks all the time: what every call waited for."
         self.loop_stall = self._time("loop_stall", about, STALLS_S)
@@ -158,6 +171,46 @@ class _StoreFigures(Collector):
         yield writes
         about = "1 while the store of calls cannot be reached."
         yield GaugeMetricFamily("retell_ws_store_degraded", about, figures["degraded"])
+
+
+class _OutboxFigures(Collector):
+    """What became of the facts, as the outbox has counted itself."""
+
+    def __init__(self, figures: Callable[[], Mapping[str, float]]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterable[Metric]:
+        figures = self._figures()
+        about = "Facts: put by the calls of this process, and written to the journal."
+        facts = CounterMetricFamily("retell_ws_journal_facts", about, labels=["step"])
+        for step in ("recorded", "written"):
+            facts.add_metric([step], figures[step])
+        yield facts
+        about = "Facts that this process gave up for want of room, by weight."
+        dropped = CounterMetricFamily("retell_ws_journal_dropped", about, labels=["weight"])
+        for weight in ("metric", "event", "kept"):
+            dropped.add_metric([weight], figures[f"dropped_{weight}"])
+        yield dropped
+        for name, figure, about in (
+            ("journal_queued", "queued", "Facts that are still to be written to the journal."),
+            (
+                "journal_waiting",
+                "waiting",
+                "Entries of the journal, of all processes, for somebody to read.",
+            ),
+            ("journal_bytes", "waiting_bytes", "Bytes in use of the journal."),
+            ("journal_oldest_seconds", "oldest_s", "Age of its oldest entry."),
+            ("journal_degraded", "degraded", "1 while the journal cannot be written, or takes more room than it may."),
+        ):
+            yield GaugeMetricFamily(f"retell_ws_{name}", about, figures[figure])
+        if "relayed" in figures:
+            about = "Facts that the bus has acknowledged to this process, and those that failed and are sent again."
+            relayed = CounterMetricFamily("retell_ws_bus_facts", about, labels=["outcome"])
+            relayed.add_metric(["acknowledged"], figures["relayed"])
+            relayed.add_metric(["failed"], figures["bus_failed"])
+            yield relayed
+            about = "1 while the bus acknowledges nothing."
+            yield GaugeMetricFamily("retell_ws_bus_degraded", about, figures["bus_degraded"])
 
 
 class _WithoutBirthdays(Collector):

@@ -381,8 +381,9 @@ class Written(msgspec.Struct, frozen=True):
 class Bus(Protocol):
     """Where facts go from a server's journal, for consumers on other machines. Used by one thread, the outbox's.
 
-    It loses nothing: what it has not acknowledged is given to it again, by this process or the next one. So an entry
-    may come twice, with the same id; and those of a call come in the order of the journal.
+    It loses nothing: what it has taken it sends until that is acknowledged, and what was not acknowledged when this
+    process ended is given to the next one's. So an entry may come twice, with the same id; and those of a call come in
+    the order of the journal.
     """
 
     @property

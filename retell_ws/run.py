@@ -7,6 +7,7 @@ import gc
 import ipaddress
 import logging
 import os
+import secrets
 import sys
 import threading
 from collections.abc import AsyncIterator, Mapping
@@ -17,9 +18,11 @@ from typing import Any
 
 import msgspec
 import uvloop
+from msgspec.structs import replace
 
 from .agent import Agent
-from .blueprints import KEY, build_model, running
+from .blueprints import KEY, RETELL_KEY, build_model, running
+from .consuming import Consuming
 from .errors import ModelError, ModelRejected, SettingsError, UsageError
 from .log import configure
 from .orders import Orders
@@ -69,7 +72,7 @@ def run(agent: Agent, flags: Mapping[str, Any], *, config: Path | None = None) -
         settings = load(flags, config=config)
         if worker is not None:
             settings = worker.settings(settings)
-            configure(settings.log_level, worker=worker.post.index)
+            configure(settings.log_level, mark=str(worker.post.index))
         else:
             configure(settings.log_level)
             if settings.workers > 1:
@@ -96,18 +99,26 @@ async def _serve(agent: Agent, settings: Settings, worker: Worker | None) -> Non
     orders = Orders(this, worker)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="agent"))
     model = build_model(settings)
+    settings = _reachable(settings)
     try:
-        async with running(agent, settings, model=model) as server, checking(model, agent, settings):
+        async with (
+            Consuming(settings) as consumers,  # to the very end: the last facts are there when the server has ended
+            running(agent, settings, model=model) as server,
+            checking(model, agent, settings),
+        ):
             _spare_the_collector()
             orders.follow(server)
             if worker is None or worker.post.index == 0:
                 _warn(settings, model, server)
+                if settings.starts_consumers():
+                    consumers.start(_reached(settings, server))
             ready = {
                 "ready": True,
                 "ws": server.address,
                 **({} if server.http_address is None else {"http": server.http_address}),
                 "blueprint": settings.blueprint,
                 "model": model.name,
+                **({"facts": "kafka" if settings.kafka_bootstrap else "journal"} if settings.data_folder() else {}),
             }
             if worker is not None:
                 worker.ready(ready)
@@ -123,6 +134,28 @@ async def _serve(agent: Agent, settings: Settings, worker: Worker | None) -> Non
         logger.warning("stopped at once")
 
 
+def _reachable(settings: Settings) -> Settings:
+    """Let the consumers that are started beside the server reach its calls, when rules say so and there is no Redis.
+
+    Raises:
+        SettingsError: There is no port for it, or something is wrong with the rules.
+    """
+    if not settings.rules or not settings.starts_consumers():
+        return settings
+    from .escalating import read_rules
+
+    read_rules(Path(settings.rules))  # what is wrong with them should be said now, and not when a call needs them
+    if settings.is_shared():
+        return settings
+    if settings.http_port is None:
+        raise SettingsError("escalation reaches calls over the second port, or by Redis: --http-port 8081")
+    return replace(settings, admin_token=settings.admin_token or secrets.token_urlsafe(24))
+
+
+def _reached(settings: Settings, server: Server) -> Settings:
+    return replace(settings, control_url=server.http_address or settings.control_url)
+
+
 def _warn(settings: Settings, model: Model, server: Server) -> None:
     if not settings.model and model.name == "scripted":
         logger.warning("no %s: the scripted model answers; it knows a few phrases and costs nothing", KEY)
@@ -132,6 +165,8 @@ def _warn(settings: Settings, model: Model, server: Server) -> None:
         logger.warning("--redis-url is left out: `single` keeps its calls in memory; say --blueprint distributed")
     if settings.blueprint == "events" and not settings.redis_url:
         logger.warning("no --redis-url: calls are kept in memory, and are lost with this process")
+    if settings.blueprint == "events" and not server.verifies_webhooks:
+        logger.warning("no %s: Retell's webhooks are refused", RETELL_KEY)
     if settings.admin_token and settings.http_port is None:
         logger.warning("--admin-token is left out: there is no second port; say --http-port")
 

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from http import HTTPStatus
 from types import TracebackType
@@ -34,7 +35,7 @@ from .ports import CallStore, Facts, Model, Switchboard
 from .reach import Reach
 from .route import PREFIX, call_id_of
 from .settings import Settings
-from .speech_facts import CallerSaid, CallTranscript, WebhookReceived
+from .speech_facts import SPEECH
 from .stalls import LoopWatch
 from .verification import Verify
 
@@ -85,6 +86,7 @@ class Server:
         verify: Asks Retell's API about a call; None when calls are not verified.
         switchboard: Speaks to the servers that share the store; None when there are none.
         facts: Takes all that happens, for the bus; None when nobody wants it.
+        webhook_keys: The API keys that may have signed Retell's webhooks.
 
     Raises:
         UsageError: On entering: the address cannot be listened on.
@@ -100,10 +102,12 @@ class Server:
         verify: Verify | None = None,
         switchboard: Switchboard | None = None,
         facts: Facts | None = None,
+        webhook_keys: Sequence[bytes] = (),
     ) -> None:
         self._store = store
         self._settings = settings
         self._facts = facts
+        self._webhook_keys = webhook_keys
         self._calls = Calls(
             agent, model, store, settings, verify=verify, record=self._record, tells_speech=facts is not None
         )
@@ -120,6 +124,7 @@ class Server:
             self._calls.attached,
             is_read=settings.http_port is not None,
             store=store.figures if store.is_shared else None,
+            outbox=None if facts is None else facts.figures,
         )
         self._http: HttpPort | None = None
         self._beside = AsyncExitStack()  # the second port and the watch: they see the calls to their end
@@ -138,11 +143,13 @@ class Server:
     def _second_port(self, port: int) -> HttpPort:
         from .admin import Admin  # with it comes aiohttp, which takes a tenth of a second to load
         from .http import HttpPort
+        from .inbox import Inbox
 
         admin = Admin(
             self._settings.admin_token, calls=self._status, do=self.do, drain=self.move_calls, undrain=self._accept
         )
-        return HttpPort(self._settings.http_host, port, self._measures, self._unready, admin)
+        inbox = Inbox(self._webhook_keys, facts=self._facts, server=self._store.name, count=self._measures.webhook)
+        return HttpPort(self._settings.http_host, port, self._measures, self._unready, admin, inbox)
 
     async def _listen(self) -> None:
         host, port = self._settings.host, self._settings.port
@@ -202,16 +209,23 @@ class Server:
         """Where the second port listens; None when there is none."""
         return None if self._http is None else self._http.address
 
+    @property
+    def verifies_webhooks(self) -> bool:
+        """There is a key to tell Retell's webhooks from others', which are refused."""
+        return bool(self._webhook_keys)
+
     def statistics(self) -> dict[str, float]:
         """Count what is and what was.
 
         Returns:
             `calls` attached now, `sessions` held, one count for each kind of fact, what `Measures.summary` gives, and
-            the figures of the switchboard, with `switchboard_` before their names.
+            the figures of the switchboard and of the outbox, with `switchboard_` and `facts_` before their names.
         """
         now: dict[str, float] = {"calls": self._calls.attached(), "sessions": len(self._calls)}
         if self._switchboard is not None:
             now |= {f"switchboard_{name}": figure for name, figure in self._switchboard.figures().items()}
+        if self._facts is not None:
+            now |= {f"facts_{name}": figure for name, figure in self._facts.figures().items()}
         return {**now, **self._measures.summary(), **self._counted}
 
     def live(self) -> int:
@@ -362,7 +376,7 @@ class Server:
     def _record(self, call_id: str, epoch: int, seq: int, fact: AnyFact) -> None:
         if self._facts is not None:
             self._facts.put(call_id, epoch, seq, fact)
-        if isinstance(fact, CallerSaid | CallTranscript | WebhookReceived):
+        if isinstance(fact, SPEECH):
             return  # what people say is neither logged nor counted
         kind = str(fact.__struct_config__.tag)
         self._counted[kind] += 1

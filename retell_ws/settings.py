@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from .errors import SettingsError
 
-__all__ = ["BUDGETS_MS", "Settings", "load"]
+__all__ = ["BUDGETS_MS", "Settings", "environment_of", "load"]
 
 PREFIX = "RETELL_WS_"
 
@@ -103,7 +103,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         bool | None, _about("start the consumers with the server; by default when there is a journal and no Kafka")
     ] = None
     archive: Annotated[
-        str, _about("where transcripts go: a folder, or `s3://BUCKET/PREFIX`; by default `archive` in the data folder")
+        str, _about("where transcripts and figures go: a folder, or `s3://BUCKET/PREFIX`; by default the data folder")
+    ] = ""
+    figures: Annotated[
+        str, _about("where figures for `report` go: a folder, or `s3://BUCKET/PREFIX`; by default the data folder")
     ] = ""
     keep_days: Annotated[int, _about("days that transcripts and figures are kept; 0: for ever", ge=0)] = 90
     rules: Annotated[str, _about("TOML file of escalation rules; empty: none")] = ""
@@ -198,6 +201,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Give the folder of journal, archive and figures; empty when no facts are kept."""
         return self.data or (DATA if self.blueprint == "events" else "")
 
+    def archive_place(self) -> str:
+        """Give where transcripts and figures are kept; empty when they are not."""
+        return self.archive or self.data_folder()
+
     def starts_consumers(self) -> bool:
         """Tell whether the server starts the consumers of its facts."""
         if self.consume is not None:
@@ -289,6 +296,15 @@ def load(
     if settings.http_port and settings.http_port + settings.workers > 65536:
         raise SettingsError(f"{origin['http_port']}: each of {settings.workers} workers takes a port of its own")
     return settings
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Give the variables by which another process comes to these settings, whatever file and flags we had."""
+    variables = {f"{PREFIX}CONFIG": ""}
+    for name in Settings.__struct_fields__:
+        value = getattr(settings, name)
+        variables[f"{PREFIX}{name.upper()}"] = "" if value is None else str(value)
+    return variables
 
 
 def _choices(name: str) -> list[str]:

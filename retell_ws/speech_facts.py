@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["CallTranscript", "CallerSaid", "Line", "SpeechFact", "WebhookReceived"]
+__all__ = ["SPEECH", "CallTranscript", "CallerSaid", "Line", "SpeechFact", "WebhookReceived"]
 
 
 class _SpeechFact(msgspec.Struct, frozen=True, tag_field="fact", omit_defaults=True):
@@ -87,3 +87,6 @@ class WebhookReceived(_SpeechFact, frozen=True, tag="webhook_received"):
 
 
 SpeechFact: TypeAlias = CallerSaid | CallTranscript | WebhookReceived
+
+SPEECH: Final = (CallerSaid, CallTranscript, WebhookReceived)
+"""The types of all of them."""

@@ -45,6 +45,7 @@ __all__ = [
     "decode",
     "decode_outbound",
     "encode",
+    "without_halves",
 ]
 
 ResponseId: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
@@ -165,6 +166,11 @@ JavaScript writes such halves when a string was cut inside an emoji, and msgspec
 request must not go unanswered for that."""
 
 
+def without_halves(data: bytes) -> bytes:
+    """Mend JSON in which an emoji was cut in two."""
+    return _SURROGATES.sub(lambda match: match[1] or rb"\ufffd", data)
+
+
 def decode(data: bytes) -> Inbound | UnknownKind:
     """Read one message of Retell's.
 
@@ -180,7 +186,7 @@ def decode(data: bytes) -> Inbound | UnknownKind:
     try:
         return _inbound.decode(data)
     except UNREADABLE:
-        data = _SURROGATES.sub(lambda match: match[1] or rb"\ufffd", data)
+        data = without_halves(data)
     try:
         return _inbound.decode(data)
     except UNREADABLE as exc:

@@ -369,3 +369,36 @@ def test_the_figures_of_a_shared_store_are_read_when_they_are_asked_for() -> Non
     assert 'retell_ws_store_writes_total{outcome="failed"} 3.0' in text
     assert "retell_ws_store_degraded 1.0" in text
     assert "retell_ws_store" not in Measures(0.8, lambda: 0).text().decode()
+
+
+def test_webhooks_are_counted_under_the_events_there_are() -> None:
+    measures = Measures(0.8, lambda: 0)
+    for event, outcome in (("call_ended", "kept"), ("call_ended", "kept"), ("unread", "late"), ("new", "kept")):
+        measures.webhook(event, outcome)
+    measures.webhook("newer", "kept")
+    text = measures.text().decode()
+    assert 'retell_ws_webhooks_total{event="call_ended",outcome="kept"} 2.0' in text
+    assert 'retell_ws_webhooks_total{event="unread",outcome="late"} 1.0' in text
+    assert 'retell_ws_webhooks_total{event="other",outcome="kept"} 2.0' in text
+    unread = Measures(0.8, lambda: 0, is_read=False)
+    unread.webhook("call_ended", "kept")
+    assert b"retell_ws_webhooks_total{" not in unread.text()
+
+
+def test_the_figures_of_the_outbox_are_read_when_they_are_asked_for() -> None:
+    names = ("recorded", "written", "dropped_metric", "dropped_event", "dropped_kept", "queued", "waiting")
+    figures = {name: float(number) for number, name in enumerate((*names, "waiting_bytes", "oldest_s", "degraded"))}
+    made = Measures(0.8, lambda: 0, outbox=lambda: figures)
+    text = made.text().decode()
+    assert 'retell_ws_journal_facts_total{step="written"} 1.0' in text
+    assert 'retell_ws_journal_dropped_total{weight="metric"} 2.0' in text
+    assert 'retell_ws_journal_dropped_total{weight="kept"} 4.0' in text
+    for line in ("queued 5.0", "waiting 6.0", "bytes 7.0", "oldest_seconds 8.0", "degraded 9.0"):
+        assert f"retell_ws_journal_{line}" in text
+    assert "retell_ws_bus" not in text
+    figures |= {"relayed": 11.0, "bus_failed": 12.0, "bus_degraded": 1.0}
+    text = made.text().decode()
+    assert 'retell_ws_bus_facts_total{outcome="acknowledged"} 11.0' in text
+    assert 'retell_ws_bus_facts_total{outcome="failed"} 12.0' in text
+    assert "retell_ws_bus_degraded 1.0" in text
+    assert "retell_ws_journal" not in Measures(0.8, lambda: 0).text().decode()

@@ -288,6 +288,15 @@ async def test_settings_that_are_left_out_are_named() -> None:
     assert "--redis-url is left out" in err.decode() and "--admin-token is left out" in err.decode()
 
 
+async def test_what_events_lacks_is_named(tmp_path: Path) -> None:
+    flags = ("--blueprint", "events", "--http-port", "0", "--no-consume", "--data", str(tmp_path))
+    for key, is_named in (({}, True), ({"RETELL_API_KEY": "key"}, False), ({"RETELL_WEBHOOK_KEY": "key"}, False)):
+        async with served(*flags, **key) as (process, _):
+            process.terminate()
+            _, err = await process.communicate()
+        assert ("no RETELL_API_KEY: Retell's webhooks are refused" in err.decode()) == is_named
+
+
 async def test_a_fault_in_the_agents_file_is_shown_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "agent.py"
     file.write_text("from retell_ws import Agent\n\nagent = Agent(greting='Hello')\n")

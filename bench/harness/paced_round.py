@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -35,8 +35,22 @@ def paced_round(
     speech: Speech,
     cores: Cores,
     progress: Callable[[float], None],
+    beside: Mapping[str, int] | None = None,
 ) -> dict[str, float | str]:
     """Measure a stack once.
+
+    Args:
+        stack: What.
+        number: Of the round.
+        calls: How many at once.
+        cycle_s: From one request of a call to its next.
+        warm_s: Load before what counts.
+        window_s: What counts.
+        updates: `update_only` messages per turn.
+        speech: How the model speaks.
+        cores: Where.
+        progress: Is told how far it is, from 0 to 1.
+        beside: Processes of the bench's own that run all the while, by name: they are no strangers.
 
     Returns:
         Figures by name: milliseconds (`_ms`), percent of a core, MiB, counts.
@@ -47,7 +61,7 @@ def paced_round(
     ):
         plan = Paced(
             url=server.ready["ws"],
-            pids={"server": server.pid, "model": model.pid, **server.beside},
+            pids={"server": server.pid, "model": model.pid, **server.beside, **(beside or {})},
             calls=calls,
             cycle_s=cycle_s,
             warm_s=warm_s,

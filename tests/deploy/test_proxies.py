@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -24,27 +22,14 @@ from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.testing.dial import DialError, DialPolicy
 from retell_ws.testing.retell import FakeRetell
-from tests.machine import free_port, program
+from tests.deploy.proxies import commands, listening, written
+from tests.machine import free_port
 from tests.waiting import until
 
 PROXIES: tuple[Proxy, ...] = get_args(Proxy)
 SECRET = "secret-of-the-path-0123"
 ONCE = DialPolicy(attempts=1)
 """The first attempt has to succeed: the proxy itself tries the other servers."""
-
-
-def commands(proxy: Proxy, file: Path) -> tuple[list[str], list[str]]:
-    """Give how the configuration is checked, and how the proxy runs in the foreground."""
-    path = program(proxy, optional=proxy == "caddy")
-    match proxy:
-        case "haproxy":
-            return [path, "-c", "-f", str(file)], [path, "-db", "-f", str(file)]
-        case "nginx":
-            given = [path, "-e", "stderr", "-c", str(file)]
-            return [*given, "-t"], [*given, "-g", f"daemon off; pid {file.parent}/nginx.pid;"]
-        case "caddy":
-            given = ["--adapter", "caddyfile", "--config", str(file)]
-            return [path, "validate", *given], [path, "run", *given]
 
 
 class Fleet:
@@ -97,29 +82,12 @@ async def fleet(
     file = directory / "proxy.conf"
     text = configuration(proxy, [address(each) for each in servers], listen=f"127.0.0.1:{port}")
     file.write_text(edit(text.replace("/var/log/nginx/", f"{directory}/")))
-    _, run = commands(proxy, file)
-    env = {"PATH": os.environ["PATH"], "HOME": str(directory)}
-    with (directory / "log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(*run, stdout=log, stderr=log, env=env, cwd=directory)
-        made = Fleet(servers, f"ws://127.0.0.1:{port}/llm-websocket/{SECRET}")
-        try:
-            await until(lambda: listens(port))
+    made = Fleet(servers, f"ws://127.0.0.1:{port}/llm-websocket/{SECRET}")
+    try:
+        async with listening(proxy, file, port):
             yield made
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            async with asyncio.timeout(10):
-                await process.wait()
-            made.log = await asyncio.to_thread(written, directory)
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as there:
-        return there.connect_ex(("127.0.0.1", port)) == 0
-
-
-def written(directory: Path) -> str:
-    return "".join(each.read_text() for each in directory.glob("*log"))
+    finally:
+        made.log = await asyncio.to_thread(written, directory)
 
 
 async def call(url: str, stack: AsyncExitStack) -> FakeRetell:

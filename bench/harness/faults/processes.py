@@ -21,7 +21,7 @@ import orjson
 from bench.harness.processes import ROOT, NotReady, environment
 from bench.harness.redis_server import redis_command
 
-__all__ = ["Process", "Proxy", "RedisServer", "Server", "free_ports"]
+__all__ = ["Process", "Program", "Proxy", "RedisServer", "Server", "free_ports"]
 
 READY_S = 30.0
 STOP_S = 30.0
@@ -128,26 +128,14 @@ class Process:
         return self._log.read_text(errors="replace")[-2000:].strip() if self._log.exists() else ""
 
 
-class Server(Process):
-    """One of our servers.
+class Program(Process):
+    """A program of ours: it prints a line of JSON when it is ready.
 
-    Args:
-        name: `s1`, and so on.
-        port: Of the call port.
-        http_port: Of the second port.
-        folder: For its log and the file of side effects.
-        flags: Further flags of `bench.harness.faults.server`.
+    Attributes:
+        ready: The line.
     """
 
-    def __init__(self, name: str, *, port: int, http_port: int, folder: Path, flags: Sequence[str]) -> None:
-        argv = [
-            *(sys.executable, "-m", "bench.harness.faults.server", "--name", name),
-            *("--port", str(port), "--http-port", str(http_port), "--effects", str(folder / "effects.jsonl")),
-        ]
-        super().__init__(name, [*argv, *flags], folder / f"{name}.log")
-        self.port = port
-        self.http_port = http_port
-        self.ready: dict[str, Any] = {}
+    ready: dict[str, Any]
 
     async def _ready(self, child: asyncio.subprocess.Process) -> None:
         assert child.stdout is not None
@@ -155,6 +143,37 @@ class Server(Process):
         if not line.startswith(b"{"):
             raise NotReady(f"{self.name} did not start: {self.said()}")
         self.ready = orjson.loads(line)
+
+
+class Server(Program):
+    """One of our servers.
+
+    Args:
+        name: `s1`, and so on.
+        port: Of the call port.
+        http_port: Of the second port.
+        folder: For its log and the file of side effects.
+        flags: Further flags of the module.
+        module: What is run: `bench.harness.faults.server`, or one that takes the same flags.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        port: int,
+        http_port: int,
+        folder: Path,
+        flags: Sequence[str],
+        module: str = "bench.harness.faults.server",
+    ) -> None:
+        argv = [
+            *(sys.executable, "-m", module, "--name", name),
+            *("--port", str(port), "--http-port", str(http_port), "--effects", str(folder / "effects.jsonl")),
+        ]
+        super().__init__(name, [*argv, *flags], folder / f"{name}.log")
+        self.port = port
+        self.http_port = http_port
 
     async def metrics(self, timeout_s: float = 5.0) -> dict[str, float]:
         """Read the second port's `/metrics`: each series with its figure.

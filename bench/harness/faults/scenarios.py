@@ -13,7 +13,7 @@ from bench.harness.faults.fleet import Fleet
 from bench.harness.faults.stale import StaleWrites
 from retell_ws.testing import BlackHole, Latency
 
-__all__ = ["SCENARIOS", "Scenario", "Windows"]
+__all__ = ["SCENARIOS", "Progress", "Scenario", "Windows", "rest"]
 
 
 class Windows(msgspec.Struct):
@@ -49,7 +49,7 @@ class Scenario(msgspec.Struct, frozen=True):
 Progress = Callable[[float], None]
 
 
-async def _rest(seconds: float, progress: Progress, begin: float = 0.0, end: float = 0.0) -> tuple[float, float]:
+async def rest(seconds: float, progress: Progress, begin: float = 0.0, end: float = 0.0) -> tuple[float, float]:
     """Let time pass, and tell how far it is; gives the window."""
     began = time.monotonic()
     while (passed := time.monotonic() - began) < seconds:
@@ -60,7 +60,7 @@ async def _rest(seconds: float, progress: Progress, begin: float = 0.0, end: flo
 
 async def _kill(fleet: Fleet, windows: Windows, progress: Progress) -> None:
     sizes, names = fleet.sizes, list(fleet.servers)
-    windows.quiet.append(await _rest(sizes.before_s, progress))
+    windows.quiet.append(await rest(sizes.before_s, progress))
     began = due = time.monotonic()
     while (passed := time.monotonic() - began) < sizes.seconds:
         progress(passed / sizes.seconds)
@@ -69,84 +69,84 @@ async def _kill(fleet: Fleet, windows: Windows, progress: Progress) -> None:
         due += sizes.every_s
         await asyncio.sleep(max(0.0, due - time.monotonic()))
     windows.fault.append((began, time.monotonic()))
-    await _rest(sizes.after_s, progress, 1, 1)
+    await rest(sizes.after_s, progress, 1, 1)
 
 
 async def _roll(fleet: Fleet, windows: Windows, progress: Progress) -> None:
     sizes = fleet.sizes
-    windows.quiet.append(await _rest(sizes.before_s, progress))
+    windows.quiet.append(await rest(sizes.before_s, progress))
     began = time.monotonic()
     for number, name in enumerate(fleet.servers):
         progress(number / len(fleet.servers))
         await fleet.restart(name)
-        await _rest(min(2.0, sizes.after_s), progress, number / len(fleet.servers), (number + 1) / len(fleet.servers))
+        await rest(min(2.0, sizes.after_s), progress, number / len(fleet.servers), (number + 1) / len(fleet.servers))
     windows.fault.append((began, time.monotonic()))
     windows.figures["roll_s"] = time.monotonic() - began
-    await _rest(sizes.after_s, progress, 1, 1)
+    await rest(sizes.after_s, progress, 1, 1)
 
 
 async def _redis_gone(fleet: Fleet, windows: Windows, progress: Progress) -> None:
     """One outage, with quiet on both sides, so that a neighbour's noise falls on both."""
     sizes = fleet.sizes
-    windows.quiet.append(await _rest(sizes.before_s, progress, 0, 0.1))
+    windows.quiet.append(await rest(sizes.before_s, progress, 0, 0.1))
     await fleet.redis.kill()
     fleet.callers.note("fault", "redis", "gone")
-    windows.fault.append(await _rest(sizes.seconds, progress, 0.1, 0.8))
+    windows.fault.append(await rest(sizes.seconds, progress, 0.1, 0.8))
     await fleet.redis.start()
     fleet.callers.note("fault", "redis", "back, empty")
-    await _rest(sizes.after_s, progress, 0.8, 0.9)
-    windows.quiet.append(await _rest(sizes.before_s, progress, 0.9, 1))
+    await rest(sizes.after_s, progress, 0.8, 0.9)
+    windows.quiet.append(await rest(sizes.before_s, progress, 0.9, 1))
 
 
 async def _stale(fleet: Fleet, windows: Windows, progress: Progress) -> None:
     sizes = fleet.sizes
-    windows.quiet.append(await _rest(sizes.before_s, progress))
+    windows.quiet.append(await rest(sizes.before_s, progress))
     name = fleet.chance.choice(list(fleet.servers))
     async with StaleWrites(fleet, name) as stale:
         fleet.freeze(name)
-        windows.fault.append(await _rest(sizes.seconds, progress, 0, 1))
+        windows.fault.append(await rest(sizes.seconds, progress, 0, 1))
         await stale.moved()
         fleet.thaw(name)
-        await _rest(sizes.after_s, progress, 1, 1)
+        await rest(sizes.after_s, progress, 1, 1)
         windows.figures |= await stale.counted()
 
 
 async def _cut(fleet: Fleet, windows: Windows, progress: Progress) -> None:
     sizes = fleet.sizes
-    windows.quiet.append(await _rest(sizes.before_s, progress))
+    windows.quiet.append(await rest(sizes.before_s, progress))
     name = fleet.chance.choice(list(fleet.servers))
     with fleet.lines[name].having(BlackHole()):
         fleet.callers.note("fault", name, "redis cut")
-        windows.fault.append(await _rest(sizes.seconds, progress, 0, 1))
+        windows.fault.append(await rest(sizes.seconds, progress, 0, 1))
     fleet.callers.note("fault", name, "redis back")
-    await _rest(sizes.after_s, progress, 1, 1)
+    await rest(sizes.after_s, progress, 1, 1)
 
 
 async def _slow(fleet: Fleet, windows: Windows, progress: Progress) -> None:
     sizes = fleet.sizes
-    windows.quiet.append(await _rest(sizes.before_s, progress))
+    windows.quiet.append(await rest(sizes.before_s, progress))
     with ExitStack() as stack:
         for line in fleet.lines.values():
             stack.enter_context(line.having(Latency(0.3), way="down"))
         fleet.callers.note("fault", "redis", "slow")
-        windows.fault.append(await _rest(sizes.seconds, progress, 0, 1))
+        windows.fault.append(await rest(sizes.seconds, progress, 0, 1))
     fleet.callers.note("fault", "redis", "fast")
-    await _rest(sizes.after_s, progress, 1, 1)
+    await rest(sizes.after_s, progress, 1, 1)
 
 
 async def _empty(fleet: Fleet, windows: Windows, progress: Progress) -> None:
     """Redis comes back empty; a while later, when every call has written itself down anew, a server is killed."""
     sizes = fleet.sizes
-    windows.quiet.append(await _rest(sizes.before_s, progress))
+    windows.quiet.append(await rest(sizes.before_s, progress))
     began = time.monotonic()
     await fleet.redis.kill()
     fleet.callers.note("fault", "redis", "gone")
     await fleet.redis.start()
     fleet.callers.note("fault", "redis", "back, empty")
-    await _rest(min(sizes.every_s, sizes.seconds), progress, 0, 0.5)
+    await rest(min(sizes.every_s, sizes.seconds), progress, 0, 0.5)
     await fleet.kill(fleet.chance.choice(list(fleet.servers)))
     windows.fault.append((began, time.monotonic()))
-    await _rest(sizes.after_s, progress, 0.5, 1)
+    await rest(sizes.after_s, progress, 0.5, 1)
 
 
 SCENARIOS = {

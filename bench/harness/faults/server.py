@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import cyclopts
@@ -32,14 +33,17 @@ TOOL_S = 0.2
 """Seconds the side effect takes before it happens, and as many after."""
 
 
-def agent_of(name: str, effects: Path) -> Agent:
+def agent_of(name: str, effects: Path, transfers: Mapping[str, str] | None = None) -> Agent:
     """Make the agent of one server.
 
     Args:
         name: The server's.
         effects: Where the side effect is written down, a line each, by all servers.
+        transfers: Whom it may hand a caller on to, by label.
     """
-    agent = Agent("You are Ana, the receptionist of Harbor Clinic.", greeting=GREETING, max_tokens=1000)
+    agent = Agent(
+        "You are Ana, the receptionist of Harbor Clinic.", greeting=GREETING, max_tokens=1000, transfers=transfers
+    )
 
     @agent.tool
     async def book(key: str) -> str:
@@ -66,7 +70,8 @@ def _append(path: Path, line: bytes) -> None:
         os.close(file)
 
 
-async def _serve(agent: Agent, flags: dict[str, object], model: NumberedModel) -> None:
+async def serving(agent: Agent, flags: dict[str, object], model: NumberedModel) -> None:
+    """Serve until SIGTERM, as `retell_ws serve` does."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -118,7 +123,7 @@ def main(
     configure("warning")
     model = NumberedModel(ttft_ms=ttft_ms, spacing_ms=spacing_ms)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(agent_of(name, effects), flags, model))
+        runner.run(serving(agent_of(name, effects), flags, model))
 
 
 if __name__ == "__main__":

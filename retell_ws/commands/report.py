@@ -1,0 +1,119 @@
+"""`retell_ws report`: what the figures of calls say, as a page or as JSON."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import webbrowser
+from pathlib import Path
+from typing import Annotated, Literal
+
+import duckdb
+import msgspec
+from cyclopts import Parameter
+from obstore.exceptions import BaseError
+
+from ..consumers.analytics import FIGURES
+from ..consumers.parts import Parts, place
+from ..errors import UsageError
+from ..report.figures import Figures
+from ..report.page import page
+from ..report.questions import gather
+from ..report.since import moment
+from ..report.words import milliseconds, number, percent
+from ..settings import BUDGETS_MS, DATA, load
+
+__all__ = ["report"]
+
+NAME = "retell_ws-report.html"
+
+
+def report(
+    *,
+    since: str = "1d",
+    data: str | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+    out: Path | None = None,
+    open: Annotated[bool, Parameter(negative="")] = False,
+    budget_ms: int | None = None,
+    blueprint: Literal["single", "distributed", "events"] | None = None,
+    config: Path | None = None,
+) -> int:
+    """Tell how calls went: first sentences against the budget, where the time went, tools, tokens and cost.
+
+    It reads what the consumer `analytics` has written, and nothing else: it may run while calls last, and on any
+    machine that sees the folder or the bucket.
+
+    Args:
+        since: From when on: 30m, 12h, 1d, 2w, or a day like 2026-11-20, in UTC.
+        data: The folder of the figures, or s3://BUCKET/PREFIX; by default what the settings say.
+        json: Print the figures as one JSON object, and write no page unless `--out` names it.
+        out: Where the page is written; by default `retell_ws-report.html`.
+        open: Open the page in a browser.
+        budget_ms: What first sentences are held against; by default what the settings say.
+        blueprint: The same, by the budget of a blueprint; by default `events`.
+        config: A TOML file of settings.
+
+    Returns:
+        0; 1 when nothing was told of that time.
+
+    Raises:
+        UsageError: There is no such time or folder, or the page cannot be written.
+    """
+    settings = load(config=config)
+    where = data or settings.figures or settings.data or DATA
+    now = time.time()
+    begin = moment(since, now)
+    if budget_ms is not None and budget_ms <= 0:
+        raise UsageError("--budget-ms is at least 1")
+    budget = budget_ms or (not blueprint and settings.budget_ms) or BUDGETS_MS[blueprint or "events"]
+    figures, latest = _read(where, begin, now, budget / 1000)
+    if figures is None:
+        sys.stderr.write(f"retell_ws: no figures in {where} since {since}{_hint(latest)}\n")
+        return 1
+    if json:
+        sys.stdout.buffer.write(msgspec.json.encode(figures) + b"\n")
+        sys.stdout.flush()
+    if json and out is None and not open:
+        return 0
+    out = out or Path(NAME)
+    _write(out, page(figures, written=now))
+    first = figures.first_sentence
+    sys.stderr.write(
+        f"{number(figures.calls.count)} calls, {number(first.turns)} turns; first sentence p50 "
+        f"{milliseconds(first.times.p50_ms)}, p95 {milliseconds(first.times.p95_ms)}, "
+        f"{percent(first.within)} within {budget} ms: {out}\n"
+    )
+    if open:
+        webbrowser.open(out.absolute().as_uri())
+    return 0
+
+
+def _read(where: str, since: float, until: float, budget_s: float) -> tuple[Figures | None, str]:
+    """Gather the figures, and the latest day there is."""
+    if "://" not in where and not Path(where).is_dir():
+        return None, ""  # to open it would make it
+    with Parts(place(where), FIGURES) as parts:
+        try:
+            figures = gather(parts, since, until, budget_s)
+            return figures, "" if figures else str(max(parts.days(), default=""))
+        except (OSError, duckdb.Error, BaseError) as exc:
+            raise UsageError(f"cannot read the figures in {where}: {type(exc).__name__}") from None
+
+
+def _hint(latest: str) -> str:
+    if latest:
+        return f"; the latest are of {latest}: --since {latest}"
+    return "; servers write some with --blueprint events, with Kafka `consume analytics` does; --data names a folder"
+
+
+def _write(out: Path, text: str) -> None:
+    """Write the page whole: whoever looks at the old one never sees half of this."""
+    beside = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, "utf-8")
+        os.replace(beside, out)
+    except OSError as exc:
+        beside.unlink(missing_ok=True)
+        raise UsageError(f"cannot write {out}: {exc.strerror}") from None

@@ -1,0 +1,117 @@
+"""Which parts of the archive have which calls, so that it need not be looked up in all of them for every batch.
+
+It holds the ids of a few days' calls, some 60 bytes each, and is as true as the last look at the store: a part is never
+changed, so its path tells whether it was read already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date
+from typing import Final
+
+import duckdb
+
+from .parts import Part, Parts, plain
+
+__all__ = ["Index"]
+
+DAYS: Final = 8
+"""Days it remembers. A batch asks for three, or for more when it was held up for long."""
+
+
+class Index:
+    """Where calls are. It belongs to whoever made it: no two threads at once.
+
+    Args:
+        parts: Of the archive.
+        db: A database for the table `ids`.
+    """
+
+    def __init__(self, parts: Parts, db: duckdb.DuckDBPyConnection) -> None:
+        self._parts = parts
+        self._db = db
+        self._db.execute("CREATE TABLE ids (call_id VARCHAR, part INTEGER)")
+        self._known: dict[int, Part] = {}
+        self._last = 0
+        self._days: dict[date, None] = {}
+        self._is_single = True
+
+    def look(self, days: Collection[date]) -> None:
+        """Look at the store for what these days have now.
+
+        Raises:
+            FileNotFoundError: A part went away meanwhile: look again.
+        """
+        listed = {part.path: part for parts in self._parts.days(sorted(days)).values() for part in parts}
+        self._forget(number for number, part in self._known.items() if part.day in days and part.path not in listed)
+        for day in days:
+            self._days.pop(day, None)
+            self._days[day] = None
+        while len(self._days) > max(DAYS, len(days)):
+            oldest = next(iter(self._days))
+            del self._days[oldest]
+            self._forget(number for number, part in self._known.items() if part.day == oldest)
+        known = {part.path for part in self._known.values()}
+        fresh = [part for path, part in listed.items() if path not in known]
+        with self._parts.local(fresh) as files:
+            for part, file in zip(fresh, files, strict=True):
+                try:
+                    self._db.execute(
+                        "INSERT INTO ids SELECT call_id, ? FROM read_parquet(?, hive_partitioning = false)",
+                        [self._number(part), plain(file)],
+                    )
+                except duckdb.IOException:
+                    self._forget((self._last,))
+                    raise FileNotFoundError(part.path) from None
+        if fresh:
+            self._is_single = False
+
+    def where(self, call_ids: Collection[str]) -> Mapping[str, Collection[Part]]:
+        """Find the parts of calls; those that no day it has looked at has are left out."""
+        found: dict[str, set[Part]] = {}
+        query = "SELECT call_id, part FROM ids WHERE call_id IN (SELECT unnest(?::VARCHAR[]))"
+        for call_id, number in self._db.execute(query, [list(call_ids)]).fetchall():
+            found.setdefault(call_id, set()).add(self._known[number])
+        return found
+
+    def twice(self) -> Collection[str]:
+        """Find the calls that stand in several parts: somebody was killed, or wrote at the same time."""
+        if self._is_single:
+            return ()
+        found = self._db.execute("SELECT call_id FROM ids GROUP BY call_id HAVING count(*) > 1").fetchall()
+        self._is_single = not found
+        return [call_id for (call_id,) in found]
+
+    def replaced(
+        self, new: Part | None, old: Collection[Part], *, without: Collection[str], rows: Iterable[str]
+    ) -> None:
+        """Note that parts were replaced by one.
+
+        Args:
+            new: It; None when nothing was left.
+            old: Those.
+            without: Calls of theirs that are not in it.
+            rows: Calls that came to it.
+        """
+        numbers = [number for number, part in self._known.items() if part in old]
+        if new is not None:
+            number = self._number(new)
+            self._db.execute(
+                "INSERT INTO ids SELECT call_id, ? FROM ids WHERE part IN (SELECT unnest(?::INTEGER[])) "
+                "AND call_id NOT IN (SELECT unnest(?::VARCHAR[])) UNION ALL SELECT unnest(?::VARCHAR[]), ?",
+                [number, numbers, list(without), list(rows), number],
+            )
+        self._forget(numbers)
+
+    def _number(self, part: Part) -> int:
+        self._last += 1
+        self._known[self._last] = part
+        return self._last
+
+    def _forget(self, numbers: Iterable[int]) -> None:
+        gone = list(numbers)
+        for number in gone:
+            del self._known[number]
+        if gone:
+            self._db.execute("DELETE FROM ids WHERE part IN (SELECT unnest(?::INTEGER[]))", [gone])

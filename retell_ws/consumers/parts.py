@@ -1,0 +1,508 @@
+"""Rows as Parquet files by day, in a folder or an object store: what the figures and the archive are kept in.
+
+    figures/day=2026-11-28/part-5f0c….parquet
+
+A file is called a part. It is written beside and put in place whole, so whoever reads never sees half of one; and it is
+never changed. So any number of processes may write, on any number of machines, while others read. The same rows,
+written again by a consumer that was killed before it could commit, make the same part.
+
+Small parts become large ones (`Parts.tidy`): first the large one is put, then those it was made of are deleted. A
+process killed in between leaves rows twice, and so do two that do the same at once; but rows have a key, and of those
+with the same key only the best is read (`Table.best`), and only the best goes into the large one. No row is lost, for
+nobody deletes a part whose rows he has not put elsewhere.
+
+All of it waits for the disk or the network, so it belongs in a thread. Days are those of UTC.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final, NamedTuple
+from uuid import uuid4
+
+import duckdb
+import msgspec
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from ..errors import SinkError, UsageError
+from .scratch import Scratch
+
+__all__ = ["Part", "Parts", "Table", "connect", "day_of", "place", "plain", "reaching"]
+
+SMALL_BYTES: Final = 64 << 20
+"""A part below this is merged with others; one above is read as fast alone."""
+
+GROUP_BYTES: Final = 256 << 20
+"""Of parts that are merged at once."""
+
+MANY: Final = 32
+"""Small parts that a day may have before they are merged while it lasts."""
+
+QUIET_S: Final = 600.0
+"""Nothing has come for so long to a day that is over: what it has is merged."""
+
+STALE_S: Final = 3600.0
+"""What a killed process was writing for so long is nobody's any more."""
+
+FETCHES: Final = 8
+"""Parts fetched from an object store at a time."""
+
+RETRIES: Final = 3
+RETRIES_S: Final = timedelta(seconds=20)
+"""What the store's client does by itself. Consumers try again anyway, and whoever waits for a command wants to know."""
+
+TRIES: Final = 20
+"""Times a reader looks again, because what it had found was merged under its hands."""
+
+MEMORY_MB: Final = 256
+
+_PART: Final = re.compile(r"day=(\d{4}-\d\d-\d\d)/(part-[0-9a-f]+\.parquet)")
+_lines: Final = msgspec.json.Encoder()
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """What rows are.
+
+    Attributes:
+        name: The folder of its days.
+        columns: Types of DuckDB by name. Columns may be added later: older rows have NULL there. Those that a newer
+            version has added stay where they are.
+        key: Names of the columns by which two rows are the same one.
+        best: Which of those is kept: an `ORDER BY` of which it is the first row.
+    """
+
+    name: str
+    columns: Mapping[str, str]
+    key: Sequence[str]
+    best: str
+
+
+class Part(NamedTuple):
+    """A file of rows.
+
+    Attributes:
+        day: Of all its rows.
+        path: Within the store.
+        size: In bytes.
+        written: When, in seconds since 1970, by the store's clock.
+    """
+
+    day: date
+    path: str
+    size: int
+    written: float
+
+
+def day_of(at: float) -> date:
+    """Give the day of a moment in seconds since 1970.
+
+    Raises:
+        ValueError: No calendar has it.
+    """
+    try:
+        return datetime.fromtimestamp(at, UTC).date()
+    except (OverflowError, OSError):
+        raise ValueError("no such day") from None
+
+
+def place(where: str | Path) -> ObjectStore:
+    """Open a folder, which need not be there yet, or `s3://BUCKET/PREFIX`.
+
+    Keys, region and endpoint come from the environment, in the names of AWS (`AWS_ACCESS_KEY_ID`, `AWS_REGION`,
+    `AWS_ENDPOINT_URL`, …).
+
+    Raises:
+        UsageError: There is no such place.
+    """
+    try:
+        if "://" in str(where):
+            return from_url(str(where), retry_config={"max_retries": RETRIES, "retry_timeout": RETRIES_S})
+        return LocalStore(Path(where).absolute(), mkdir=True, automatic_cleanup=True)
+    except Exception as exc:  # the library has an error for each kind of store; its words may quote a key
+        raise UsageError(f"cannot open {_without_password(str(where))}: {type(exc).__name__}") from None
+
+
+@contextmanager
+def reaching(what: str) -> Iterator[None]:
+    """Use a store in this block.
+
+    Args:
+        what: What for, for the error.
+
+    Raises:
+        SinkError: It cannot be reached, or has no room. An `OSError` goes through as it is.
+    """
+    try:
+        yield
+    except (BaseError, duckdb.OperationalError) as exc:  # their words are long, and may hold a key
+        raise SinkError(f"{what}: {type(exc).__name__}") from None
+
+
+def connect(*, memory_mb: int = MEMORY_MB, threads: int = 1, scratch: str = "") -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB in memory that keeps within bounds and fetches nothing from anywhere.
+
+    Args:
+        memory_mb: Megabytes it may take; beyond that it uses the disk, if it has a `scratch`.
+        threads: It works with.
+        scratch: A folder for what does not fit; empty: none.
+    """
+    db = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": f"{memory_mb}MB",
+            "threads": threads,
+            "temp_directory": scratch,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "preserve_insertion_order": False,  # which would keep more in memory
+        },
+    )
+    db.execute("SET enable_progress_bar = false")  # it goes to the standard output, where JSON may be
+    return db
+
+
+class Parts:
+    """The parts of one table. Its methods may be called from any thread, and take turns.
+
+    Args:
+        store: Where; see `place`.
+        table: What.
+        memory_mb: Megabytes for writing and merging.
+        threads: For that.
+
+    All methods raise what the store raises when it cannot be reached: `OSError`, or an error of obstore's.
+    """
+
+    def __init__(self, store: ObjectStore, table: Table, *, memory_mb: int = MEMORY_MB, threads: int = 1) -> None:
+        self._store = store
+        self._table = table
+        self._folder = Path(str(store.prefix)) if isinstance(store, LocalStore) else None
+        self._turn = threading.Lock()
+        self._scratch = Scratch()
+        self._db = connect(memory_mb=memory_mb, threads=threads, scratch=f"{self._scratch.name}/spilled")
+
+    def close(self) -> None:
+        """Let go of memory and scratch files. What was written stays."""
+        with self._turn:
+            self._db.close()
+            self._scratch.cleanup()
+
+    def __enter__(self) -> Parts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def write(self, rows: Mapping[date, Iterable[Mapping[str, Any]]]) -> None:
+        """Put rows, of each day as one part. When this returns they are safe.
+
+        Args:
+            rows: By day; names and values as JSON has them, nested ones too. What is missing is NULL, and what the
+                table has no column for is left out.
+
+        Raises:
+            duckdb.Error: A value does not fit its column. Days before it may be there, and may come again.
+        """
+        with self._turn:
+            for day, ones in rows.items():
+                lines = b"\n".join(map(_lines.encode, ones))
+                if not lines:
+                    continue
+                self._put(day, hashlib.blake2b(lines, digest_size=16).hexdigest(), self._given(lines))
+
+    def replace(
+        self, day: date, rows: Iterable[Mapping[str, Any]], *, old: Sequence[Part], without: Sequence[str]
+    ) -> str:
+        """Put rows of a day, and what else its old parts have, as one part. When this returns they are safe.
+
+        The old parts are still there, and rows twice: `delete` them when all that was in them is elsewhere.
+
+        Args:
+            day: The day.
+            rows: As for `write`.
+            old: Parts of the day.
+            without: Rows of these keys are left out of what the old parts have. The table has a key of one column.
+
+        Returns:
+            The path of the part; empty when there would be no row in it.
+
+        Raises:
+            FileNotFoundError: An old part is gone: another process has replaced or merged it. Nothing was put.
+        """
+        lines = b"\n".join(map(_lines.encode, rows))
+        with self._turn, self.local(old) as files:
+            key = _name(self._table.key[0])
+            query = f"SELECT * FROM ({self._once(files)}) WHERE {key} NOT IN (SELECT unnest(?::VARCHAR[]))"
+            if lines:
+                query += f" UNION ALL BY NAME {self._given(lines)}"
+            try:
+                return self._put(day, uuid4().hex, query, given=(list(without),))
+            except duckdb.IOException:
+                if self._has_all(old):
+                    raise
+                raise FileNotFoundError("a part was replaced or merged") from None
+
+    def days(self, only: Sequence[date] | None = None) -> Mapping[date, Sequence[Part]]:
+        """Find parts, by day, the oldest day first.
+
+        Args:
+            only: Of these days; None: all.
+        """
+        seen = self._list(only)
+        # A listing is no picture of a moment: of parts that are merged meanwhile it may show neither the old ones nor
+        # the new one. Two that agree have missed nothing, for the new one was there before the first old one went.
+        for _ in range(TRIES):
+            again = self._list(only)
+            if again == seen:
+                break
+            seen = again
+        found: dict[date, list[Part]] = {}
+        for part in sorted(seen):
+            found.setdefault(part.day, []).append(part)
+        return found
+
+    def read(
+        self,
+        db: duckdb.DuckDBPyConnection,
+        into: str,
+        *,
+        since: date | None = None,
+        until: date | None = None,
+        columns: Sequence[str] = (),
+        where: str = "true",
+        given: Sequence[object] = (),
+    ) -> int:
+        """Read rows into a table of a DuckDB, each once.
+
+        Args:
+            db: The database.
+            into: Name of the table; one of that name is replaced.
+            since: The first day; None: from the beginning.
+            until: The last day; None: to the end.
+            columns: Those that are wanted; none: all.
+            where: A condition in SQL on single rows.
+            given: Values for its `?`.
+
+        Returns:
+            How many rows there are.
+        """
+        wanted = ", ".join(map(_name, columns)) or "*"
+        for tries in range(TRIES):
+            parts = [
+                part
+                for day, ones in self.days().items()
+                if (since is None or since <= day) and (until is None or day <= until)
+                for part in ones
+            ]
+            try:
+                with self.local(parts) as files:
+                    db.execute(
+                        f"CREATE OR REPLACE TABLE {_name(into)} AS "
+                        f"SELECT {wanted} FROM ({self._once(files)}) WHERE {where}",
+                        list(given),
+                    )
+                break
+            except (FileNotFoundError, duckdb.IOException):
+                if tries == TRIES - 1 or self._has_all(parts):
+                    raise
+        found = db.execute(f"SELECT count(*) FROM {_name(into)}").fetchone()
+        return int(found[0]) if found else 0
+
+    def tidy(self, now: float, *, keep_days: int = 0, settle_s: float = 0.0) -> bool:
+        """Delete days that are too old, and merge small parts. On one machine one process does so at a time.
+
+        Args:
+            now: In seconds since 1970.
+            keep_days: Days that are kept, beside the present one; 0: all.
+            settle_s: Seconds for which a part stays small: its rows may yet be replaced, and that is cheaper.
+
+        Returns:
+            False when another process is at it.
+        """
+        today = day_of(now)
+        with self._turn, self._alone() as is_alone:
+            if not is_alone:
+                return False
+            self._sweep(now)
+            for day, parts in self.days().items():
+                if keep_days and day < today - timedelta(days=keep_days):
+                    self.delete(parts)
+                    continue
+                settled = (
+                    part
+                    for part in parts
+                    if part.size < SMALL_BYTES and (not settle_s or now - part.written >= settle_s)
+                )
+                small = sorted(settled, key=lambda part: part.size)
+                is_quiet = day < today and now - max(part.written for part in parts) >= QUIET_S
+                if len(small) >= MANY or (is_quiet and len(small) > 1):
+                    self._merge(day, small)
+            return True
+
+    def _merge(self, day: date, small: list[Part]) -> None:
+        while small:
+            group: list[Part] = []
+            size = 0
+            while small and (not group or size + small[0].size <= GROUP_BYTES):
+                group.append(small.pop(0))
+                size += group[-1].size
+            if len(group) < 2:
+                continue
+            name = hashlib.blake2b("\n".join(sorted(part.path for part in group)).encode(), digest_size=16).hexdigest()
+            try:
+                with self.local(group) as files:
+                    self._put(day, name, self._once(files))
+            except (FileNotFoundError, duckdb.IOException):
+                if self._has_all(group):
+                    raise
+                return  # a process on another machine has merged them
+            self.delete(group)
+
+    def _given(self, lines: bytes) -> str:
+        """Write a query for rows that are given in JSON."""
+        source = Path(self._scratch.name, "rows.json")
+        source.write_bytes(lines)
+        columns = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in self._table.columns.items())
+        return f"SELECT * FROM read_json({_text(source)}, format = 'newline_delimited', columns = {{{columns}}})"
+
+    def _put(self, day: date, name: str, query: str, *, given: Sequence[object] = ()) -> str:
+        """Put what a query finds; returns the part's path, which is empty when it finds nothing."""
+        whole = Path(self._scratch.name, "part.parquet")
+        copy = f"COPY ({query}) TO {_text(whole)} (FORMAT PARQUET, COMPRESSION ZSTD)"
+        try:
+            count = self._db.execute(copy, list(given)).fetchone()
+        finally:  # it may be speech, which has no business here when it is not needed
+            Path(self._scratch.name, "rows.json").unlink(missing_ok=True)
+        if count is None or not count[0]:
+            whole.unlink(missing_ok=True)
+            return ""
+        path = f"{self._table.name}/day={day}/part-{name}.parquet"
+        self._store.put(path, whole)
+        if self._folder is not None:
+            file = self._folder / path
+            for one in (file, file.parent, file.parent.parent, self._folder):
+                _sync(one)
+        whole.unlink()
+        return path
+
+    def _once(self, files: Sequence[str]) -> str:
+        """Write a query for the rows of some files, of each key the best."""
+        typed = ", ".join(f"NULL::{kind} AS {_name(name)}" for name, kind in self._table.columns.items())
+        if not files:
+            return f"SELECT {typed} WHERE false"
+        names = ", ".join(_text(plain(name)) for name in files)
+        rows = (
+            f"(SELECT {typed} WHERE false UNION ALL BY NAME SELECT * FROM read_parquet([{names}], "
+            "union_by_name = true, hive_partitioning = false, filename = true, file_row_number = true))"
+        )
+        # The window is on a few narrow columns: rows are wide, and hardly any comes twice.
+        return (
+            f"SELECT * EXCLUDE (filename, file_row_number) FROM {rows} ANTI JOIN ("
+            f"SELECT filename, file_row_number FROM {rows} QUALIFY row_number() OVER ("
+            f"PARTITION BY {', '.join(map(_name, self._table.key))} ORDER BY {self._table.best}) > 1"
+            ") USING (filename, file_row_number)"
+        )
+
+    @contextmanager
+    def local(self, parts: Sequence[Part]) -> Iterator[list[str]]:
+        """Have parts as files of this machine while the block lasts."""
+        if self._folder is not None:
+            yield [str(self._folder / part.path) for part in parts]
+            return
+        with TemporaryDirectory(dir=self._scratch.name) as folder, ThreadPoolExecutor(FETCHES) as pool:
+
+            def fetch(number: int, part: Part) -> str:
+                file = Path(folder, f"{number}.parquet")
+                with file.open("wb") as out:
+                    for piece in self._store.get(part.path).stream():
+                        out.write(piece)
+                return str(file)
+
+            yield list(pool.map(fetch, range(len(parts)), parts))
+
+    def _list(self, only: Sequence[date] | None = None) -> frozenset[Part]:
+        found = []
+        folders = [self._table.name] if only is None else [f"{self._table.name}/day={day}" for day in only]
+        for folder in folders:
+            for one in chain.from_iterable(self._store.list(folder)):
+                if match := _PART.fullmatch(one["path"].removeprefix(f"{self._table.name}/")):
+                    day = date.fromisoformat(match[1])
+                    found.append(Part(day, one["path"], one["size"], one["last_modified"].timestamp()))
+        return frozenset(found)
+
+    def _has_all(self, parts: Sequence[Part]) -> bool:
+        return {part.path for part in parts} <= {part.path for part in self._list()}
+
+    def delete(self, parts: Iterable[Part]) -> None:
+        """Delete parts; it does not matter whether they are there."""
+        for part in parts:
+            try:
+                self._store.delete(part.path)
+            except FileNotFoundError:  # somebody else did
+                continue
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        if self._folder is None:  # others may be on any machine, and then it is only work done twice
+            yield True
+            return
+        path = self._folder / self._table.name / ".tidying"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+    def _sweep(self, now: float) -> None:
+        """Delete what killed processes were writing: the store calls it `part-….parquet#1`."""
+        if self._folder is None:
+            return
+        for path in (self._folder / self._table.name).glob("day=*/part-*.parquet#*"):
+            try:
+                if now - path.stat().st_mtime >= STALE_S:
+                    path.unlink()
+            except FileNotFoundError:
+                continue
+
+
+def plain(file: str) -> str:
+    """Write a file's name so that DuckDB takes no sign in it for a pattern."""
+    return re.sub(r"([*?\[])", r"[\1]", file)
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(text: str | Path) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", url)
+
+
+def _sync(path: Path) -> None:
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:  # it is merged already, into what was synced before
+        return
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

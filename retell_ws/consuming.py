@@ -1,0 +1,116 @@
+"""The consumers that a server starts beside itself, in a process of their own; started anew when they die.
+
+A server needs none of them to answer calls: what cannot be consumed now lies in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from contextlib import suppress
+from time import monotonic
+from types import TracebackType
+from typing import Final, Self
+
+from .consume import DRAIN_S, MARK
+from .restarts import Restarts
+from .settings import Settings, environment_of
+
+__all__ = ["Consuming"]
+
+logger = logging.getLogger(__name__)
+
+LEAVE_S: Final = DRAIN_S + 5.0
+"""Seconds the process may take for what lies in the journal and for its own end."""
+
+REFUSED: Final = "ended with status 2"
+"""How a process ends that was asked for wrongly: again would be no better."""
+
+GIVEN_UP_S: Final = 60.0
+"""Seconds until another try when they have died too often: the calls go on, so there is time."""
+
+
+class Consuming:
+    """Keeps the process from `start` to the end of the block.
+
+    Args:
+        settings: The server's settings.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._leaving = asyncio.Event()
+        self._keeping: asyncio.Task[None] | None = None
+        self._process: asyncio.subprocess.Process | None = None
+
+    def start(self, settings: Settings) -> None:
+        """Start them, with these settings: now the server knows its ports."""
+        self._settings = settings
+        self._keeping = asyncio.create_task(self._keep())
+
+    @property
+    def pid(self) -> int | None:
+        """The process; None while there is none."""
+        return None if self._process is None else self._process.pid
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leaving.set()
+        if self._keeping is None:
+            return
+        self._let_go()
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await self._keeping
+        except TimeoutError:
+            logger.warning("the consumers do not end: killed; what they have not handled lies in the journal")
+        finally:
+            if self._process is not None:
+                with suppress(ProcessLookupError):
+                    self._process.kill()
+                await self._process.wait()
+
+    def _let_go(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
+    async def _keep(self) -> None:
+        restarts = Restarts(1)
+        while not self._leaving.is_set():
+            began = monotonic()
+            how = await self._life()
+            if self._leaving.is_set():
+                return
+            if how == REFUSED:  # it has said why
+                logger.error("the consumers cannot be run as they are set up; calls go on, and facts are kept")
+                return
+            now = monotonic()
+            pause_s = restarts.died(0, now, lived_s=now - began)
+            if pause_s is None:
+                pause_s = GIVEN_UP_S
+            logger.error("the consumers %s: started again in %g s; calls go on", how, pause_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._leaving.wait()
+
+    async def _life(self) -> str:
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "retell_ws", "consume"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                env={**os.environ, **environment_of(self._settings), MARK: "1"},
+            )
+        except OSError as exc:  # no memory, no process left: perhaps in a moment
+            return f"cannot be started: {exc.strerror or exc}"
+        if self._leaving.is_set():
+            self._let_go()
+        status = await self._process.wait()
+        self._process = None
+        return f"ended with status {status}" if status >= 0 else f"were killed by signal {-status}"

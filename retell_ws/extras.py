@@ -1,0 +1,36 @@
+"""The packages that only some need, by the extra that brings them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from .errors import SettingsError
+
+__all__ = ["needing"]
+
+PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
+    "redis": ("redis", "hiredis"),
+    "kafka": ("confluent_kafka",),
+    "analytics": ("duckdb", "obstore"),
+}
+
+
+@contextmanager
+def needing(extra: str, what: str) -> Iterator[None]:
+    """Import what an extra brings, in this block.
+
+    Args:
+        extra: Its name in `pip install 'retell-ws[NAME]'`.
+        what: Who needs it, for the error.
+
+    Raises:
+        SettingsError: It is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] not in PACKAGES[extra]:
+            raise
+        raise SettingsError(f"{what} needs a package more: pip install 'retell-ws[{extra}]'") from None

@@ -1,0 +1,285 @@
+"""Takes out of a text what must not leave the process: e-mail addresses, phone numbers, payment cards, long numbers.
+No I/O.
+
+Speech recognition writes a number in many ways, so digits are read as people say them: `4155550123`, `415-555-0123`,
+`four one five, double five five…`. Seven digits in a row and more are masked, whatever they are; prices, times, dates,
+years and short numbers stay. What is masked stays masked however often it goes through here.
+
+It takes one number at a time: digits that a caller spreads over several utterances are not found, and names and
+addresses of houses are none of its business. An agent may bring a function of its own: `Agent(mask=...)`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
+
+__all__ = ["CARD", "EMAIL", "FAILED", "NUMBER", "PHONE", "Mask", "mask"]
+
+Mask: TypeAlias = Callable[[str], str]
+"""Gives a text without what must not leave the process. It is called in a thread, and must be quick."""
+
+EMAIL: Final = "[email]"
+PHONE: Final = "[phone]"
+CARD: Final = "[card]"
+NUMBER: Final = "[number]"
+
+FAILED: Final = "[masked]"
+"""In place of a whole text whose `Mask` has raised."""
+
+LONG: Final = 7
+"""Digits from which a number is masked."""
+
+GAP: Final = 4
+"""Characters that may stand between two parts of one number."""
+
+LOCAL: Final = 64
+"""Characters before the `@` at most (RFC 5321 §4.5.3.1.1)."""
+
+SPELLED: Final = 40
+"""Words that may spell what stands before the `@`."""
+
+_UNITS: Final = {
+    word: str(number)
+    for number, word in enumerate(("one", "two", "three", "four", "five", "six", "seven", "eight", "nine"), 1)
+}
+
+_TEENS: Final = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen")
+
+_TENS: Final = {
+    word: f"{number}0"
+    for number, word in enumerate(("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"), 2)
+}
+
+_TIMES: Final = {"double": 2, "triple": 3}
+
+_SAID: Final = {
+    **_UNITS,
+    **dict.fromkeys(("zero", "oh", "o"), "0"),
+    **{word: str(number) for number, word in enumerate((*_TEENS, "nineteen"), 10)},
+    **_TENS,
+    "hundred": "00",
+}
+
+_WORDS: Final = "|".join((*_SAID, *_TIMES))
+
+_TLD: Final = "com|org|net|edu|gov|info|biz|io|co|me|dev|app|ai|us|uk|ca|de|fr|es|it|nl|ch|at|be|eu|in|au|nz|br|mx|jp"
+
+_MONEY: Final = r"(?:dollars?|euros?|pounds?|cents?|bucks?|usd|eur|gbp|percent)(?!\w)"
+
+# Whatever is repeated here is bounded, or cannot be split in two ways: no text makes it slow.
+_PARTS: Final = re.compile(
+    rf"""
+    # -- what stays as it is
+    (?P<stays>
+        [$€£¥]\s?\d{{1,3}}(?:,\d{{3}}){{1,6}}(?:\.\d{{1,2}})?(?!\d|[.,-]\d)
+      | [$€£¥]\s?\d{{1,9}}(?:\.\d{{1,2}})?(?!\d|[.,-]\d)
+      | (?<![\d.,-])\d{{1,3}}(?:,\d{{3}}){{1,6}}(?:\.\d{{1,2}})?(?!\d|[.,-]\d)
+      | (?<![\d.,-])\d{{1,9}}(?:\.\d{{1,2}})?\s?(?:[€£¥%]|{_MONEY})
+      | (?<![\d.,-])\d{{1,6}}\.\d{{1,2}}(?!\d|[.,-]\d)
+      | (?<![\d:])(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-5]\d)?(?![\d:])
+      | (?<![\d/.-])(?:19|20)\d\d-(?:0?[1-9]|1[0-2])-(?:0?[1-9]|[12]\d|3[01])(?![\d/.-]\d|\d)
+      | (?<![\d/.-])(?:0?[1-9]|[12]\d|3[01])(?P<sep>[/.-])(?:0?[1-9]|[12]\d|3[01])(?P=sep)(?:(?:19|20)\d\d|\d\d)
+        (?![\d/.-]\d|\d)
+      | (?<![\d/.-])(?:19|20)\d\d\s?[-–]\s?(?:19|20)\d\d(?![\d/.-]\d|\d)
+    )
+    # -- the parts of a number
+  | (?P<digits>\d+)
+  | (?<![^\W\d_])(?P<word>{_WORDS})(?![^\W\d_])
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+_GAP: Final = re.compile(r"[\s().,/+\-–—_*#]*")
+
+_DIALLED: Final = re.compile(r"(?<!\d)\d{3}, ?\d{3}, ?\d{4}(?!\d)")
+"""A phone number that was written with the pauses of who said it."""
+
+_DOMAIN: Final = re.compile(r"[^\W_][\w-]{0,62}(?:\.[^\W_][\w-]{0,62}){1,8}")
+
+_SAID_DOMAIN: Final = re.compile(
+    rf"(?<!\w)at\s{{1,3}}(?:\w[\w-]{{0,30}}\s{{1,3}}){{0,3}}?\w[\w-]{{0,30}}"
+    rf"(?:(?:\s{{1,3}}dot\s{{1,3}}\w[\w-]{{0,30}}){{0,2}}\s{{1,3}}dot\s{{1,3}}(?:{_TLD})"
+    rf"|(?:\.\w[\w-]{{0,30}}){{0,2}}\.(?:{_TLD}))(?!\w)",
+    re.IGNORECASE,
+)
+"""`at gmail dot com`, `at my company dot co dot uk`, `at example.com`."""
+
+_LAST_WORD: Final = re.compile(r"([^\W_][\w.'-]{0,63})\s{1,3}\Z")
+
+_JOINTS: Final = frozenset({"dot", "underscore", "dash", "hyphen", "plus", "minus", "period"})
+
+
+def mask(text: str) -> str:
+    """Give a text without e-mail addresses, phone numbers, payment cards and long numbers.
+
+    Args:
+        text: As it was said, or written. It takes time in proportion to its length, whatever it is.
+
+    Returns:
+        It, with `[email]`, `[phone]`, `[card]` and `[number]` in their places.
+    """
+    if "@" in text:
+        text = _without_addresses(text)
+    if " at " in text.lower():
+        text = _without_said_addresses(text)
+    return _without_numbers(_DIALLED.sub(PHONE, text))
+
+
+def _without_addresses(text: str) -> str:
+    written: list[str] = []
+    begin = 0
+    at = text.find("@")
+    while at >= 0:
+        domain = _DOMAIN.match(text, at + 1)
+        first = at
+        while first > begin and at - first < LOCAL and (text[first - 1].isalnum() or text[first - 1] in "._%+-'"):
+            first -= 1
+        if domain is not None and first < at:
+            written += (text[begin:first], EMAIL)
+            begin = domain.end()
+        at = text.find("@", max(at + 1, begin))
+    return "".join((*written, text[begin:]))
+
+
+def _without_said_addresses(text: str) -> str:
+    written: list[str] = []
+    begin = 0
+    for domain in _SAID_DOMAIN.finditer(text):
+        first = _local_part(text, begin, domain.start())
+        if first < domain.start():
+            written += (text[begin:first], EMAIL)
+            begin = domain.end()
+    return "".join((*written, text[begin:]))
+
+
+def _local_part(text: str, begin: int, end: int) -> int:
+    """Find where the name before a spoken `at` begins: a word, what spells it, and what is joined to it."""
+    named = False
+    for _ in range(SPELLED):
+        found = _LAST_WORD.search(text, max(begin, end - LOCAL - 4), end)
+        if found is None:
+            break
+        word = found[1].lower()
+        if word in _JOINTS:
+            named = False  # what it joins is still to come
+        elif len(word) > 1 and not word.isdigit() and word not in _SAID:
+            if named:
+                break
+            named = True
+        end = found.start()
+    return end
+
+
+class _Part:
+    """A part of a number: where it stands, and what it adds.
+
+    Attributes:
+        digits: Its digits; empty for `double` and `triple`.
+        word: It, in small letters, when it is spelled out.
+    """
+
+    __slots__ = ("begin", "digits", "end", "word")
+
+    def __init__(self, begin: int, end: int, digits: str, word: str = "") -> None:
+        self.begin = begin
+        self.end = end
+        self.digits = digits
+        self.word = word
+
+
+def _without_numbers(text: str) -> str:
+    written: list[str] = []
+    begin = 0
+    for run in _runs(text):
+        digits = _said(run)
+        if len(digits) < LONG:
+            continue
+        first, last = run[0].begin, run[-1].end
+        within = text[first:last]
+        if text[first - 1 : first] == "(" and ")" in within:
+            first -= 1
+        if text[first - 1 : first] == "+":
+            first -= 1
+        first = max(first, begin)
+        written += (text[begin:first], _kind(text[first:last], run, digits))
+        begin = last
+    return "".join((*written, text[begin:]))
+
+
+def _runs(text: str) -> Iterator[list[_Part]]:
+    """Give the parts that stand together, number by number."""
+    run: list[_Part] = []
+    for found in _PARTS.finditer(text):
+        if found["stays"] is not None:
+            part = None
+        elif found["digits"] is not None:
+            part = _Part(found.start(), found.end(), found["digits"])
+        else:
+            part = _spoken(found, found["word"].lower())
+        if run and (part is None or not _joined(run[-1], part, text)):
+            yield run
+            run = []
+        if part is not None:
+            run.append(part)
+    if run:
+        yield run
+
+
+def _spoken(found: re.Match[str], word: str) -> _Part:
+    return _Part(found.start(), found.end(), _SAID.get(word, ""), word)
+
+
+def _joined(one: _Part, other: _Part, text: str) -> bool:
+    if other.begin - one.end > GAP or not _GAP.fullmatch(text, one.end, other.begin):
+        return False
+    # A list of short numbers is none long: `101, 102, 103`. Digits that are dictated come one or two at a time.
+    return "," not in text[one.end : other.begin] or (len(one.digits) <= 2 and len(other.digits) <= 2)
+
+
+def _said(run: list[_Part]) -> str:
+    """Give the digits of a number: `fifty five` are two of them, and `double five` as well."""
+    digits = ""
+    before = ""
+    for part in run:
+        if before in _TENS and part.word in _UNITS:
+            digits = digits[:-1] + part.digits
+        else:
+            digits += part.digits * _TIMES.get(before, 1)
+        before = part.word
+    return digits
+
+
+def _kind(within: str, run: list[_Part], digits: str) -> str:
+    if _begins_with_card(run, digits):
+        return CARD
+    count = len(digits)
+    is_dialled = (
+        (within[0] in "+(" and count <= 15)
+        or count == 10
+        or (count == 11 and digits[0] in "01")
+        or (count == 7 and len(run) == 2 and len(run[0].digits) == 3)
+        or (digits[0] == "0" and 9 <= count <= 15)
+    )
+    return PHONE if is_dialled else NUMBER
+
+
+def _begins_with_card(run: list[_Part], digits: str) -> bool:
+    """Tell whether the number, or its first parts, are a payment card's: its date and code may follow."""
+    ends = {len(digits)}
+    length = 0
+    for part in run:
+        length += len(part.digits)
+        if length > 19:
+            break
+        ends.add(length)
+    return any(13 <= end <= 19 and _luhn(digits[:end]) for end in ends)
+
+
+def _luhn(digits: str) -> bool:
+    total = 0
+    for at, digit in enumerate(reversed(digits)):
+        value = int(digit) * (1 + at % 2)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0

@@ -1,0 +1,1 @@
+"""What the figures of calls say: `retell_ws report`, as a page or as JSON."""

@@ -1,0 +1,26 @@
+"""A package that is not installed is said in the words of pip; any other missing module is a bug, and stays one."""
+
+from __future__ import annotations
+
+import pytest
+
+from retell_ws.errors import SettingsError
+from retell_ws.extras import needing
+
+
+def test_what_is_there_is_imported() -> None:
+    with needing("redis", "calls in Redis"):
+        import redis  # noqa: F401
+
+
+def test_what_is_missing_is_said_with_the_extra_that_brings_it() -> None:
+    with pytest.raises(SettingsError, match=r"archive needs .* pip install 'retell-ws\[analytics\]'"):
+        with needing("analytics", "archive"):
+            raise ModuleNotFoundError("No module named 'duckdb.x'", name="duckdb.x")
+
+
+@pytest.mark.parametrize("name", ["json_that_is_not_there", None])
+def test_another_missing_module_is_none_of_it(name: str | None) -> None:
+    with pytest.raises(ModuleNotFoundError):
+        with needing("analytics", "archive"):
+            raise ModuleNotFoundError("it is missing", name=name)

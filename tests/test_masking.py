@@ -1,0 +1,165 @@
+"""What is taken out of texts, what stays, and that no text makes it slow."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retell_ws.masking import CARD, EMAIL, NUMBER, PHONE, mask
+
+MASKED = [
+    ("mail me at jo.hn+x@gmail.com please", "mail me at [email] please"),
+    ("<ana@harbor-clinic.example.org>, thanks", "<[email]>, thanks"),
+    ("o'neill@x.io and b@y.co", "[email] and [email]"),
+    ("josé@correo.es", "[email]"),
+    ("it is john dot smith at gmail dot com thanks", "it is [email] thanks"),
+    ("my address: ana at example.com.", "my address: [email]."),
+    ("jay oh aitch n one two at my company dot co dot uk", "jay [email]"),
+    ("j o h n one two at gmail dot com", "[email]"),
+    ("ana underscore b at sub dot example dot org", "[email]"),
+    ("call (415) 555-0123 now", "call [phone] now"),
+    ("+1 415 555 0123", "[phone]"),
+    ("(+49 30 1234567)", "([phone])"),
+    ("+(44) 20 7946 0958", "[phone]"),
+    ("555-0123", "[phone]"),
+    ("14155550123", "[phone]"),
+    ("030/1234567", "[phone]"),
+    ("01.23.45.67.89", "[phone]"),
+    ("415.555.0123", "[phone]"),
+    ("415, 555, 2671", "[phone]"),
+    ("4, 1, 5, 5, 5, 5, 2, 6, 7, 1", "[phone]"),
+    ("four one five, five five five, zero one two three", "[phone]"),
+    ("Four-one-five five five five oh one two three", "[phone]"),
+    ("eight hundred five five five one two three four", "[phone]"),
+    ("four fifteen five fifty five twelve twelve", "[phone]"),
+    ("it is 415 double five five 0123, yes", "it is [phone], yes"),
+    ("triple seven eight nine double", "triple seven eight nine double"),
+    ("triple seven triple eight nine", "[number]"),
+    ("my card is 4111 1111 1111 1111", "my card is [card]"),
+    ("4111-1111-1111-1111 12 27 123", "[card]"),
+    ("378282246310005", "[card]"),
+    ("four one one one " + "one one one one " * 3, "[card] "),
+    ("4111 1111 1111 1112", "[number]"),
+    ("my number is 1234567", "my number is [number]"),
+    ("order AB12345678", "order AB[number]"),
+    ("1 2 3 4 5 6 7", "[number]"),
+    ("12345678901234567890123", "[number]"),
+    ("١٢٣٤٥٦٧", "[number]"),
+    ("Call 10:30 415 555 2671", "Call 10:30 [phone]"),
+    ('{"phone": "4155550123"}', '{"phone": "[phone]"}'),
+    ("5551234@x.com", "[email]"),
+    (" ".join("abcdefghijklmnopqrstuvwxyz" * 2) + " at x dot com", " ".join("abcdefghijkl") + " [email]"),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), MASKED)
+def test_this_is_masked(text: str, shown: str) -> None:
+    assert mask(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "hello",
+        "it costs $1,234,567.89",
+        "$ 12.50 or €1000000 or £1,000,000",
+        "2500000 dollars, 3000000 € and 1,500,000 euros",
+        "1,234,567 people",
+        "12.50 13.50 14.50 15.50",
+        "half past ten, 10:30 11:45 12:15:30 and 24:00",
+        "2024-01-15 and 12/05/2024 and 5.12.24 and 05-12-2024",
+        "2024-01-15 10:30",
+        "from 2019-2020",
+        "rooms 101, 102, 103 and 104",
+        "one two three four five six",
+        "123456",
+        "suite 400, 12345 Main Street",
+        "twenty twenty six",
+        "nineteen eighty four, in nine months",
+        "someone told him to wait for one minute or two",
+        "meet at noon. Then ten thirty",
+        "@ home @ work a@ @b a@b",
+        "at gmail dot com",
+        "I am at the dot",
+        "99 % of 5 percent",
+    ],
+)
+def test_this_stays_as_it_is(text: str) -> None:
+    assert mask(text) == text
+
+
+def test_a_digit_that_is_no_number_of_ours_stays() -> None:
+    assert mask("x² and ½ and ⅷ") == "x² and ½ and ⅷ"
+
+
+SPEECH = st.lists(
+    st.one_of(
+        st.sampled_from(
+            "one two oh o five twenty fifteen hundred double triple at dot com gmail underscore dollars a ana "
+            "[email] [phone] [number] ( ) + - . , : / @ $ € % _ 1 12 555 2671 4155550123 1,234 10:30 2024-01-15 x.com "
+            "a@b.co 12.50 1.2 12/05/24 2019-2020".split()
+        ),
+        st.text("0123456789@.,:-/+() abo", max_size=4),
+    ),
+    max_size=14,
+)
+
+
+@given(SPEECH, st.sampled_from(["", " ", "  ", ",", ", ", "-"]))
+def test_what_was_masked_stays_as_it_is(words: list[str], between: str) -> None:
+    once = mask(between.join(words))
+    assert mask(once) == once
+
+
+@given(st.text())
+def test_any_text_is_taken(text: str) -> None:
+    once = mask(text)
+    assert mask(once) == once
+
+
+@given(st.text("0123456789", min_size=7, max_size=30), st.sampled_from(["", " ", "-", ".", " - "]), st.text("abc ,;:"))
+def test_seven_digits_in_a_row_never_stay(digits: str, between: str, around: str) -> None:
+    # A row that is written as a date or a sum is one; those have their own tests.
+    shown = mask(f"{around} x{digits}x {around}")
+    assert not any(character.isdigit() for character in shown)
+    if between in ("", " ") and len(set(digits)) > 1:
+        shown = mask(f"{around} {between.join(digits)} {around}")
+        assert not any(character.isdigit() for character in shown)
+
+
+@given(st.lists(st.sampled_from("zero one two three four five six seven eight nine".split()), min_size=7, max_size=25))
+def test_seven_spoken_digits_never_stay(words: list[str]) -> None:
+    assert mask(f"it is {' '.join(words)} ok") in (f"it is {kind} ok" for kind in (PHONE, CARD, NUMBER))
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("1 ", "a", "a@", "a@a.", "one ", "at a ", "1,", "1.1", "at a dot ", "a dot ", "$1,111", "x.com at ", "10:"),
+        *("twenty ", "double ", "((", "+1(", "a b ", "2024-01-", "1/1/", "at a b c ", "a.a.", "@", "12, ", "\n", "é1"),
+    ],
+)
+def test_a_long_text_takes_no_more_than_its_length(piece: str) -> None:
+    def best_s(times: int) -> float:
+        text = piece * times
+        found = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            mask(text)
+            found.append(time.perf_counter() - begun)
+        return min(found)
+
+    few, many = best_s(2_000), best_s(16_000)
+    assert many < 40 * few + 0.01, "eight times the text took more than forty times the time"
+
+
+def test_a_hostile_text_masks_in_time() -> None:
+    text = "a" * 100_000 + "@" + "1" * 100_000 + " at " + "dot " * 50_000 + "com"
+    assert EMAIL not in mask("a" * 1000)
+    begun = time.perf_counter()
+    mask(text)
+    assert time.perf_counter() - begun < 5
