@@ -256,32 +256,37 @@ class Outbox:
 
     def _work(self, journal: Journal, relay: Relay | None) -> None:
         failures = 0
-        kept_house = 0.0
+        retry_at = kept_house = 0.0
         more = False
         while not self._stops:
-            if failures:
-                self._gather(RETRY_S[min(failures, len(RETRY_S)) - 1])
-            elif not more:
-                self._gather(HOUSEKEEPING_S if relay is None or not relay.is_ours else RELAY_S)
+            if not more:
+                limit_s = HOUSEKEEPING_S if relay is None or not relay.is_ours else RELAY_S
+                self._gather(min(limit_s, max(0.0, retry_at - time.monotonic())) if failures else limit_s)
+            more = False
             try:
-                more = self._write(journal)
-                if relay is not None:
-                    more |= relay.step()
-                    relay.note()
-                    self._relayed = relay.relayed
-                if (now := time.monotonic()) - kept_house >= HOUSEKEEPING_S:
-                    kept_house = now
-                    self._keep_house(journal, relay)
-                if failures:
-                    logger.warning("the journal of facts is written again")
-                failures, self._is_broken = 0, False
+                if not failures or time.monotonic() >= retry_at:
+                    more = self._write(journal)
+                    if failures:
+                        logger.warning("the journal of facts is written again")
+                    failures, self._is_broken = 0, False
             except (JournalError, UsageError) as exc:
+                retry_at = time.monotonic() + RETRY_S[min(failures, len(RETRY_S) - 1)]
                 failures += 1
                 self._is_broken = True
-                more = False
                 self._complain("refused", "facts wait in memory: %s", exc)
                 with suppress(JournalError, UsageError):
                     journal.look_again()
+            # Whether it could be written or not: that what is there is handed on and leaves is how a full disk gets room.
+            try:
+                if relay is not None:
+                    more |= relay.step()
+                    self._relayed = relay.relayed
+                    relay.note()
+                if (now := time.monotonic()) - kept_house >= HOUSEKEEPING_S:
+                    kept_house = now
+                    self._keep_house(journal, relay)
+            except (JournalError, UsageError) as exc:
+                self._complain("unkept", "facts stay in the journal for now: %s", exc)
 
     def _gather(self, limit_s: float) -> None:
         """Wait for a fact, and then a beat for others; not for those that somebody waits for."""
@@ -361,7 +366,8 @@ class Outbox:
     def _keep_house(self, journal: Journal, relay: Relay | None) -> None:
         journal.look_again()
         while journal.tidy(relayed=relay is not None) and not self._stops:
-            self._write(journal)  # a chunk at a time: what is new does not wait for it
+            if not self._is_broken:
+                self._write(journal)  # a chunk at a time: what is new does not wait for it
         over = journal.is_over()
         if over and not self._is_over:
             logger.error("the journal of facts takes more than journal_mb, and holds only what is never given up")
