@@ -144,6 +144,8 @@ class Journal:
         self._path = folder / NAME
         self._limit_bytes = limit_bytes
         self._sync = sync
+        self._is_open = False
+        self._consumers: set[str] = set()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._locked():
@@ -182,6 +184,7 @@ class Journal:
         except BaseException:
             self._db.close()
             raise
+        self._is_open = True
 
     def _set_up(self) -> None:
         db = self._db
@@ -204,6 +207,8 @@ class Journal:
                 f"{VERSION}: let the one that wrote it hand its facts on, or name another folder with --data"
             )
         self._page_bytes = int(db.execute("PRAGMA page_size").fetchone()[0])
+        for consumer in self._consumers:  # in a file that has taken another's place
+            _register(db, consumer)
 
     def _move_aside(self) -> None:
         aside = self._path.with_name(f"{NAME}.damaged-{time.time_ns() // 1000}")
@@ -213,6 +218,7 @@ class Journal:
         logger.error("the journal of facts is damaged: it lies in %s, and a new one is begun", aside)
 
     def _begin_anew(self, *, damaged: bool) -> None:
+        self._is_open = False  # should something fail from here on, the next one to use it tries again
         with suppress(sqlite3.Error):
             self._db.close()
         with self._locked():
@@ -237,7 +243,7 @@ class Journal:
             UsageError: It is of another version.
         """
         try:
-            if self._is_in_place():
+            if self._is_open and self._is_in_place():
                 return False
             self._begin_anew(damaged=False)
         except OSError as exc:
@@ -256,6 +262,8 @@ class Journal:
             JournalError: It was not done.
         """
         try:
+            if not self._is_open:
+                self._begin_anew(damaged=False)
             try:
                 return self._once(work, writes)
             except sqlite3.DatabaseError as exc:
@@ -317,14 +325,9 @@ class Journal:
             The position up to which it has read.
         """
 
-        def register(db: sqlite3.Connection) -> int:
-            (first,) = db.execute("SELECT min(position) FROM entries").fetchone()
-            begin = _end(db) if first is None else first - 1
-            db.execute("INSERT OR IGNORE INTO cursors VALUES (?, ?)", (consumer, begin))
-            (position,) = db.execute("SELECT position FROM cursors WHERE consumer = ?", (consumer,)).fetchone()
-            return int(position)
-
-        return self._do(register)
+        position = self._do(lambda db: _register(db, consumer))
+        self._consumers.add(consumer)
+        return position
 
     def move(self, consumer: str, position: int) -> None:
         """Note that a consumer has all entries up to a position; never back."""
@@ -338,6 +341,7 @@ class Journal:
 
     def forget(self, consumer: str) -> None:
         """Keep no entries any more for a consumer that will not come back."""
+        self._consumers.discard(consumer)
         self._do(lambda db: db.execute("DELETE FROM cursors WHERE consumer = ?", (consumer,)))
 
     def bury(self, consumer: str, entry: Entry | Written, why: str) -> None:
@@ -456,6 +460,14 @@ def _read(db: sqlite3.Connection, after: int, limit: int) -> list[Written]:
 def _end(db: sqlite3.Connection) -> int:
     (end,) = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
     return int(end)
+
+
+def _register(db: sqlite3.Connection, consumer: str) -> int:
+    (first,) = db.execute("SELECT min(position) FROM entries").fetchone()
+    begin = _end(db) if first is None else first - 1
+    db.execute("INSERT OR IGNORE INTO cursors VALUES (?, ?)", (consumer, begin))
+    (position,) = db.execute("SELECT position FROM cursors WHERE consumer = ?", (consumer,)).fetchone()
+    return int(position)
 
 
 def _drop(db: sqlite3.Connection, weight: Weight) -> int:
