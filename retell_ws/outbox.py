@@ -49,6 +49,9 @@ BREATH_S: Final = 0.0005
 KEEP_S: Final = 1.0
 """Seconds that `keep` waits. Retell waits ten for the answer to a webhook."""
 
+REST_S: Final = 0.005
+"""Seconds between two pieces of work while much has piled up: the calls need the processor as well."""
+
 RELAY_S: Final = 0.05
 """Seconds between two looks for what other processes wrote, and for what the bus acknowledged."""
 
@@ -247,6 +250,7 @@ class Outbox:
         except (JournalError, UsageError) as exc:
             started(UsageError(str(exc)))  # it is the start: what comes later does not get here
         except Exception as exc:
+            self._is_broken = True
             started(exc)
             logger.exception("the journal of facts has failed: facts are lost from here on")
         finally:
@@ -257,11 +261,13 @@ class Outbox:
     def _work(self, journal: Journal, relay: Relay | None) -> None:
         failures = 0
         kept_house = 0.0
-        more = False
+        more = untidy = False
         while not self._stops:
             if failures:
                 self._gather(RETRY_S[min(failures, len(RETRY_S)) - 1])
-            elif not more:
+            elif more:
+                self._rest()
+            else:
                 self._gather(HOUSEKEEPING_S if relay is None or not relay.is_ours else RELAY_S)
             try:
                 more = self._write(journal)
@@ -269,9 +275,15 @@ class Outbox:
                     more |= relay.step()
                     relay.note()
                     self._relayed = relay.relayed
-                if (now := time.monotonic()) - kept_house >= HOUSEKEEPING_S:
+                is_due = (now := time.monotonic()) - kept_house >= HOUSEKEEPING_S
+                if is_due:
                     kept_house = now
-                    self._keep_house(journal, relay)
+                    journal.look_again()
+                if is_due or untidy:  # a chunk at a time: what is new does not wait for it
+                    untidy = journal.tidy(relayed=relay is not None)
+                    more |= untidy
+                    if is_due or not untidy:
+                        self._look(journal, relay)
                 if failures:
                     logger.warning("the journal of facts is written again")
                 failures, self._is_broken = 0, False
@@ -291,6 +303,10 @@ class Outbox:
                 self._bell.get(timeout=BEAT_S)
             while True:
                 self._bell.get_nowait()
+
+    def _rest(self) -> None:
+        with suppress(Empty):
+            self._bell.get(timeout=REST_S)  # what rings is written next
 
     def _write(self, journal: Journal) -> bool:
         """Write what has come.
@@ -358,10 +374,7 @@ class Outbox:
             time.sleep(0)
             self._breathed = time.perf_counter()
 
-    def _keep_house(self, journal: Journal, relay: Relay | None) -> None:
-        journal.look_again()
-        while journal.tidy(relayed=relay is not None) and not self._stops:
-            self._write(journal)  # a chunk at a time: what is new does not wait for it
+    def _look(self, journal: Journal, relay: Relay | None) -> None:
         over = journal.is_over()
         if over and not self._is_over:
             logger.error("the journal of facts takes more than journal_mb, and holds only what is never given up")
