@@ -37,6 +37,12 @@ GAP: Final = 4
 LOCAL: Final = 64
 """Characters before the `@` at most (RFC 5321 §4.5.3.1.1)."""
 
+WINDOW: Final = 2048
+"""Characters that are searched at once: two milliseconds."""
+
+REACH: Final = 64
+"""No part of a number is longer, with what must stand around it; but for digits."""
+
 SPELLED: Final = 40
 """Words that may spell what stands before the `@`."""
 
@@ -211,7 +217,7 @@ def _without_numbers(text: str) -> str:
 def _runs(text: str) -> Iterator[list[_Part]]:
     """Give the parts that stand together, number by number."""
     run: list[_Part] = []
-    for found in _PARTS.finditer(text):
+    for found in _parts(text):
         if found["stays"] is not None:
             part = None
         elif found["digits"] is not None:
@@ -225,6 +231,25 @@ def _runs(text: str) -> Iterator[list[_Part]]:
             run.append(part)
     if run:
         yield run
+
+
+def _parts(text: str) -> Iterator[re.Match[str]]:
+    """Find what `_PARTS` does, a window at a time: a search holds the interpreter, and all calls, until it is over."""
+    begin, length = 0, WINDOW
+    while begin < len(text):
+        end = min(begin + length, len(text))
+        sure = end if end == len(text) else end - REACH  # whatever begins before it would be the same without the end
+        length = WINDOW
+        after = sure
+        for found in _PARTS.finditer(text, begin, end):
+            if found.start() >= sure:
+                break
+            if found.end() == end < len(text):  # digits, more than the window holds
+                after, length = found.start(), 2 * (end - found.start())
+                break
+            yield found
+            after = max(after, found.end())
+        begin = after
 
 
 def _spoken(found: re.Match[str], word: str) -> _Part:
