@@ -160,7 +160,7 @@ _facts = st.one_of(
 )
 
 
-@settings(max_examples=settings.default.max_examples // 2)
+@settings(max_examples=settings().max_examples // 2)
 @given(st.lists(_facts, max_size=8))
 def test_any_fact_fits_its_columns(facts: list[AnyFact]) -> None:
     rows = [row for number, fact in enumerate(facts) if (row := row_of(entry(fact, id=f"e{number}")))]
