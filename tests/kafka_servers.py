@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 
 from .machine import free_port
 
-__all__ = ["KafkaServer", "MockKafka", "jars"]
+__all__ = ["KafkaServer", "MockKafka", "genuine", "jars", "told"]
 
 START_S = 40.0
 
@@ -43,6 +43,16 @@ def jars() -> Path | None:
         if done.returncode:
             return None
     return found
+
+
+def told() -> str:
+    """Say which Kafka tests have, for the head of their report; fetches nothing."""
+    if shutil.which("java") and (ROOT / ".kafka" / "libs" / "complete").exists():
+        return "Kafka: genuine brokers"
+    return (
+        "Kafka: no genuine one unless scripts/kafka jars can fetch it; otherwise its client's mock cluster, "
+        "and what needs a genuine broker is skipped"
+    )
 
 
 def genuine() -> Path:

@@ -203,9 +203,6 @@ class KafkaBus:
             self._is_open = self._setup.wait(wait_s)
         except BusError as exc:
             self._refused = exc
-        if self._is_open:
-            self._setup.close()
-            self._setup = None
         return self._is_open
 
     def _push(self, producer: Producer) -> None:
@@ -300,6 +297,9 @@ class KafkaBus:
     def _let_go(self, producer: Producer) -> None:
         """Have the client made anew, after a while."""
         self._retire(producer)
+        if self._setup is not None:
+            self._setup.close()  # it is done: a topic may be missing now
+            self._setup = None
         error = self._broken
         if error is None:
             raise AssertionError("only a client that has failed is let go")

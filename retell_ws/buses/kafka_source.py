@@ -215,12 +215,9 @@ class KafkaSource:
         Raises:
             BusError: They cannot be made.
         """
-        if self._setup is not None:
-            if not self._setup.wait(wait_s):
-                return None
-            self._setup.close()
-            self._setup = None
         if self._consumer is None:
+            if self._setup is not None and not self._setup.wait(wait_s):
+                return None
             self._consumer = made(Consumer, self._config, self._settings)
             names = [self._topics.facts.name, self._topics.transcripts.name]
             self._consumer.subscribe(names, on_assign=self._on_assign, on_revoke=self._on_revoke)

@@ -179,8 +179,8 @@ def made(client: Callable[..., Client], config: dict[str, Any], settings: Settin
     name = next((name for name in re.findall(r"[a-z][a-z_.]+[a-z]", words) if line_of(text, name) is not None), None)
     if name is None:
         # The words may quote a value, so only the names of settings in them are passed on.
-        named = sorted({name for name in re.findall(r"\b(?:ssl|sasl|security|enable)(?:\.[a-z_]+)+", words)})
-        about = f" about {', '.join(named)}" if named else ""
+        named = sorted(set(re.findall(r"property:? \"([a-z._]+)\"|\b((?:ssl|sasl|security)(?:\.[a-z_]+)+)", words)))
+        about = f" about {', '.join(one or other for one, other in named)}" if named else ""
         raise SettingsError(f"Kafka's client does not take its settings{about}: see --kafka-bootstrap, --kafka-config")
     reason = "it knows no such setting" if words.startswith("No such") else "it does not take this value"
     raise SettingsError(

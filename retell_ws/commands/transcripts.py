@@ -83,10 +83,11 @@ def list_(
     Returns:
         0, or 1 when there is no archive.
     """
-    with _reading(archive, data, config) as shelf, _table(shelf, since, search) as (db, count):
-        from ..consumers.shelf import rows_of
-
-        rows = list(rows_of(db, "found", "ORDER BY ended_at DESC, call_id" + (f" LIMIT {limit}" if limit else "")))
+    with (
+        _reading(archive, data, config) as shelf,
+        _table(shelf, since, search, columns=("call_id", "day", "ended_at")) as (db, count),
+    ):
+        rows = _latest(shelf, db, limit)
     if json:
         _print_json([{name: value for name, value in _fields(row).items() if name not in _TALK} for row in rows])
         return
@@ -242,7 +243,7 @@ def _reading(archive: str | None, data: str | None, config: Path | None) -> Iter
 
 
 @contextmanager
-def _table(shelf: Shelf, since: str | None, search: str) -> Iterator[tuple[Any, int]]:
+def _table(shelf: Shelf, since: str | None, search: str, *, columns: Sequence[str] = ()) -> Iterator[tuple[Any, int]]:
     """Read calls into the table `found` of a database; gives it and their number."""
     from ..consumers.parts import connect, day_of
     from ..consumers.scratch import Scratch
@@ -259,10 +260,31 @@ def _table(shelf: Shelf, since: str | None, search: str) -> Iterator[tuple[Any, 
             "found",
             # With the day before: a call that is being moved to its right day stands in both.
             since=None if then is None else day_of(then) - timedelta(1),
+            columns=columns,
             where=" AND ".join([*which, "true" if then is None else "epoch(ended_at) >= ?"]),
             given=[*words, *(() if then is None else (then,))],
         )
         yield db, count
+
+
+def _latest(shelf: Shelf, db: Any, limit: int) -> list[Row]:
+    """Read all of the latest calls in the table `found`, which has hardly anything of any."""
+    from ..consumers.shelf import rows_of
+
+    latest = f"SELECT call_id, day FROM found ORDER BY ended_at DESC, call_id{f' LIMIT {limit}' if limit else ''}"
+    chosen = db.execute(latest).fetchall()
+    if not chosen:
+        return []
+    days = [day for _, day in chosen]
+    shelf.read(
+        db,
+        "latest",
+        since=min(days) - timedelta(1),
+        until=max(days),
+        where="call_id IN (SELECT unnest(?::VARCHAR[]))",
+        given=[[call_id for call_id, _ in chosen]],
+    )
+    return list(rows_of(db, "latest", "ORDER BY ended_at DESC, call_id"))
 
 
 def _write(db: Any, kind: str, file: Path) -> None:

@@ -12,7 +12,8 @@ from typing import Final
 
 import duckdb
 
-from .parts import Part, Parts, plain
+from .parts import Part, Parts
+from .queries import plain
 
 __all__ = ["Index"]
 

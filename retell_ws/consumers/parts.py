@@ -33,13 +33,13 @@ from uuid import uuid4
 
 import duckdb
 import msgspec
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.store import LocalStore, ObjectStore
 
-from ..errors import SinkError, UsageError
+from .places import MEMORY_MB, connect, place, reaching
+from .queries import Table, given, name_of, once, text_of
 from .scratch import Scratch
 
-__all__ = ["Part", "Parts", "Table", "connect", "day_of", "place", "plain", "reaching"]
+__all__ = ["Part", "Parts", "Table", "connect", "day_of", "place", "reaching"]
 
 SMALL_BYTES: Final = 64 << 20
 """A part below this is merged with others; one above is read as fast alone."""
@@ -59,34 +59,11 @@ STALE_S: Final = 3600.0
 FETCHES: Final = 8
 """Parts fetched from an object store at a time."""
 
-RETRIES: Final = 3
-RETRIES_S: Final = timedelta(seconds=20)
-"""What the store's client does by itself. Consumers try again anyway, and whoever waits for a command wants to know."""
-
 TRIES: Final = 20
 """Times a reader looks again, because what it had found was merged under its hands."""
 
-MEMORY_MB: Final = 256
-
 _PART: Final = re.compile(r"day=(\d{4}-\d\d-\d\d)/(part-[0-9a-f]+\.parquet)")
 _lines: Final = msgspec.json.Encoder()
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """What rows are.
-
-    Attributes:
-        name: The folder of its days.
-        columns: Types of DuckDB by name. Columns may be added later: older rows have NULL there. Those that a newer
-            version has added stay where they are.
-        key: Names of the columns by which two rows are the same one.
-        best: Which of those is kept: an `ORDER BY` of which it is the first row.
-    """
-
-    name: str
-    columns: Mapping[str, str]
-    key: Sequence[str]
-    best: str
 
 
 class Part(NamedTuple):
@@ -115,62 +92,6 @@ def day_of(at: float) -> date:
         return datetime.fromtimestamp(at, UTC).date()
     except (OverflowError, OSError):
         raise ValueError("no such day") from None
-
-
-def place(where: str | Path) -> ObjectStore:
-    """Open a folder, which need not be there yet, or `s3://BUCKET/PREFIX`.
-
-    Keys, region and endpoint come from the environment, in the names of AWS (`AWS_ACCESS_KEY_ID`, `AWS_REGION`,
-    `AWS_ENDPOINT_URL`, …).
-
-    Raises:
-        UsageError: There is no such place.
-    """
-    try:
-        if "://" in str(where):
-            return from_url(str(where), retry_config={"max_retries": RETRIES, "retry_timeout": RETRIES_S})
-        return LocalStore(Path(where).absolute(), mkdir=True, automatic_cleanup=True)
-    except Exception as exc:  # the library has an error for each kind of store; its words may quote a key
-        raise UsageError(f"cannot open {_without_password(str(where))}: {type(exc).__name__}") from None
-
-
-@contextmanager
-def reaching(what: str) -> Iterator[None]:
-    """Use a store in this block.
-
-    Args:
-        what: What for, for the error.
-
-    Raises:
-        SinkError: It cannot be reached, or has no room. An `OSError` goes through as it is.
-    """
-    try:
-        yield
-    except (BaseError, duckdb.OperationalError) as exc:  # their words are long, and may hold a key
-        raise SinkError(f"{what}: {type(exc).__name__}") from None
-
-
-def connect(*, memory_mb: int = MEMORY_MB, threads: int = 1, scratch: str = "") -> duckdb.DuckDBPyConnection:
-    """Open a DuckDB in memory that keeps within bounds and fetches nothing from anywhere.
-
-    Args:
-        memory_mb: Megabytes it may take; beyond that it uses the disk, if it has a `scratch`.
-        threads: It works with.
-        scratch: A folder for what does not fit; empty: none.
-    """
-    db = duckdb.connect(
-        ":memory:",
-        config={
-            "memory_limit": f"{memory_mb}MB",
-            "threads": threads,
-            "temp_directory": scratch,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "preserve_insertion_order": False,  # which would keep more in memory
-        },
-    )
-    db.execute("SET enable_progress_bar = false")  # it goes to the standard output, where JSON may be
-    return db
 
 
 class Parts:
@@ -244,12 +165,12 @@ class Parts:
         """
         lines = b"\n".join(map(_lines.encode, rows))
         with self._turn, self.local(old) as files:
-            key = _name(self._table.key[0])
-            query = f"SELECT * FROM ({self._once(files)}) WHERE {key} NOT IN (SELECT unnest(?::VARCHAR[]))"
+            key = name_of(self._table.key[0])
+            query = f"SELECT * FROM ({once(self._table, files)}) WHERE {key} NOT IN (SELECT unnest(?::VARCHAR[]))"
             if lines:
                 query += f" UNION ALL BY NAME {self._given(lines)}"
             try:
-                return self._put(day, uuid4().hex, query, given=(list(without),))
+                return self._put(day, uuid4().hex, query, values=(list(without),))
             except duckdb.IOException:
                 if self._has_all(old):
                     raise
@@ -299,7 +220,7 @@ class Parts:
         Returns:
             How many rows there are.
         """
-        wanted = ", ".join(map(_name, columns)) or "*"
+        wanted = ", ".join(map(name_of, columns)) or "*"
         for tries in range(TRIES):
             parts = [
                 part
@@ -310,15 +231,15 @@ class Parts:
             try:
                 with self.local(parts) as files:
                     db.execute(
-                        f"CREATE OR REPLACE TABLE {_name(into)} AS "
-                        f"SELECT {wanted} FROM ({self._once(files)}) WHERE {where}",
+                        f"CREATE OR REPLACE TABLE {name_of(into)} AS "
+                        f"SELECT {wanted} FROM ({once(self._table, files)}) WHERE {where}",
                         list(given),
                     )
                 break
             except (FileNotFoundError, duckdb.IOException):
                 if tries == TRIES - 1 or self._has_all(parts):
                     raise
-        found = db.execute(f"SELECT count(*) FROM {_name(into)}").fetchone()
+        found = db.execute(f"SELECT count(*) FROM {name_of(into)}").fetchone()
         return int(found[0]) if found else 0
 
     def tidy(self, now: float, *, keep_days: int = 0, settle_s: float = 0.0) -> bool:
@@ -364,7 +285,7 @@ class Parts:
             name = hashlib.blake2b("\n".join(sorted(part.path for part in group)).encode(), digest_size=16).hexdigest()
             try:
                 with self.local(group) as files:
-                    self._put(day, name, self._once(files))
+                    self._put(day, name, once(self._table, files))
             except (FileNotFoundError, duckdb.IOException):
                 if self._has_all(group):
                     raise
@@ -372,18 +293,16 @@ class Parts:
             self.delete(group)
 
     def _given(self, lines: bytes) -> str:
-        """Write a query for rows that are given in JSON."""
         source = Path(self._scratch.name, "rows.json")
         source.write_bytes(lines)
-        columns = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in self._table.columns.items())
-        return f"SELECT * FROM read_json({_text(source)}, format = 'newline_delimited', columns = {{{columns}}})"
+        return given(self._table, source, longest=max(map(len, lines.split(b"\n"))))
 
-    def _put(self, day: date, name: str, query: str, *, given: Sequence[object] = ()) -> str:
+    def _put(self, day: date, name: str, query: str, *, values: Sequence[object] = ()) -> str:
         """Put what a query finds; returns the part's path, which is empty when it finds nothing."""
         whole = Path(self._scratch.name, "part.parquet")
-        copy = f"COPY ({query}) TO {_text(whole)} (FORMAT PARQUET, COMPRESSION ZSTD)"
+        copy = f"COPY ({query}) TO {text_of(whole)} (FORMAT PARQUET, COMPRESSION ZSTD)"
         try:
-            count = self._db.execute(copy, list(given)).fetchone()
+            count = self._db.execute(copy, list(values)).fetchone()
         finally:  # it may be speech, which has no business here when it is not needed
             Path(self._scratch.name, "rows.json").unlink(missing_ok=True)
         if count is None or not count[0]:
@@ -397,24 +316,6 @@ class Parts:
                 _sync(one)
         whole.unlink()
         return path
-
-    def _once(self, files: Sequence[str]) -> str:
-        """Write a query for the rows of some files, of each key the best."""
-        typed = ", ".join(f"NULL::{kind} AS {_name(name)}" for name, kind in self._table.columns.items())
-        if not files:
-            return f"SELECT {typed} WHERE false"
-        names = ", ".join(_text(plain(name)) for name in files)
-        rows = (
-            f"(SELECT {typed} WHERE false UNION ALL BY NAME SELECT * FROM read_parquet([{names}], "
-            "union_by_name = true, hive_partitioning = false, filename = true, file_row_number = true))"
-        )
-        # The window is on a few narrow columns: rows are wide, and hardly any comes twice.
-        return (
-            f"SELECT * EXCLUDE (filename, file_row_number) FROM {rows} ANTI JOIN ("
-            f"SELECT filename, file_row_number FROM {rows} QUALIFY row_number() OVER ("
-            f"PARTITION BY {', '.join(map(_name, self._table.key))} ORDER BY {self._table.best}) > 1"
-            ") USING (filename, file_row_number)"
-        )
 
     @contextmanager
     def local(self, parts: Sequence[Part]) -> Iterator[list[str]]:
@@ -479,23 +380,6 @@ class Parts:
                     path.unlink()
             except FileNotFoundError:
                 continue
-
-
-def plain(file: str) -> str:
-    """Write a file's name so that DuckDB takes no sign in it for a pattern."""
-    return re.sub(r"([*?\[])", r"[\1]", file)
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _text(text: str | Path) -> str:
-    return "'" + str(text).replace("'", "''") + "'"
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", url)
 
 
 def _sync(path: Path) -> None:

@@ -33,7 +33,8 @@ from obstore.store import LocalStore, ObjectStore
 
 from ..speech_facts import Line
 from .index import Index
-from .parts import Part, Parts, Table, connect, day_of, plain
+from .parts import Part, Parts, Table, connect, day_of
+from .queries import plain
 from .scratch import Scratch
 from .transcripts import Row, joined
 
@@ -64,16 +65,18 @@ TABLE: Final = Table(
         "agent_left": "BOOLEAN",
         "source": "VARCHAR",
         "epoch": "BIGINT",
+        "line_count": "INTEGER",
         "lines": "STRUCT(role VARCHAR, text VARCHAR, name VARCHAR, start_s DOUBLE, end_s DOUBLE)[]",
         "text": "VARCHAR",
         "entry_id": "VARCHAR",
     },
     key=("call_id",),
-    # The row that others were joined into comes before each of them: see `transcripts._rank`.
+    # The row that others were joined into comes before each of them (`transcripts._rank`). Wide columns are left out:
+    # that would have all of them in memory, to decide about rows that tell the same at the same length.
     best=(
-        "len(lines) > 0 DESC, source = 'retell' DESC, epoch DESC, len(lines) DESC, length(text) DESC, "
-        "turns DESC NULLS LAST, agent_left DESC, agent_id DESC, call_type DESC, direction DESC, from_number DESC, "
-        "to_number DESC, lines::VARCHAR DESC, ended_at DESC, began_at DESC, duration_s DESC, entry_id DESC"
+        "line_count > 0 DESC, source = 'retell' DESC, epoch DESC, line_count DESC, turns DESC NULLS LAST, "
+        "agent_left DESC, agent_id DESC, call_type DESC, direction DESC, from_number DESC, to_number DESC, "
+        "ended_at DESC, began_at DESC, duration_s DESC, entry_id DESC"
     ),
 )
 

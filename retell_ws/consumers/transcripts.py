@@ -62,6 +62,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         agent_left: The agent hung up, or handed the call on.
         source: Whose transcript it is: `retell`, or what the `socket` told last.
         epoch: Of the socket's; 0 for Retell's.
+        line_count: How many lines there are.
         lines: What was said, oldest first.
         text: The same, one line for each, to be searched.
         entry_id: The entry it was made of.
@@ -81,12 +82,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     agent_left: bool = False
     source: Literal["socket", "retell"]
     epoch: int = 0
+    line_count: int = 0
     lines: tuple[Line, ...] = ()
     text: str = ""
     entry_id: str = ""
 
 
-_SAID: Final = ("day", "ended_at", "began_at", "duration_s", "source", "epoch", "lines", "text", "entry_id")
 _KNOWN: Final = ("agent_id", "call_type", "direction", "from_number", "to_number")
 
 
@@ -149,6 +150,7 @@ def _of_socket(entry: Entry, fact: CallTranscript) -> Row:
         agent_left=fact.agent_left,
         source="socket",
         epoch=entry.epoch,
+        line_count=len(fact.lines),
         lines=fact.lines,
         text=as_text(fact.lines),
         entry_id=entry.id,
@@ -175,6 +177,7 @@ def _of_retell(entry: Entry, call: dict[str, Any]) -> Row | None:
         to_number=_word(call.get("to_number")),
         agent_left=call.get("disconnection_reason") in _LEAVING,
         source="retell",
+        line_count=len(lines),
         lines=lines,
         text=as_text(lines),
         entry_id=entry.id,

@@ -8,13 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    ResourcePatternType,
-    ResourceType,
-)
+from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
+from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from retell_ws.buses.kafka import KafkaBus
 from retell_ws.buses.kafka_source import KafkaSource
 from retell_ws.buses.topics import topics_of
+from retell_ws.entries import Entry
 from retell_ws.errors import BusError
 from retell_ws.settings import Settings
 from tests.kafka_servers import KafkaServer, genuine
@@ -220,7 +216,7 @@ async def test_what_our_user_may_not_do_is_told_and_goes_on_once_it_may(
             for _ in range(20):
                 await source.read(1, 1)
         allow(closed_kafka, ResourceType.GROUP, prefix, AclOperation.READ)
-        entries = []
+        entries: list[Entry] = []
         for _ in range(40):
             try:
                 entries += await source.read(100, 0.5)

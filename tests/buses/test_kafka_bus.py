@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from retell_ws.buses.kafka import KafkaBus, bus_of
+from retell_ws.buses.librdkafka import ConfigResource
 from retell_ws.buses.topics import MAX_BYTES, topics_of
 from retell_ws.entries import decode
 from retell_ws.ports import Written

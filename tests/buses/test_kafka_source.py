@@ -70,7 +70,7 @@ async def tasks() -> AsyncIterator[asyncio.TaskGroup]:
     group = asyncio.TaskGroup()
     async with group:
         yield group
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:  # type: ignore[arg-type]
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
             if task.get_name() == "reading":
                 task.cancel()
 
@@ -168,13 +168,15 @@ async def test_a_commit_that_comes_too_late_harms_nobody(
             readers = [Reading(source) for source in (slow, fast, third)]
             readers[0].commits = False
             reading = [tasks.create_task(one.run(), name="reading") for one in readers]
-            await asyncio.sleep(0)
             await tell(settings, 50, first=50)
             await until(lambda: len({entry.id for one in readers for entry in one.found}) >= 50)
             for task in reading:
                 task.cancel()
             await asyncio.wait(reading)
             await slow.commit()
+    # And it takes nothing back of what others have committed.
+    async with KafkaSource(settings, "archive") as source:
+        assert not await source.read(100, 2)
 
 
 async def test_what_is_no_entry_is_buried_and_passed_over(kafka: KafkaServer, settings_for: SettingsFor) -> None:

@@ -36,4 +36,5 @@ def whole(bootstrap: str, topic: str, config: Mapping[str, Any] | None = None, l
 def headers_in(message: Message) -> dict[str, bytes]:
     """Give the headers of a message."""
     pairs = message.headers() or []
-    return {str(name): value for name, value in pairs if isinstance(value, bytes)}
+    assert isinstance(pairs, list)
+    return {str(pair[0]): value for pair in pairs if isinstance(value := pair[1], bytes)}

@@ -86,6 +86,20 @@ def test_a_row_comes_back_as_it_was_put(shelf: Shelf) -> None:
     assert shelf.find(call_id(2)) is None
 
 
+def test_a_talk_may_be_as_long_as_a_webhook_is(tmp_path: Path) -> None:
+    with Shelf(place(tmp_path)) as shelf:
+        put(shelf, socket(1), socket(2, words="word " * 3_300_000))
+        found = shelf.find(call_id(2))
+        assert found is not None and len(found.text) > 16_000_000
+        assert put(shelf, retell(1), retell(2)) == 2
+        assert len(rows(shelf)) == 2
+
+
+def test_only_the_owner_can_look_into_a_folder_that_it_makes(tmp_path: Path) -> None:
+    with Shelf(place(tmp_path / "archive")):
+        assert (tmp_path / "archive").stat().st_mode & 0o777 == 0o700
+
+
 def test_what_comes_again_is_not_written_again(shelf: Shelf, store: ObjectStore) -> None:
     assert put(shelf, socket(1), retell(1), socket(2)) == 2
     before = [one["path"] for page in store.list() for one in page]

@@ -69,6 +69,7 @@ def test_the_sockets_row_has_all_that_the_socket_told() -> None:
         agent_left=True,
         source="socket",
         epoch=7,
+        line_count=2,
         lines=SAID,
         text="agent: Hello.\nuser: Hi, a table for two.",
         entry_id="e1",
@@ -208,7 +209,7 @@ ROWS = st.builds(
     epoch=st.integers(0, 3),
     lines=LINES,
     entry_id=st.sampled_from(["1", "2", "3"]),
-).map(lambda row: msgspec.structs.replace(row, text=as_text(row.lines)))
+).map(lambda row: msgspec.structs.replace(row, text=as_text(row.lines), line_count=len(row.lines)))
 
 
 @given(st.lists(ROWS, min_size=1, max_size=4), st.data())
