@@ -62,3 +62,39 @@ setup_servers() { # for the tests alone: those of Debian's servers that are miss
     fi
     [ -z "$policy" ] || rm -f "$policy"
 }
+
+setup_kafka() { # Java 17 and the jars of Apache Kafka in .kafka/libs, once; fails, saying what is missing, without them
+    local libs=.kafka/libs stamp missing=()
+    stamp=$(cksum <scripts/kafka.pom.xml)
+    has_java || missing+=(openjdk-17-jre-headless)
+    [ "$(cat $libs/complete 2>/dev/null)" = "$stamp" ] || command -v mvn >/dev/null || missing+=(maven)
+    if [ ${#missing[@]} != 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "Installing ${missing[*]}, once"
+        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+            "${missing[@]}"; } >/dev/null 2>&1 || true
+    fi
+    if ! has_java; then
+        say 'No Kafka: it needs Java 17 or newer (Debian: openjdk-17-jre-headless)'
+        return 1
+    fi
+    if [ "$(cat $libs/complete 2>/dev/null)" = "$stamp" ]; then
+        return
+    fi
+    if ! command -v mvn >/dev/null; then
+        say 'No Kafka: its jars are fetched with Maven (Debian: maven)'
+        return 1
+    fi
+    say 'Fetching the jars of Apache Kafka, once (44 MB)'
+    rm -rf $libs
+    if ! mvn -q -B -f scripts/kafka.pom.xml dependency:copy-dependencies -DincludeScope=runtime \
+        -DoutputDirectory="$PWD/$libs" >&2; then
+        say 'No Kafka: Maven could not fetch its jars'
+        return 1
+    fi
+    printf '%s' "$stamp" >$libs/complete
+}
+
+has_java() {
+    local found
+    found=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p') && [ "${found:-0}" -ge 17 ]
+}
