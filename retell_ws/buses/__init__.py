@@ -1,0 +1,1 @@
+"""Ways facts go to consumers on other machines, and where consumers read them."""
