@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 # Where the package is installed pytest finds this fixture by itself; a checkout need not be.
 from retell_ws.testing.plugin import calling as calling
 
+from . import kafka_servers
 from .machine import free_port
 from .redis_servers import RedisServer, valkey
 
@@ -30,7 +31,16 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
-ON_BOTH_LOOPS = {"test_admin", "test_peer", "test_recall", "test_redis", "test_server", "test_session", "test_turn"}
+ON_BOTH_LOOPS = {
+    "test_admin",
+    "test_peer",
+    "test_recall",
+    "test_redis",
+    "test_server",
+    "test_session",
+    "test_source_contract",
+    "test_turn",
+}
 """Modules whose every test runs on asyncio and on uvloop; the others run on uvloop, which is what users get."""
 
 
@@ -49,6 +59,10 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
     if item.path.stem in ON_BOTH_LOOPS:
         return {**on_uvloop, "asyncio": _debugging(asyncio.new_event_loop)}
     return on_uvloop
+
+
+def pytest_report_header() -> str:
+    return kafka_servers.told()
 
 
 @pytest.fixture
