@@ -24,7 +24,7 @@ from bench.harness import machine
 from bench.harness.capacity_model import CALLS, Assumed, Cost, Measured, Need, need
 from bench.harness.events.cost import KAFKA, OFF, Pace, cost, summed_up
 from bench.harness.events.site import Sizes
-from bench.harness.events.stretches import Stretch, measured_by, stretch
+from bench.harness.events.stretches import CONSUMERS, Stretch, measured_by, stretch
 from bench.harness.faults.calls import Habits
 from bench.harness.paced_round import Speech
 from bench.harness.report import RESULTS, Column, Report, foreign_note, results_in
@@ -43,7 +43,7 @@ COLUMNS = [
     Column("journals, 10 min outage, MB", "journal_mb_outage"),
     Column("transcripts a day", "transcripts_day"),
     Column("partitions", "partitions"),
-    Column("consumers", "processes"),
+    Column(" + ".join(CONSUMERS), "processes"),
 ]
 SHORT_CALLS = Habits(shortest_s=2.0, longest_s=3.0, pause_s=0.6, words=18, barge_in=0.1)
 LONG_CALLS = Habits(shortest_s=14.0, longest_s=18.0, pause_s=0.6, words=18, barge_in=0.1)
@@ -100,8 +100,7 @@ def main(
 
 
 def _row(one: Need) -> dict[str, Any]:
-    processes = ", ".join(f"{count} {name}" for name, count in one.consumers.items())
-    return {**msgspec.to_builtins(one), "derived": True, "processes": processes}
+    return {**msgspec.to_builtins(one), "derived": True, "processes": " + ".join(map(str, one.consumers.values()))}
 
 
 def _each(name: str, cost: Cost, unit: str) -> str:

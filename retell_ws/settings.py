@@ -105,9 +105,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     archive: Annotated[
         str, _about("where transcripts and figures go: a folder, or `s3://BUCKET/PREFIX`; by default the data folder")
     ] = ""
-    figures: Annotated[
-        str, _about("where figures for `report` go: a folder, or `s3://BUCKET/PREFIX`; by default the data folder")
-    ] = ""
     keep_days: Annotated[int, _about("days that transcripts and figures are kept; 0: for ever", ge=0)] = 90
     rules: Annotated[str, _about("TOML file of escalation rules; empty: none")] = ""
     control_url: Annotated[

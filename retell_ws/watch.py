@@ -91,11 +91,17 @@ class Rulebook:
     Args:
         rules: They.
         budget_s: What a first sentence is measured against, in seconds.
+
+    Attributes:
+        budget_s: The same.
+        conditions: The rules, each with the names of what must hold, and of what holds it back.
     """
 
     def __init__(self, rules: Sequence[Rule], budget_s: float) -> None:
-        self.rules = tuple(rules)
         self.budget_s = budget_s
+        self.conditions = [
+            (rule, rule.when.names(), () if rule.unless is None else rule.unless.names()) for rule in rules
+        ]
         self._heard = [
             (f"{mark}{rule.name}", heard)
             for rule in rules
@@ -176,8 +182,8 @@ class Watch:
         state.latest = max(state.latest, entry.at)
         self._count(entry)
         met = []
-        for rule in self._book.rules:
-            if rule.name in state.fired or (why := self._met(rule)) is None:
+        for rule, when, unless in self._book.conditions:
+            if rule.name in state.fired or (why := self._met(rule, when, unless)) is None:
                 continue
             state.fired.add(rule.name)
             self.has_changed = True
@@ -240,19 +246,18 @@ class Watch:
                 state.heard_now.add(key)
                 state.heard[key] = state.heard.get(key, 0) + 1
 
-    def _met(self, rule: Rule) -> Counts | None:
+    def _met(self, rule: Rule, when: Sequence[str], unless: Sequence[str]) -> Counts | None:
         """Give how far each condition of a rule is met, when all are, and nothing holds it back."""
-        why = self._counts(rule.when, f"+{rule.name}")
-        if any(not _holds(rule.when, name, count) for name, count in why.items()):
-            return None
-        if (unless := rule.unless) is not None:
-            against = self._counts(unless, f"-{rule.name}")
-            if any(_holds(unless, name, count) for name, count in against.items()):
+        why: Counts = {}
+        for name in when:
+            why[name] = count = self._counted(rule.when, name, f"+{rule.name}")
+            if not _holds(rule.when, name, count):
                 return None
+        if rule.unless is not None:
+            for name in unless:
+                if _holds(rule.unless, name, self._counted(rule.unless, name, f"-{rule.name}")):
+                    return None
         return why
-
-    def _counts(self, conditions: Conditions, key: str) -> Counts:
-        return {name: self._counted(conditions, name, key) for name in conditions.names()}
 
     def _counted(self, conditions: Conditions, name: str, key: str) -> int | float:
         state = self._state

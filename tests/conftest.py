@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 # Where the package is installed pytest finds this fixture by itself; a checkout need not be.
 from retell_ws.testing.plugin import calling as calling
 
+from . import kafka_servers
 from .machine import free_port
 from .redis_servers import RedisServer, valkey
 
@@ -31,8 +32,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 ON_BOTH_LOOPS = {
-    *("test_admin", "test_inbox", "test_journal_source", "test_outbox", "test_peer", "test_recall", "test_redis"),
-    *("test_server", "test_session", "test_turn"),
+    *("test_admin", "test_escalation", "test_inbox", "test_journal_source", "test_outbox", "test_peer", "test_recall"),
+    *("test_redis", "test_server", "test_session", "test_source_contract", "test_turn"),
 }
 """Modules whose every test runs on asyncio and on uvloop; the others run on uvloop, which is what users get."""
 
@@ -52,6 +53,10 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
     if item.path.stem in ON_BOTH_LOOPS:
         return {**on_uvloop, "asyncio": _debugging(asyncio.new_event_loop)}
     return on_uvloop
+
+
+def pytest_report_header() -> str:
+    return kafka_servers.told()
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from retell_ws.entries import AnyFact, Entry
 from retell_ws.errors import BusError
 from retell_ws.facts import Detached, Interrupted
 from retell_ws.journal import Row, row_of
-from retell_ws.outbox import BEAT_S, Outbox
+from retell_ws.outbox import Outbox
 from retell_ws.ports import Bus, Written
+from retell_ws.scribe import BEAT_S
 
 __all__ = ["Pigeon", "entry", "row", "rows"]
 

@@ -19,19 +19,20 @@ KEY = "sk-ant-canary-0123456789"
 START_S = 20.0
 
 
-async def launched(*arguments: str, env: Mapping[str, str], stderr: int = PIPE) -> Process:
+async def launched(*arguments: str, env: Mapping[str, str], stderr: int = PIPE, stdin: int = DEVNULL) -> Process:
     """Start `python arguments…`.
 
     Args:
         arguments: Of the interpreter.
         env: All it has of an environment, but for what any program needs.
         stderr: As `asyncio.create_subprocess_exec` takes it: a pipe, unless nobody will read it.
+        stdin: Likewise; by default there is nothing to read.
     """
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
-        stdin=DEVNULL,
+        stdin=stdin,
         stdout=PIPE,
         stderr=stderr,
         env={**kept, "PYTHONUNBUFFERED": "1", **env},

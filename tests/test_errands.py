@@ -72,13 +72,8 @@ def test_what_came_of_it_is_a_fact_under_the_id_of_the_errand() -> None:
 
 def test_a_webhook_tells_what_was_met_and_words_only_where_they_are_wanted() -> None:
     _, quiet, nosy = errands()
-    plain = {
-        "id": quiet.id,
-        "rule": "one",
-        "call_id": "call_1",
-        "at": 1000.0,
-        "why": {"reminders": 2, "duration_s": 3.0},
-    }
+    why = {"reminders": 2, "duration_s": 3.0}
+    plain = {"id": quiet.id, "rule": "one", "call_id": "call_1", "at": 1000.0, "why": why}
     assert msgspec.json.decode(body_of(quiet)) == plain
     assert msgspec.json.decode(body_of(nosy)) == {**plain, "id": nosy.id, "words": "my words"}
     assert body_of(nosy) == body_of(msgspec.structs.replace(nosy, tries=5))

@@ -50,6 +50,9 @@ FOLLOWING: Final = frozenset((KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGH
 AGAIN: Final = FOLLOWING | {KafkaError._FATAL, KafkaError._GAPLESS_GUARANTEE, KafkaError._MSG_TIMED_OUT}
 """What says nothing against a dead letter."""
 
+MISSING: Final = frozenset((KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART))
+"""What is said of a topic that was deleted: it is made again, and only when it cannot be is that worth telling."""
+
 
 def bus_of(settings: Settings) -> KafkaBus:
     """Make the bus that the settings name. It reads a file, and waits for no broker.
@@ -63,7 +66,7 @@ def bus_of(settings: Settings) -> KafkaBus:
 def producer_config(settings: Settings) -> dict[str, Any]:
     """Give the settings of whatever writes."""
     return {
-        "compression.type": "lz4",
+        "compression.type": "zstd",  # 0.39 KB of a turn's fact where lz4 has 0.54, at the same cost
         "message.max.bytes": MAX_BYTES,
         **config_of(settings),
         "enable.idempotence": True,
@@ -138,9 +141,9 @@ class KafkaBus:
             if self._opened(left_s) and self._producer is not None:
                 producer = self._producer
                 self._push(producer)
-                producer.poll(left_s)
+                self._poll(producer, left_s)
                 if self._broken is not None:
-                    self._let_go(producer, self._broken)
+                    self._let_go(producer)
             if found := self._held.acknowledged():
                 return found
             refused, self._refused = self._refused, None
@@ -200,9 +203,6 @@ class KafkaBus:
             self._is_open = self._setup.wait(wait_s)
         except BusError as exc:
             self._refused = exc
-        if self._is_open:
-            self._setup.close()
-            self._setup = None
         return self._is_open
 
     def _push(self, producer: Producer) -> None:
@@ -284,14 +284,27 @@ class KafkaBus:
             self._refused = refusal(error) or self._refused
 
     def _break(self, error: KafkaError, topic: str = "") -> None:
-        """Note what the client has failed with; of many errors the first one, which the others follow from."""
-        if self._broken is None and error.code() not in FOLLOWING:
+        """Note what the client has failed with; of many errors the first that says something."""
+        if error.code() not in FOLLOWING and (self._broken is None or self._broken.code() in AGAIN):
             self._broken, self._broken_topic = error, topic
 
-    def _let_go(self, producer: Producer, error: KafkaError) -> None:
+    def _poll(self, producer: Producer, wait_s: float) -> None:
+        try:
+            producer.poll(wait_s)
+        except KafkaException as exc:  # it will do nothing any more
+            self._break(exc.args[0])
+
+    def _let_go(self, producer: Producer) -> None:
         """Have the client made anew, after a while."""
         self._retire(producer)
-        self._refused = refusal(error, self._broken_topic) or self._refused
+        if self._setup is not None:
+            self._setup.close()  # it is done: a topic may be missing now
+            self._setup = None
+        error = self._broken
+        if error is None:
+            raise AssertionError("only a client that has failed is let go")
+        if error.code() not in MISSING:
+            self._refused = refusal(error, self._broken_topic) or self._refused
         self._broken, self._broken_topic = None, ""
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             return  # waiting does not make it smaller
@@ -305,6 +318,6 @@ class KafkaBus:
         producer.purge()
         until = time.monotonic() + PURGE_S
         while len(producer) and time.monotonic() < until:
-            producer.poll(0.05)
+            self._poll(producer, 0.05)
         self._producer = None
         self._is_open = False

@@ -50,6 +50,18 @@ PAUSE_S: Final = 0.5
 """Seconds between them."""
 
 
+LATE: Final = frozenset(
+    (
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError._NO_OFFSET,
+        KafkaError._ASSIGNMENT_LOST,
+    )
+)
+"""What a commit is answered with whose partitions have gone to somebody else."""
+
+
 class _Place(NamedTuple):
     """Something read: an entry, or None for what is passed over."""
 
@@ -61,34 +73,18 @@ class _Place(NamedTuple):
 
 
 class KafkaSource:
-    """Implements `ports.Source`. Entering waits for no broker.
+    """Implements `ports.Source`.
 
     Args:
         settings: The settings.
         consumer: The name of the consumer; all that have it share the entries.
-
-    Raises:
-        SettingsError: Something in the file of `kafka_config` is wrong.
     """
 
     def __init__(self, settings: Settings, consumer: str) -> None:
         self._settings = settings
         self._name = consumer
         self._topics = topics_of(settings)
-        self._config = {
-            "session.timeout.ms": SESSION_MS,
-            "heartbeat.interval.ms": SESSION_MS // 3,
-            "queued.min.messages": 2000,
-            "queued.max.messages.kbytes": 16 * 1024,
-            "fetch.queue.backoff.ms": 20,
-            **config_of(settings),
-            "group.id": settings.kafka_prefix + consumer,
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "earliest",
-            "partition.assignment.strategy": "cooperative-sticky",
-            "error_cb": self._on_error,
-        }
+        self._config: dict[str, Any] = {}
         self._thread = ThreadPoolExecutor(1, f"kafka-{consumer}")
         self._writer = Writer(settings)
         self._setup: Setup | None = None
@@ -99,7 +95,16 @@ class KafkaSource:
         self._refused: BusError | None = None
 
     async def __aenter__(self) -> Self:
-        await self._in_thread(self._open)
+        """Begin, without a broker if there is none now.
+
+        Raises:
+            SettingsError: Something in the file of `kafka_config` is wrong.
+        """
+        try:
+            await self._in_thread(self._open)
+        except BaseException:
+            self._thread.shutdown(wait=False)
+            raise
         return self
 
     async def __aexit__(
@@ -174,6 +179,20 @@ class KafkaSource:
     # -- in the thread
 
     def _open(self) -> None:
+        self._config = {
+            "session.timeout.ms": SESSION_MS,
+            "heartbeat.interval.ms": SESSION_MS // 3,
+            "queued.min.messages": 2000,
+            "queued.max.messages.kbytes": 16 * 1024,
+            "fetch.queue.backoff.ms": 20,
+            **config_of(self._settings),
+            "group.id": self._settings.kafka_prefix + self._name,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "partition.assignment.strategy": "cooperative-sticky",
+            "error_cb": self._on_error,
+        }
         self._setup = Setup(self._settings, self._topics)
 
     def _close(self) -> None:
@@ -196,12 +215,9 @@ class KafkaSource:
         Raises:
             BusError: They cannot be made.
         """
-        if self._setup is not None:
-            if not self._setup.wait(wait_s):
-                return None
-            self._setup.close()
-            self._setup = None
         if self._consumer is None:
+            if self._setup is not None and not self._setup.wait(wait_s):
+                return None
             self._consumer = made(Consumer, self._config, self._settings)
             names = [self._topics.facts.name, self._topics.transcripts.name]
             self._consumer.subscribe(names, on_assign=self._on_assign, on_revoke=self._on_revoke)
@@ -218,7 +234,10 @@ class KafkaSource:
             left_s = max(0.0, until - time.monotonic())
             consumer = self._joined(min(left_s, SLICE_S))
             if consumer is not None:
-                self._keep(consumer.poll(min(left_s, SLICE_S)))
+                try:
+                    self._keep(consumer.poll(min(left_s, SLICE_S)))
+                except KafkaException as exc:
+                    self._fail(exc.args[0])
             refused, self._refused = self._refused, None
             if refused is not None and not self._read:
                 raise refused
@@ -237,10 +256,7 @@ class KafkaSource:
         error = message.error()
         topic, partition, offset = message.topic() or "", message.partition(), message.offset()
         if error is not None:
-            if error.fatal():
-                logger.warning("Kafka's client failed (%s), and reads anew from the last commit", error.name())
-                self._leave()
-            self._refused = refusal(error, topic) or self._refused
+            self._fail(error, topic)
             return
         if partition is None or offset is None:
             raise AssertionError("a message without an error has a place")
@@ -251,6 +267,12 @@ class KafkaSource:
             except WireError:
                 garbage = value
         self._read.append(_Place(topic, partition, offset, entry, garbage))
+
+    def _fail(self, error: KafkaError, topic: str = "") -> None:
+        if error.fatal():
+            logger.warning("Kafka's client failed (%s), and reads anew from the last commit", error.name())
+            self._leave()
+        self._refused = refusal(error, topic) or self._refused
 
     def _commit(self, given: dict[tuple[str, int], int]) -> None:
         for number in range(COMMITS):
@@ -288,15 +310,3 @@ class KafkaSource:
         for place in gone:
             self._given.pop(place, None)
         self._lag.revoked(partitions)
-
-
-LATE: Final = frozenset(
-    (
-        KafkaError.ILLEGAL_GENERATION,
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.REBALANCE_IN_PROGRESS,
-        KafkaError._NO_OFFSET,
-        KafkaError._ASSIGNMENT_LOST,
-    )
-)
-"""What a commit is answered with whose partitions have gone to somebody else."""

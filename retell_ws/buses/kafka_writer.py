@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -101,6 +102,7 @@ class Writer:
 
     def _retire(self) -> None:
         if self._producer is not None:
-            self._producer.purge()
-            self._producer.poll(0)
+            with suppress(KafkaException):  # it has failed, which is known
+                self._producer.purge()
+                self._producer.poll(0)
             self._producer = None

@@ -76,7 +76,7 @@ _REFUSALS: Final = {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: NO_WRITE,
     KafkaError.UNKNOWN_TOPIC_OR_PART: NO_TOPIC,
     KafkaError._UNKNOWN_TOPIC: NO_TOPIC,
-    KafkaError._UNKNOWN_PARTITION: "the topic{topic} has fewer partitions than it had: create it anew",
+    KafkaError._UNKNOWN_PARTITION: NO_TOPIC,
     KafkaError.TOPIC_EXCEPTION: "Kafka allows no such name of a topic{topic}: see --kafka-prefix",
     KafkaError.INVALID_REPLICATION_FACTOR: "Kafka has not as many brokers as --kafka-replicas wants copies",
     KafkaError.POLICY_VIOLATION: "Kafka's own policy forbids the topic{topic} as we want it: create it yourself",
@@ -144,6 +144,7 @@ def config_of(settings: Settings) -> dict[str, Any]:
         "socket.keepalive.enable": True,
         "socket.timeout.ms": SILENCE_MS,
         "reconnect.backoff.max.ms": RETRY_MS,
+        "topic.metadata.propagation.max.ms": 10_000,  # so long may a topic be missing before it counts as deleted
         "topic.metadata.refresh.interval.ms": 60_000,
         "allow.auto.create.topics": False,  # made by a broker they would not be what we need
         "client.id": "retell_ws",
@@ -178,8 +179,8 @@ def made(client: Callable[..., Client], config: dict[str, Any], settings: Settin
     name = next((name for name in re.findall(r"[a-z][a-z_.]+[a-z]", words) if line_of(text, name) is not None), None)
     if name is None:
         # The words may quote a value, so only the names of settings in them are passed on.
-        named = sorted({name for name in re.findall(r"\b(?:ssl|sasl|security|enable)(?:\.[a-z_]+)+", words)})
-        about = f" about {', '.join(named)}" if named else ""
+        named = sorted(set(re.findall(r"property:? \"([a-z._]+)\"|\b((?:ssl|sasl|security)(?:\.[a-z_]+)+)", words)))
+        about = f" about {', '.join(one or other for one, other in named)}" if named else ""
         raise SettingsError(f"Kafka's client does not take its settings{about}: see --kafka-bootstrap, --kafka-config")
     reason = "it knows no such setting" if words.startswith("No such") else "it does not take this value"
     raise SettingsError(

@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 STEP_S: Final = 1.0
 """Seconds after which a question that has no answer is asked anew; so long may `close` take."""
 
+CONFIG_S: Final = 5.0
+"""Seconds the brokers may take to tell how a topic is set."""
+
 CREATE_S: Final = 20.0
 """Seconds the brokers may take to make a topic."""
 
@@ -83,8 +86,9 @@ class Setup:
         while not self._closing.is_set():
             pause_s = STEP_S
             try:
-                self._try()
+                there = self._make_missing()
                 self._done.set()
+                self._compare(there)
                 return
             except KafkaException as exc:
                 self._admin.poll(0)  # hands on its log
@@ -101,16 +105,17 @@ class Setup:
     def _on_error(self, error: KafkaError) -> None:
         self._refused = refusal(error) or self._refused
 
-    def _try(self) -> None:
-        there = self._admin.list_topics(timeout=STEP_S).topics
-        missing = [topic for topic in self._topics.all() if topic.name not in there]
-        if is_mock(self._config):
-            return  # it makes them when they are first used
-        for topic in self._topics.all():
-            if (found := there.get(topic.name)) is not None:
-                self._compare(topic, len(found.partitions))
-        if not missing:
-            return
+    def _make_missing(self) -> dict[Topic, int]:
+        """Make the topics that are missing.
+
+        Returns:
+            Those that were there, with how many partitions they have.
+        """
+        found = self._admin.list_topics(timeout=STEP_S).topics
+        there = {topic: len(found[topic.name].partitions) for topic in self._topics.all() if topic.name in found}
+        missing = [topic for topic in self._topics.all() if topic not in there]
+        if not missing or is_mock(self._config):  # that one makes them when they are first used
+            return there
         made = self._admin.create_topics([_new(topic) for topic in missing], operation_timeout=CREATE_S)
         for topic in missing:
             try:
@@ -122,18 +127,21 @@ class Setup:
                     raise refused from None
                 raise
             logger.info("made the topic %s", topic.name)
+        return there
 
-    def _compare(self, topic: Topic, partitions: int) -> None:
+    def _compare(self, there: dict[Topic, int]) -> None:
         """Say what is other than we would have made it. That we may not see it is no reason not to go on."""
-        resource = ConfigResource(ResourceType.TOPIC, topic.name)
-        config = {}
-        try:
-            found = self._result(self._admin.describe_configs([resource])[resource], 5 * STEP_S)
-            config = {name: entry.value for name, entry in found.items()}
-        except KafkaException:
-            pass
-        if found := differences(topic, partitions, config):
-            logger.warning("the topic %s is left as it is, with %s", topic.name, "; ".join(found))
+        resources = {topic: ConfigResource(ResourceType.TOPIC, topic.name) for topic in there}
+        told = self._admin.describe_configs(list(resources.values())) if resources else {}
+        for topic, partitions in there.items():
+            config = {}
+            try:
+                entries = self._result(told[resources[topic]], CONFIG_S)
+                config = {name: entry.value for name, entry in entries.items()}
+            except KafkaException:
+                pass
+            if found := differences(topic, partitions, config):
+                logger.warning("the topic %s is left as it is, with %s", topic.name, "; ".join(found))
 
     def _result(self, future: Future[Any], limit_s: float) -> Any:
         """Wait for what the brokers say, or until `close`."""

@@ -31,7 +31,7 @@ SAFE_REPLICAS: Final = 3
 """With so many copies, two must have an entry before it counts as written: one broker may be lost, or down."""
 
 
-class Topic(msgspec.Struct, frozen=True):
+class Topic(msgspec.Struct, frozen=True, eq=False):
     """A topic as we make it.
 
     Attributes:

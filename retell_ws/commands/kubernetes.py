@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from ..deploy.kubernetes import manifests
 from ..errors import UsageError
+from ..rules import read as read_rules
 
 __all__ = ["kubernetes"]
 
@@ -96,8 +97,12 @@ def kubernetes(
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text("utf-8")
+        text = file.read_text("utf-8")
     except OSError as exc:
         raise UsageError(f"cannot read {file}: {exc.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{file} is no text in UTF-8") from None
+    read_rules(
+        text, str(file)
+    )  # what is wrong with them should be said now, and not in a pod that starts again and again
+    return text

@@ -9,17 +9,13 @@ import webbrowser
 from pathlib import Path
 from typing import Annotated, Literal
 
-import duckdb
 import msgspec
 from cyclopts import Parameter
-from obstore.exceptions import BaseError
 
-from ..consumers.analytics import FIGURES
-from ..consumers.parts import Parts, place
-from ..errors import UsageError
+from ..errors import SinkError, UsageError
+from ..extras import needing
 from ..report.figures import Figures
 from ..report.page import page
-from ..report.questions import gather
 from ..report.since import moment
 from ..report.words import milliseconds, number, percent
 from ..settings import BUDGETS_MS, DATA, load
@@ -56,19 +52,24 @@ def report(
         config: A TOML file of settings.
 
     Returns:
-        0; 1 when nothing was told of that time.
+        0; 1 when nothing was told of that time, or it cannot be read.
 
     Raises:
         UsageError: There is no such time or folder, or the page cannot be written.
     """
     settings = load(config=config)
-    where = data or settings.figures or settings.data or DATA
+    where = data or settings.archive or settings.data or DATA
     now = time.time()
     begin = moment(since, now)
     if budget_ms is not None and budget_ms <= 0:
         raise UsageError("--budget-ms is at least 1")
     budget = budget_ms or (not blueprint and settings.budget_ms) or BUDGETS_MS[blueprint or "events"]
-    figures, latest = _read(where, begin, now, budget / 1000)
+    try:
+        figures, latest = _read(where, begin, now, budget / 1000)
+    except (SinkError, OSError) as exc:
+        why = str(exc) if isinstance(exc, SinkError) else exc.strerror or type(exc).__name__
+        sys.stderr.write(f"retell_ws: cannot read {where}: {why}\n")
+        return 1
     if figures is None:
         sys.stderr.write(f"retell_ws: no figures in {where} since {since}{_hint(latest)}\n")
         return 1
@@ -92,14 +93,20 @@ def report(
 
 def _read(where: str, since: float, until: float, budget_s: float) -> tuple[Figures | None, str]:
     """Gather the figures, and the latest day there is."""
+    with needing("analytics", "report"):
+        import duckdb
+
+        from ..consumers.analytics import FIGURES
+        from ..consumers.parts import Parts, place, reaching
+        from ..report.questions import gather
     if "://" not in where and not Path(where).is_dir():
         return None, ""  # to open it would make it
-    with Parts(place(where), FIGURES) as parts:
+    with Parts(place(where), FIGURES) as parts, reaching("the figures"):
         try:
             figures = gather(parts, since, until, budget_s)
-            return figures, "" if figures else str(max(parts.days(), default=""))
-        except (OSError, duckdb.Error, BaseError) as exc:
-            raise UsageError(f"cannot read the figures in {where}: {type(exc).__name__}") from None
+        except duckdb.InvalidInputException:
+            raise SinkError("a file of it is no Parquet, or a broken one") from None
+        return figures, "" if figures else str(max(parts.days(), default=""))
 
 
 def _hint(latest: str) -> str:

@@ -134,7 +134,8 @@ class Parts:
                 table has no column for is left out.
 
         Raises:
-            duckdb.Error: A value does not fit its column. Days before it may be there, and may come again.
+            duckdb.Error: A value does not fit its column, or a row has more than 16 MiB of JSON. Days before it may be
+                there, and may come again.
         """
         with self._turn:
             for day, ones in rows.items():

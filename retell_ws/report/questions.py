@@ -93,7 +93,7 @@ def gather(parts: Parts, since: float, until: float, budget_s: float) -> Figures
         The figures; None when nothing was told of that time.
 
     Raises:
-        OSError, duckdb.Error, obstore.exceptions.BaseError: The rows could not be read.
+        OSError, duckdb.Error, obstore.exceptions.BaseError: The rows could not be read; see `parts.reaching`.
     """
     with TemporaryDirectory(prefix="retell_ws-") as scratch:
         with closing(connect(memory_mb=MEMORY_MB, threads=THREADS, scratch=scratch)) as db:

@@ -100,3 +100,20 @@ def test_first_sentence_plays_spoken_calls_and_an_outage_and_leaves_its_files(tm
     assert len(found["claims"]) == 7
     for name in ("first_sentence", "first_sentence_shares", "first_sentence_delays"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_facts_measures_every_way_and_leaves_its_figures(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "bench.facts", "--quick", "--out", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found = orjson.loads((tmp_path / "facts.json").read_bytes())
+    rows = {row["way"]: row for row in found["rows"]}
+    assert rows.keys() == {"none", "journal", "disk", "bus"}
+    assert all(row["put"] and not row["lost"] for row in rows.values())
+    assert rows["journal"]["keep_p50_ms"] > 0

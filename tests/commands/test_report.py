@@ -14,6 +14,7 @@ import pytest
 from retell_ws.consumers.analytics import Analytics
 from retell_ws.report.figures import Figures
 
+from ..machine import free_port
 from ..processes import refused, start
 from ..report.markup import parse
 from ..report.synthetic import entries
@@ -85,7 +86,7 @@ async def test_the_budget_is_the_one_that_was_asked_for(
 
 
 async def test_the_folder_may_come_from_the_settings(data: Path) -> None:
-    for env in ({"RETELL_WS_DATA": str(data)}, {"RETELL_WS_FIGURES": str(data), "RETELL_WS_DATA": "elsewhere"}):
+    for env in ({"RETELL_WS_DATA": str(data)}, {"RETELL_WS_ARCHIVE": str(data), "RETELL_WS_DATA": "elsewhere"}):
         status, stdout, _ = await run("--json", **env)
         assert status == 0 and orjson.loads(stdout)["calls"]["count"] == 20
 
@@ -120,4 +121,15 @@ async def test_a_broken_file_of_figures_is_said_in_a_line(data: Path) -> None:
             part.write_bytes(b"no Parquet")
 
     await asyncio.to_thread(damage)
-    assert f"cannot read the figures in {data}" in await refused("report", "--data", str(data))
+    status, stdout, stderr = await run("--data", str(data))
+    assert (status, stdout, len(stderr.splitlines())) == (1, b"", 1)
+    assert stderr.startswith(f"retell_ws: cannot read {data}: ")
+
+
+async def test_a_bucket_that_cannot_be_reached_is_said_in_a_line_that_holds_no_key() -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "canary", "AWS_SECRET_ACCESS_KEY": "canary", "AWS_REGION": "us-east-1"}
+    nobody = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}", "AWS_ALLOW_HTTP": "true"}
+    status, stdout, stderr = await run("--data", "s3://calls/figures", **keys, **nobody)
+    assert (status, stdout, len(stderr.splitlines())) == (1, b"", 1)
+    assert stderr.startswith("retell_ws: cannot read s3://calls/figures: ")
+    assert "canary" not in stderr

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import ClientSession, TCPConnector, web
+from retell.lib.webhook_auth import symmetric
 
 from retell_ws.__main__ import main
 from retell_ws.agent import Agent
@@ -58,6 +59,7 @@ DEVIOUS = (
 )
 """Ways to write a path that a proxy and a server may read differently."""
 
+KEY = "key_0123456789abcdef"
 SIGNATURE = "v=1790000000000,d=0123"
 
 
@@ -121,14 +123,16 @@ class Gateway:
         self.seconds = seconds
         self.log = ""
 
-    async def post(self, body: bytes, *, path: str = "/webhook", chunked: bool = False) -> int:
+    async def post(
+        self, body: bytes, *, path: str = "/webhook", chunked: bool = False, signature: str = SIGNATURE
+    ) -> int:
         """Send a webhook, and give the status."""
         connector = TCPConnector(ssl=trusting(self.chain))
         data = _pieces(body) if chunked else io.BytesIO(body)
         async with (
             ClientSession(connector=connector) as session,
             session.post(
-                f"https://localhost:{self.port}{path}", data=data, headers={"X-Retell-Signature": SIGNATURE}
+                f"https://localhost:{self.port}{path}", data=data, headers={"X-Retell-Signature": signature}
             ) as response,
         ):
             await response.read()
@@ -227,12 +231,15 @@ async def test_a_call_over_tls_is_answered_and_nobody_logs_its_path(proxy: Proxy
 async def test_a_call_moves_through_the_gateway_to_the_other_server(proxy: Proxy, tmp_path: Path) -> None:
     async with gateway(proxy, tmp_path) as made:
         url = f"wss://localhost:{made.port}{PREFIX}/{SECRET}"
-        async with FakeRetell(url, dial_policy=ONCE, redial_policy=AGAIN, details={"metadata": {}}) as retell:
+        opened: list[object] = []  # a server has the redial before the caller knows that it was taken
+        async with FakeRetell(
+            url, dial_policy=ONCE, redial_policy=AGAIN, details={"metadata": {}}, on_open=opened.append
+        ) as retell:
             assert await retell.greeting() == "Hi."
             (had,) = (each for each in made.servers if each.live())
             had.move_calls()
             (other,) = (each for each in made.servers if each is not had)
-            await until(lambda: other.live() == 1)
+            await until(lambda: other.live() == 1 and len(opened) == 2)
             assert (await retell.ask("Are you open on Monday?")).text
 
 
@@ -246,6 +253,19 @@ async def test_a_webhook_arrives_byte_for_byte(proxy: Proxy, tmp_path: Path) -> 
         assert await made.post(body, chunked=True) == 204
         assert await made.post(large) == 204
         assert made.seconds[0].bodies == [body, body, body, large]
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+async def test_a_server_s_own_second_port_takes_what_retell_has_signed(
+    proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETELL_API_KEY", KEY)
+    body = '{"event":"call_ended","call":{"call_id":"call_1","note":"café"}}'
+    signature = symmetric["sign"](body, KEY)
+    async with gateway(proxy, tmp_path, real=True) as made:
+        assert await made.post(body.encode(), signature=signature) == 204
+        assert await made.post(body.replace("call_1", "call_2").encode(), signature=signature) == 401
+        assert await made.post(body.encode(), path="/webhook?tenant=1", signature=signature) == 204
 
 
 @pytest.mark.parametrize("proxy", PROXIES)
@@ -301,7 +321,10 @@ async def test_what_all_servers_refuse_is_refused(proxy: Proxy, tmp_path: Path) 
 
 @pytest.mark.parametrize("proxy", PROXIES)
 @pytest.mark.parametrize("real", [True, False], ids=["the-servers-own", "a-double"])
-async def test_nothing_else_of_the_second_port_can_be_reached(proxy: Proxy, real: bool, tmp_path: Path) -> None:
+async def test_nothing_else_of_the_second_port_can_be_reached(
+    proxy: Proxy, real: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RETELL_API_KEY", KEY)
     async with gateway(proxy, tmp_path, real=real) as made:
         for path in (*INSIDE, *DEVIOUS):
             for method in ("GET", "POST", "DELETE"):

@@ -22,7 +22,7 @@ from bench.harness.faults.history import Row, read_rows
 from bench.harness.faults.processes import Program, RedisServer, Server, free_ports
 from bench.harness.kafka_server import KafkaServer
 
-__all__ = ["Site", "Sizes", "site"]
+__all__ = ["GRACE_S", "Site", "Sizes", "site"]
 
 PREFIX: Final = "retell_ws."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import psutil  # type: ignore[import-untyped]
@@ -14,12 +15,15 @@ from bench.harness.events.arrived import topic_bytes
 from bench.harness.events.escalating import RULES
 from bench.harness.events.known import known_in
 from bench.harness.events.server import HUMAN
-from bench.harness.events.site import Site, Sizes, site
+from bench.harness.events.site import GRACE_S, Site, Sizes, site
 from bench.harness.faults.scenarios import Progress, rest
 
-__all__ = ["Stretch", "measured_by", "stretch"]
+__all__ = ["CONSUMERS", "Stretch", "measured_by", "stretch"]
 
-CONSUMERS = ("analytics", "archive", "escalation")
+CONSUMERS: Final = ("analytics", "archive", "escalation")
+
+SEEN_S: Final = GRACE_S + 2.5
+"""Seconds until the last calls have ended, and the server has counted its journal."""
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +33,7 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
         calls: Calls made.
         turns: Questions asked.
         facts: Facts told.
-        journal_bytes: What the journal has grown by, when nobody took anything out of it.
+        journal_bytes: What they take in a journal, its indexes included.
         kafka_bytes: What the topics have grown by.
         redis_commands: What Redis has carried out.
         redis_cpu_ms: Its CPU time.
@@ -70,10 +74,11 @@ async def stretch(sizes: Sizes, folder: Path, progress: Progress) -> Stretch:
     for place in (kept, told):
         await asyncio.to_thread(place.mkdir)
     async with site(sizes, kept, bus="journal") as running:
-        before = running.journal_bytes()
-        calls, turns = await _load(running, sizes, lambda done: progress(0.45 * done))
-        # What it takes for as many calls as the other one makes: they differ by a few.
-        journal = (running.journal_bytes() - before) / max(1, calls + turns)
+        calls, turns = await _load(running, sizes, lambda done: progress(0.4 * done))
+        await rest(SEEN_S, progress, 0.4, 0.45)
+        figures = await running.server.metrics()
+        # For each fact: the other one tells as many, but for a few.
+        journal = figures["retell_ws_journal_bytes"] / max(1.0, figures["retell_ws_journal_waiting"])
     async with site(sizes, told, rules=rules) as running:
         first = await asyncio.to_thread(_counted, running)
         empty = topic_bytes(running.broker.data)
@@ -81,24 +86,35 @@ async def stretch(sizes: Sizes, folder: Path, progress: Progress) -> Stretch:
         verdict, _ = await running.judged()
         last = await asyncio.to_thread(_counted, running)
         kafka = topic_bytes(running.broker.data) - empty
-        consumers = {}
-        for name in CONSUMERS:
-            async with running.consumer(name) as program:
-                process = psutil.Process(program.pid)
-                at_ready = _cpu_ms(process)
-                await running.consumed((name,))
-                consumers[name] = _cpu_ms(process) - at_ready
+        consumers = await _consumed(running)
     return Stretch(
         calls=calls,
         turns=turns,
         facts=verdict.counts["facts"],
-        journal_bytes=round(journal * (calls + turns)),
+        journal_bytes=round(journal * verdict.counts["facts"]),
         kafka_bytes=kafka,
         redis_commands=last.commands - first.commands,
         redis_cpu_ms=last.redis_cpu_ms - first.redis_cpu_ms,
         cpu_ms=last.cpu_ms - first.cpu_ms,
         consumer_cpu_ms=consumers,
     )
+
+
+async def _consumed(running: Site) -> dict[str, float]:
+    """Let each consumer read all there is, from its start, and give the CPU time that took after it was ready."""
+    spent: dict[str, float] = {}
+
+    async def one(name: str) -> None:
+        async with running.consumer(name) as program:
+            process = psutil.Process(program.pid)
+            at_ready = _cpu_ms(process)
+            await running.consumed((name,))
+            spent[name] = _cpu_ms(process) - at_ready
+
+    async with asyncio.TaskGroup() as tasks:
+        for name in CONSUMERS:
+            tasks.create_task(one(name))
+    return {name: spent[name] for name in CONSUMERS}
 
 
 async def _load(running: Site, sizes: Sizes, progress: Progress) -> tuple[int, int]:
