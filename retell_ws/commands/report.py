@@ -114,7 +114,8 @@ def _read(where: str, since: float, until: float, budget_s: float) -> tuple[Figu
 def _hint(latest: str) -> str:
     if latest:
         return f"; the latest are of {latest}: --since {latest}"
-    return "; servers write some with --blueprint events, with Kafka `consume analytics` does; --data or --archive says where"
+    how = "servers write some with --blueprint events, with Kafka `consume analytics` does"
+    return f"; {how}; --data or --archive says where"
 
 
 def _write(out: Path, text: str) -> None:
