@@ -208,7 +208,7 @@ def _shown(found: re.Match[str]) -> tuple[object, ...]:
 
 def test_other_threads_go_on_while_a_long_text_is_masked() -> None:
     """The transcript of hours comes in one piece, with a webhook, and calls are answered meanwhile."""
-    text = "the caller says hello and asks whether her order has been shipped. " * 15_000
+    text = "the caller says hello and asks whether her order has been shipped. " * 40_000
     beats = 0
     over = threading.Event()
 
