@@ -122,6 +122,7 @@ async def carry_out(way: str, window_s: float) -> Taken:
     taken = Taken()
     async with outbox_of(way) as outbox, asyncio.TaskGroup() as keeping:
         facts = 0
+        calls = [f"call_{number}" for number in range(300)]
         end = time.perf_counter() + window_s
         ticks = 0
         while (now := time.perf_counter()) < end:
@@ -131,10 +132,10 @@ async def carry_out(way: str, window_s: float) -> Taken:
             busy = time.perf_counter_ns()
             while facts < ticks / TICKS_A_FACT:
                 facts += 1
-                fact = TURN[facts % len(TURN)]
+                fact, call_id = TURN[facts % len(TURN)], calls[facts // len(TURN) % len(calls)]
                 begun = time.perf_counter_ns()
                 if outbox is not None:
-                    outbox.put(f"call_{facts // 5 % 300}", 1, facts, fact)
+                    outbox.put(call_id, 1, facts, fact)
                 taken.put_ns.append(time.perf_counter_ns() - begun)
             if outbox is not None and ticks % TICKS_A_KEEP == 0:
                 keeping.create_task(_keep(outbox, ticks, taken))

@@ -10,44 +10,28 @@ remembered for an hour after their entry is gone, so that what is told twice is 
 **How long entries stay.** Until everybody who must have them has. When that takes more room than there is, the oldest
 ones that only figures are made of go first, then the oldest others. What is `Weight.KEPT` stays, and the file grows.
 
-**What can go wrong.** A file that is damaged is moved aside and a new one begun. Positions go on growing there,
-because they begin with the time.
+**What can go wrong** with the file itself is in `journal_file.py`.
 """
 
 from __future__ import annotations
 
-import fcntl
-import logging
-import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
 from .entries import Entry, Weight, encode, weight_of
-from .errors import JournalError, UsageError
+from .journal_file import NAME, JournalFile
 from .ports import Written
 
-__all__ = ["RELAY", "Journal", "Row", "row_of"]
-
-logger = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
-
-VERSION: Final = 1
-"""Of the tables. A file of another version is left alone."""
-
-NAME: Final = "journal.db"
+__all__ = ["NAME", "RELAY", "Journal", "Row", "row_of"]
 
 RELAY: Final = "relay"
 """The cursor of what is on another bus."""
-
-BUSY_S: Final = 5.0
-"""Seconds to wait for another process that writes."""
 
 AT_ONCE: Final = 64
 """Rows of one statement: each statement lets go of the interpreter once and has to get it back."""
@@ -57,9 +41,6 @@ CHUNK: Final = 500
 
 READ_BYTES: Final = 4 * 1024 * 1024
 """Bytes of entries that are read at once; one that is longer comes alone."""
-
-WAL_BYTES: Final = 16 * 1024 * 1024
-"""What the write-ahead log, beside the file, is cut down to."""
 
 LOW: Final = 0.95
 """How much of its room the file keeps when it has dropped entries, so that it does not do so at every write."""
@@ -72,34 +53,6 @@ DEAD_ROOM: Final = 10_000
 
 TAKEN_S: Final = 3600.0
 """Seconds for which an id is remembered: Retell's own retries, and the window of a replay, are shorter."""
-
-_TABLES: Final = """
-CREATE TABLE entries (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    call_id TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    weight INTEGER NOT NULL,
-    at REAL NOT NULL,
-    bytes INTEGER NOT NULL,
-    data BLOB NOT NULL
-);
-CREATE INDEX by_weight ON entries (weight);
-CREATE TABLE cursors (consumer TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE dead (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    consumer TEXT NOT NULL,
-    id TEXT NOT NULL,
-    call_id TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    at REAL NOT NULL,
-    why TEXT NOT NULL,
-    data BLOB NOT NULL
-);
-CREATE TABLE taken (id TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
-CREATE INDEX taken_at ON taken (at);
-CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-"""
 
 _COLUMNS: Final = "position, id, call_id, kind, weight, at, data"
 
@@ -140,147 +93,16 @@ class Journal:
     """
 
     def __init__(self, folder: Path, *, limit_bytes: int = 0, sync: bool = False) -> None:
-        self._folder = folder
-        self._path = folder / NAME
+        self._file = JournalFile(folder, sync=sync)
         self._limit_bytes = limit_bytes
-        self._sync = sync
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._locked():
-                self._open()
-        except OSError as exc:
-            raise UsageError(f"no journal of facts in {folder}: {exc.strerror or exc}") from None
-
-    # ------------------------------------------------------------------------ the file
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Be the only one who makes the file or puts another in its place."""
-        handle = os.open(self._folder / "journal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
-
-    def _open(self) -> None:
-        try:
-            self._connect()
-        except sqlite3.DatabaseError as exc:
-            if not _is_damage(exc):
-                raise _journal_error(exc) from None
-            self._move_aside()
-            self._connect()
-
-    def _connect(self) -> None:
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # what SQLite makes would be 0644
-        self._inode = os.fstat(handle).st_ino
-        os.close(handle)
-        self._db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
-        try:
-            self._set_up()
-        except BaseException:
-            self._db.close()
-            raise
-
-    def _set_up(self) -> None:
-        db = self._db
-        db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file, before it has a table
-        db.execute("PRAGMA journal_mode = WAL").fetchall()
-        db.execute(f"PRAGMA synchronous = {'FULL' if self._sync else 'NORMAL'}")
-        db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}").fetchall()
-        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-            if db.execute("SELECT 1 FROM sqlite_master").fetchone():
-                raise UsageError(f"{self._path} is no journal of facts: name another folder with --data")
-            db.executescript(f"BEGIN IMMEDIATE; {_TABLES}")
-            db.execute("INSERT INTO meta VALUES ('version', ?)", (VERSION,))
-            # Positions of a file that takes another's place are greater than all of that one's.
-            db.execute("INSERT INTO sqlite_sequence VALUES ('entries', ?)", (time.time_ns() // 1000,))
-            db.execute("COMMIT")
-        version = db.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
-        if version != (VERSION,):
-            raise UsageError(
-                f"{self._path} is a journal of version {version and version[0]}, and this is retell_ws of version "
-                f"{VERSION}: let the one that wrote it hand its facts on, or name another folder with --data"
-            )
-        self._page_bytes = int(db.execute("PRAGMA page_size").fetchone()[0])
-
-    def _move_aside(self) -> None:
-        aside = self._path.with_name(f"{NAME}.damaged-{time.time_ns() // 1000}")
-        for suffix in ("", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                os.rename(f"{self._path}{suffix}", f"{aside}{suffix}")
-        logger.error("the journal of facts is damaged: it lies in %s, and a new one is begun", aside)
-
-    def _begin_anew(self, *, damaged: bool) -> None:
-        with suppress(sqlite3.Error):
-            self._db.close()
-        with self._locked():
-            if damaged and self._is_in_place():  # otherwise another process has done it
-                self._move_aside()
-            self._open()
-
-    def _is_in_place(self) -> bool:
-        try:
-            return os.stat(self._path).st_ino == self._inode
-        except FileNotFoundError:
-            return False
 
     def look_again(self) -> bool:
-        """See whether another process has put another file in its place, and take that.
-
-        Returns:
-            It was so.
-
-        Raises:
-            JournalError: It cannot be taken now.
-            UsageError: It is of another version.
-        """
-        try:
-            if self._is_in_place():
-                return False
-            self._begin_anew(damaged=False)
-        except OSError as exc:
-            raise JournalError(f"the journal: {exc.strerror or exc}") from None
-        return True
+        """See `JournalFile.look_again`."""
+        return self._file.look_again()
 
     def close(self) -> None:
         """Let go of the file."""
-        with suppress(sqlite3.Error):
-            self._db.close()
-
-    def _do(self, work: Callable[[sqlite3.Connection], _T], *, writes: bool = True) -> _T:
-        """Do something to the file, in one transaction; on a new file when this one turns out to be damaged.
-
-        Raises:
-            JournalError: It was not done.
-        """
-        try:
-            try:
-                return self._once(work, writes)
-            except sqlite3.DatabaseError as exc:
-                if not _is_damage(exc):
-                    raise
-                self._begin_anew(damaged=True)
-                return self._once(work, writes)
-        except sqlite3.Error as exc:
-            raise _journal_error(exc) from None
-        except OSError as exc:
-            raise JournalError(f"the journal: {exc.strerror or exc}") from None
-
-    def _once(self, work: Callable[[sqlite3.Connection], _T], writes: bool) -> _T:
-        if not writes:
-            return work(self._db)
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            done = work(self._db)
-            self._db.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-            raise
-        return done
+        self._file.close()
 
     # ------------------------------------------------------------------------ entries
 
@@ -290,7 +112,7 @@ class Journal:
         Raises:
             JournalError: None was written.
         """
-        self._do(lambda db: _append(db, rows))
+        self._file.do(lambda db: _append(db, rows))
 
     def read(self, after: int, limit: int) -> list[Written]:
         """Give the entries after a position, in order.
@@ -302,11 +124,11 @@ class Journal:
         Raises:
             JournalError: They cannot be read now.
         """
-        return self._do(lambda db: _read(db, after, limit), writes=False)
+        return self._file.do(lambda db: _read(db, after, limit), writes=False)
 
     def end(self) -> int:
         """Give the position of the latest entry there ever was."""
-        return self._do(_end, writes=False)
+        return self._file.do(_end, writes=False)
 
     # ------------------------------------------------------------------------ who has read what
 
@@ -324,11 +146,11 @@ class Journal:
             (position,) = db.execute("SELECT position FROM cursors WHERE consumer = ?", (consumer,)).fetchone()
             return int(position)
 
-        return self._do(register)
+        return self._file.do(register)
 
     def move(self, consumer: str, position: int) -> None:
         """Note that a consumer has all entries up to a position; never back."""
-        self._do(
+        self._file.do(
             lambda db: db.execute(
                 "INSERT INTO cursors VALUES (?, ?) "
                 "ON CONFLICT (consumer) DO UPDATE SET position = max(position, excluded.position)",
@@ -338,7 +160,7 @@ class Journal:
 
     def forget(self, consumer: str) -> None:
         """Keep no entries any more for a consumer that will not come back."""
-        self._do(lambda db: db.execute("DELETE FROM cursors WHERE consumer = ?", (consumer,)))
+        self._file.do(lambda db: db.execute("DELETE FROM cursors WHERE consumer = ?", (consumer,)))
 
     def bury(self, consumer: str, entry: Entry | Written, why: str) -> None:
         """Put an entry that a consumer cannot handle with the dead letters."""
@@ -351,7 +173,7 @@ class Journal:
             )
             db.execute("DELETE FROM dead WHERE number <= (SELECT max(number) FROM dead) - ?", (DEAD_ROOM,))
 
-        self._do(bury)
+        self._file.do(bury)
 
     # ------------------------------------------------------------------------ room
 
@@ -365,10 +187,10 @@ class Journal:
             There may be more to remove.
         """
         whose = f"consumer = '{RELAY}'" if relayed else f"consumer <> '{RELAY}'"
-        (behind,) = self._do(
+        (behind,) = self._file.do(
             lambda db: db.execute(f"SELECT min(position) FROM cursors WHERE {whose}").fetchone(), writes=False
         )
-        (first,) = self._do(lambda db: db.execute("SELECT min(position) FROM entries").fetchone(), writes=False)
+        (first,) = self._file.do(lambda db: db.execute("SELECT min(position) FROM entries").fetchone(), writes=False)
         if behind is None or first is None or first > behind:
             self._shrink()
             return False
@@ -378,13 +200,13 @@ class Journal:
             oldest = "SELECT position FROM entries WHERE position <= ? ORDER BY position LIMIT ?"
             return db.execute(f"DELETE FROM entries WHERE position IN ({oldest})", (behind, CHUNK)).rowcount
 
-        return self._do(remove) == CHUNK
+        return self._file.do(remove) == CHUNK
 
     def _shrink(self) -> None:
-        free = self._pragma("freelist_count")
-        if free > FREE_PAGES and free > self._pragma("page_count") // 4:
+        free = self._file.pragma("freelist_count")
+        if free > FREE_PAGES and free > self._file.pragma("page_count") // 4:
             # `execute` would stop after one page.
-            self._do(lambda db: db.executescript(f"PRAGMA incremental_vacuum({FREE_PAGES // 4})"), writes=False)
+            self._file.do(lambda db: db.executescript(f"PRAGMA incremental_vacuum({FREE_PAGES // 4})"), writes=False)
 
     def make_room(self) -> Mapping[Weight, int]:
         """Drop the oldest of the least weight, when there is no room; what is kept is kept.
@@ -397,7 +219,7 @@ class Journal:
             return dropped
         for weight in (Weight.METRIC, Weight.EVENT):
             while self.used_bytes() > self._limit_bytes * LOW:
-                gone = self._do(lambda db, weight=weight: _drop(db, weight))  # type: ignore[misc]
+                gone = self._file.do(lambda db, weight=weight: _drop(db, weight))  # type: ignore[misc]
                 if not gone:
                     break
                 dropped[weight] = dropped.get(weight, 0) + gone
@@ -409,17 +231,14 @@ class Journal:
 
     def used_bytes(self) -> int:
         """Give what is in use of the file, without its write-ahead log."""
-        return (self._pragma("page_count") - self._pragma("freelist_count")) * self._page_bytes
+        return (self._file.pragma("page_count") - self._file.pragma("freelist_count")) * self._file.page_bytes
 
     def waiting(self) -> tuple[int, float | None]:
         """Give how many entries there are, and when the oldest one happened; it counts them, one by one."""
-        (rows,) = self._do(lambda db: db.execute("SELECT count(*) FROM entries").fetchone(), writes=False)
+        (rows,) = self._file.do(lambda db: db.execute("SELECT count(*) FROM entries").fetchone(), writes=False)
         oldest = "SELECT at FROM entries ORDER BY position LIMIT 1"
-        found = self._do(lambda db: db.execute(oldest).fetchone(), writes=False)
+        found = self._file.do(lambda db: db.execute(oldest).fetchone(), writes=False)
         return int(rows), None if found is None else float(found[0])
-
-    def _pragma(self, name: str) -> int:
-        return int(self._do(lambda db: db.execute(f"PRAGMA {name}").fetchone()[0], writes=False))
 
 
 def _append(db: sqlite3.Connection, rows: Sequence[Row]) -> None:
@@ -461,11 +280,3 @@ def _end(db: sqlite3.Connection) -> int:
 def _drop(db: sqlite3.Connection, weight: Weight) -> int:
     oldest = "SELECT position FROM entries WHERE weight = ? ORDER BY position LIMIT ?"
     return db.execute(f"DELETE FROM entries WHERE position IN ({oldest})", (int(weight), CHUNK)).rowcount
-
-
-def _is_damage(exc: sqlite3.Error) -> bool:
-    return getattr(exc, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _journal_error(exc: sqlite3.Error) -> JournalError:
-    return JournalError(f"the journal: {exc}")

@@ -1,83 +1,36 @@
 """Facts from calls to the journal, and from there to a bus: what a turn does for that is one `put`, which never waits.
 
-One thread of its own does all the rest: it takes what has come in the last moment, masks and encodes it, writes it in
-one transaction, and hands the journal on to the bus, when there is one (`relay.py`). So a disk or a bus that is slow
-costs no call anything; when it is slow for long, facts are given up by weight (`backlog.py`, `journal.py`) and counted.
+One thread of its own does all the rest (`scribe.py`). So a disk or a bus that is slow costs no call anything; when it
+is slow for long, facts are given up by weight (`backlog.py`, `journal.py`) and counted.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Final, Self, TypeAlias
-
-import msgspec
+from typing import Final, Self
 
 from .backlog import ROOM, has_room
 from .entries import AnyFact, Entry, Weight, weight_of
-from .errors import JournalError, UsageError
-from .journal import Journal, Row, row_of
-from .masked_facts import careful, masked_entry
 from .masking import Mask
-from .masking import mask as built_in
 from .ports import Bus
-from .relay import Relay
+from .scribe import LAST_TRY_S, Kept, Scribe
 
 __all__ = ["Outbox"]
 
 logger = logging.getLogger(__name__)
 
-BEAT_S: Final = 0.02
-"""Seconds in which facts gather before they are written: a crash loses no more, and a thousand calls write fifty times
-a second, not a thousand times."""
-
-BATCH: Final = 128
-"""Facts that are written at once; the lock on the file is held for some milliseconds."""
-
-BREATH_S: Final = 0.0005
-"""Seconds of masking and encoding after which the calls' thread may go first."""
-
 KEEP_S: Final = 1.0
 """Seconds that `keep` waits. Retell waits ten for the answer to a webhook."""
 
-RELAY_S: Final = 0.05
-"""Seconds between two looks for what other processes wrote, and for what the bus acknowledged."""
-
-HOUSEKEEPING_S: Final = 1.0
-"""Seconds between two looks at how much room there is."""
-
-RETRY_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
-"""Seconds until a journal that could not be written is tried again."""
-
-COMPLAIN_S: Final = 60.0
-"""Seconds between two log lines about the same trouble."""
-
-LAST_TRY_S: Final = 3.0
-"""Seconds for which a journal that cannot be written is tried at the end."""
-
 LEAVE_S: Final = 5.0
 """Seconds beyond the others that the thread may take to end. A disk that hangs must not hold the exit."""
-
-
-_Happened: TypeAlias = tuple[str, int, int, float, AnyFact]
-"""A fact as it was put: its call, epoch and number, when, and what. Whatever more it takes is the thread's to do."""
-
-
-class _Kept(msgspec.Struct, frozen=True):
-    """An entry that somebody waits for."""
-
-    entry: Entry
-    written: asyncio.Future[bool]
-    loop: asyncio.AbstractEventLoop
 
 
 class Outbox:
@@ -108,34 +61,21 @@ class Outbox:
         sync: bool = False,
         flush_s: float = 5.0,
     ) -> None:
-        self._folder = folder
-        self._server = server
-        self._bus = bus
-        self._careful = built_in if mask is None else careful(mask, self._mask_failed)
-        self._journal_bytes = journal_bytes
-        self._sync = sync
+        self._has_bus = bus is not None
         self._flush_s = flush_s
-        self._boot = secrets.token_hex(4)
-        self._queue: deque[_Happened | _Kept] = deque()  # bounded by `has_room`
+        self._scribe = Scribe(
+            folder,
+            server=server,
+            bus=bus,
+            mask=mask,
+            journal_bytes=journal_bytes,
+            sync=sync,
+            flush_s=flush_s,
+        )
+        self._queue = self._scribe.queue
         self._refused = [0 for _ in Weight]
-        self._bell: SimpleQueue[None] = SimpleQueue()
-        self._rung = False
-        self._stops = False
         self._ended: asyncio.Future[None] | None = None
         self._thread: threading.Thread | None = None
-        # From here on what the thread has to itself; others only read it.
-        self._rows: list[Row] = []  # encoded, and not written yet
-        self._waiting_for: list[_Kept] = []
-        self._taken = self._written = 0
-        self._relayed = 0
-        self._dropped = [0 for _ in Weight]
-        self._seen: dict[str, float] = {}
-        self._oldest: float | None = None
-        self._is_broken = self._is_over = False
-        self._complained: dict[str, float] = {}
-        self._breathed = 0.0
-
-    # ------------------------------------------------------------------------ on the loop
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -143,7 +83,7 @@ class Outbox:
         self._ended = loop.create_future()
         ended = self._ended
         self._thread = threading.Thread(
-            target=self._run,
+            target=self._scribe.run,
             args=(lambda exc: _tell(loop, started, exc), lambda exc: _tell(loop, ended, exc)),
             name="facts",
             daemon=True,
@@ -169,13 +109,13 @@ class Outbox:
             logger.error("the journal of facts does not end: left behind")
 
     def _stop(self) -> None:
-        self._stops = True
-        self._bell.put(None)
+        self._scribe.stops = True
+        self._scribe.bell.put(None)
 
     @property
     def boot(self) -> str:
         """What the ids of this process's facts end in; no other process's do."""
-        return self._boot
+        return self._scribe.boot
 
     def put(self, call_id: str, epoch: int, seq: int, fact: AnyFact) -> None:
         """See `ports.Facts.put`. For the loop's thread only."""
@@ -183,9 +123,10 @@ class Outbox:
         queue = self._queue
         if len(queue) < ROOM or self._has_room(weight_of(fact)):
             queue.append((call_id, epoch, seq, time.time(), fact))
-            if not self._rung:
-                self._rung = True
-                self._bell.put(None)
+            scribe = self._scribe
+            if not scribe.has_rung:
+                scribe.has_rung = True
+                scribe.bell.put(None)
 
     def _has_room(self, weight: Weight) -> bool:
         if has_room(weight, len(self._queue)):
@@ -199,10 +140,10 @@ class Outbox:
             return False
         loop = asyncio.get_running_loop()
         written: asyncio.Future[bool] = loop.create_future()
-        self._queue.append(_Kept(entry, written, loop))
-        self._rung = True
-        self._bell.put(None)  # and once more when it has rung: what it waits for does not gather
-        self._bell.put(None)
+        self._queue.append(Kept(entry, written, loop))
+        self._scribe.has_rung = True
+        self._scribe.bell.put(None)
+        self._scribe.bell.put(None)  # a second time: it does not wait for others to come
         try:
             async with asyncio.timeout(KEEP_S):
                 return await written
@@ -219,185 +160,17 @@ class Outbox:
             oldest one. `degraded`: 1 while the journal cannot be written, or takes more room than it may. With a bus
             `relayed`, what it acknowledged to this process, and `bus_failed` and `bus_degraded`.
         """
-        queued = len(self._queue)
-        counted: dict[str, float] = {"recorded": self._taken + queued + sum(self._refused), "written": self._written}
+        scribe, queued = self._scribe, len(self._queue)
+        recorded = scribe.taken + queued + sum(self._refused)
+        counted: dict[str, float] = {"recorded": recorded, "written": scribe.written}
         for weight in Weight:
-            counted[f"dropped_{weight.name.lower()}"] = self._refused[weight] + self._dropped[weight]
-        counted |= {"queued": queued + len(self._rows), "waiting": 0, "waiting_bytes": 0, **self._seen}
-        counted["oldest_s"] = 0.0 if self._oldest is None else max(0.0, time.time() - self._oldest)
-        counted["degraded"] = float(self._is_broken or self._is_over)
-        if self._bus is not None:
-            counted = {"bus_failed": 0, "bus_degraded": 0, **counted, "relayed": self._relayed}
+            counted[f"dropped_{weight.name.lower()}"] = self._refused[weight] + scribe.dropped[weight]
+        counted |= {"queued": queued + scribe.held, "waiting": 0, "waiting_bytes": 0, **scribe.seen}
+        counted["oldest_s"] = 0.0 if scribe.oldest is None else max(0.0, time.time() - scribe.oldest)
+        counted["degraded"] = float(scribe.is_broken or scribe.is_over)
+        if self._has_bus:
+            counted = {"bus_failed": 0, "bus_degraded": 0, **counted, "relayed": scribe.relayed}
         return counted
-
-    # ------------------------------------------------------------------------ in the thread
-
-    def _run(self, started: Callable[[Exception | None], None], ended: Callable[[Exception | None], None]) -> None:
-        relay: Relay | None = None
-        try:
-            journal = Journal(self._folder, limit_bytes=self._journal_bytes, sync=self._sync)
-            try:
-                if self._bus is not None:
-                    relay = Relay(journal, self._bus, self._folder / "relay.lock")
-                started(None)
-                self._work(journal, relay)
-                self._finish(journal, relay)
-            finally:
-                journal.close()
-        except (JournalError, UsageError) as exc:
-            started(UsageError(str(exc)))  # it is the start: what comes later does not get here
-        except Exception as exc:
-            started(exc)
-            logger.exception("the journal of facts has failed: facts are lost from here on")
-        finally:
-            if self._bus is not None and relay is None:
-                self._bus.close(0.0)
-            ended(None)
-
-    def _work(self, journal: Journal, relay: Relay | None) -> None:
-        failures = 0
-        kept_house = 0.0
-        more = False
-        while not self._stops:
-            if failures:
-                self._gather(RETRY_S[min(failures, len(RETRY_S)) - 1])
-            elif not more:
-                self._gather(HOUSEKEEPING_S if relay is None or not relay.is_ours else RELAY_S)
-            try:
-                more = self._write(journal)
-                if relay is not None:
-                    more |= relay.step()
-                    relay.note()
-                    self._relayed = relay.relayed
-                if (now := time.monotonic()) - kept_house >= HOUSEKEEPING_S:
-                    kept_house = now
-                    self._keep_house(journal, relay)
-                if failures:
-                    logger.warning("the journal of facts is written again")
-                failures, self._is_broken = 0, False
-            except (JournalError, UsageError) as exc:
-                failures += 1
-                self._is_broken = True
-                more = False
-                self._complain("refused", "facts wait in memory: %s", exc)
-                with suppress(JournalError, UsageError):
-                    journal.look_again()
-
-    def _gather(self, limit_s: float) -> None:
-        """Wait for a fact, and then a beat for others; not for those that somebody waits for."""
-        with suppress(Empty):
-            self._bell.get(timeout=limit_s)
-            if not self._stops:
-                self._bell.get(timeout=BEAT_S)
-            while True:
-                self._bell.get_nowait()
-
-    def _write(self, journal: Journal) -> bool:
-        """Write what has come.
-
-        Returns:
-            There is more.
-        """
-        if not self._rows:
-            self._rung = False  # before the look: what comes from here on rings again
-            self._encode_some()
-        if self._rows:
-            journal.append(self._rows)
-            self._written += len(self._rows)
-            self._rows = []
-            self._settle()
-            for weight, dropped in journal.make_room().items():
-                self._dropped[weight] += dropped
-        return len(self._queue) > 0
-
-    def _encode_some(self) -> None:
-        queue = self._queue
-        while queue and len(self._rows) < BATCH:
-            item = queue.popleft()
-            entry = item.entry if isinstance(item, _Kept) else self._entry(*item)
-            try:
-                self._rows.append(row_of(masked_entry(entry, self._mask), once=isinstance(item, _Kept)))
-                if isinstance(item, _Kept):
-                    self._waiting_for.append(item)
-            except Exception as exc:  # half a character in somebody's words, say: it must not stop the others
-                self._dropped[weight_of(entry.fact)] += 1
-                self._complain("unfit", "a fact cannot be written down: %s", type(exc).__name__)
-            self._taken += 1
-            self._breathe()
-
-    def _entry(self, call_id: str, epoch: int, seq: int, at: float, fact: AnyFact) -> Entry:
-        return Entry(
-            id=f"{call_id}/{epoch}/{seq}/{self._boot}",
-            call_id=call_id,
-            epoch=epoch,
-            seq=seq,
-            at=at,
-            server=self._server,
-            fact=fact,
-        )
-
-    def _settle(self) -> None:
-        for kept in self._waiting_for:
-            with suppress(RuntimeError):  # the loop is gone
-                kept.loop.call_soon_threadsafe(_resolve, kept.written)
-        self._waiting_for = []
-
-    def _mask(self, text: str) -> str:
-        given = self._careful(text)
-        self._breathe()
-        return given
-
-    def _mask_failed(self, exc: Exception) -> None:
-        if "mask" not in self._complained:
-            self._complained["mask"] = time.monotonic()
-            logger.error("the agent's mask fails: texts are left out of facts (%s)", type(exc).__name__)
-
-    def _breathe(self) -> None:
-        """Let the calls' thread go first, when we have had the interpreter for a while."""
-        if time.perf_counter() - self._breathed > BREATH_S:
-            time.sleep(0)
-            self._breathed = time.perf_counter()
-
-    def _keep_house(self, journal: Journal, relay: Relay | None) -> None:
-        journal.look_again()
-        while journal.tidy(relayed=relay is not None) and not self._stops:
-            self._write(journal)  # a chunk at a time: what is new does not wait for it
-        over = journal.is_over()
-        if over and not self._is_over:
-            logger.error("the journal of facts takes more than journal_mb, and holds only what is never given up")
-        self._is_over = over
-        rows, self._oldest = journal.waiting()
-        seen: dict[str, float] = {"waiting": rows, "waiting_bytes": journal.used_bytes()}
-        if self._bus is not None:
-            figures = self._bus.figures()
-            refused = relay is not None and relay.is_refused
-            seen |= {"bus_failed": figures["failed"], "bus_degraded": float(refused or figures["degraded"] > 0)}
-        self._seen = seen
-
-    def _finish(self, journal: Journal, relay: Relay | None) -> None:
-        """Write down all that was put, then let the bus have its time."""
-        end = time.monotonic() + LAST_TRY_S
-        while self._rows or self._queue:
-            try:
-                self._write(journal)
-            except (JournalError, UsageError) as exc:
-                if time.monotonic() > end:
-                    lost = len(self._rows) + len(self._queue)
-                    logger.error("%d facts are lost: %s", lost, exc)
-                    break
-                time.sleep(RETRY_S[0])
-        if relay is not None:
-            try:
-                relay.finish(self._flush_s)
-            except (JournalError, UsageError) as exc:
-                logger.warning("facts will be handed on twice: %s", exc)
-            self._relayed = relay.relayed
-
-    def _complain(self, about: str, text: str, *arguments: object) -> None:
-        now = time.monotonic()
-        if now - self._complained.get(about, -COMPLAIN_S) >= COMPLAIN_S:
-            self._complained[about] = now
-            logger.error(text, *arguments)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None], exc: Exception | None) -> None:
@@ -410,8 +183,3 @@ def _tell(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None], exc: Ex
 
     with suppress(RuntimeError):  # the loop is gone
         loop.call_soon_threadsafe(tell)
-
-
-def _resolve(written: asyncio.Future[bool]) -> None:
-    if not written.done():
-        written.set_result(True)

@@ -33,7 +33,7 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 ON_BOTH_LOOPS = {
     *("test_admin", "test_escalation", "test_inbox", "test_journal_source", "test_outbox", "test_peer", "test_recall"),
-    *("test_redis", "test_server", "test_session", "test_turn"),
+    *("test_redis", "test_server", "test_session", "test_source_contract", "test_turn"),
 }
 """Modules whose every test runs on asyncio and on uvloop; the others run on uvloop, which is what users get."""
 

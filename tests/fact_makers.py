@@ -16,8 +16,9 @@ from retell_ws.entries import AnyFact, Entry
 from retell_ws.errors import BusError
 from retell_ws.facts import Detached, Interrupted
 from retell_ws.journal import Row, row_of
-from retell_ws.outbox import BEAT_S, Outbox
+from retell_ws.outbox import Outbox
 from retell_ws.ports import Bus, Written
+from retell_ws.scribe import BEAT_S
 
 __all__ = ["Pigeon", "entry", "row", "rows"]
 
@@ -116,8 +117,8 @@ async def _write(folder: Path) -> None:
                 kept = entry(number, call_id="kept")
                 if await outbox.keep(kept):
                     sys.stdout.write(f"kept {kept.id}\n")
-            # Once more than two beats ago, and the machine may be busy.
-            while put and time.monotonic() - put[0][0] > 10 * BEAT_S:
+            # Long after its beat: the machine may be busy.
+            while put and time.monotonic() - put[0][0] > 25 * BEAT_S:
                 sys.stdout.write(f"put {put.pop(0)[1]}\n")
             sys.stdout.flush()
             await asyncio.sleep(0.001)

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retell_ws import journal as module
+from retell_ws import journal_file
 from retell_ws.entries import AnyFact, Weight, decode
 from retell_ws.errors import JournalError, UsageError
 from retell_ws.facts import CallStarted, Detached, UnknownMessage
@@ -338,8 +339,8 @@ def test_a_folder_that_is_there_is_left_as_it_is(folder: Path) -> None:
 @pytest.mark.parametrize("sync", [False, True])
 def test_it_waits_for_the_disk_when_it_is_told_to(folder: Path, sync: bool) -> None:
     journal = Journal(folder, sync=sync)
-    assert journal._pragma("synchronous") == (2 if sync else 1)
-    assert journal._do(lambda db: db.execute("PRAGMA journal_mode").fetchone()) == ("wal",)
+    assert journal._file.pragma("synchronous") == (2 if sync else 1)
+    assert journal._file.do(lambda db: db.execute("PRAGMA journal_mode").fetchone()) == ("wal",)
     journal.close()
 
 
@@ -391,7 +392,7 @@ def test_a_file_that_turns_out_to_be_damaged_is_moved_aside_and_the_entry_writte
     end = journal.end()
     other = Journal(folder)
     other.register("one")
-    journal._do(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall(), writes=False)
+    journal._file.do(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall(), writes=False)
     journal.close()
     other.close()
     journal, other = Journal(folder), Journal(folder)
@@ -416,12 +417,12 @@ def test_a_file_that_turns_out_to_be_damaged_is_moved_aside_and_the_entry_writte
 
 def test_a_full_disk_is_an_error_and_all_goes_on_when_there_is_room(folder: Path, journal: Journal) -> None:
     journal.append(rows(1))
-    pages = journal._pragma("page_count")
-    journal._do(lambda db: db.execute(f"PRAGMA max_page_count = {pages + 10}").fetchall(), writes=False)
+    pages = journal._file.pragma("page_count")
+    journal._file.do(lambda db: db.execute(f"PRAGMA max_page_count = {pages + 10}").fetchall(), writes=False)
     with pytest.raises(JournalError, match="full"):
         journal.append(filling("e" * 1000))
     assert len(ids(journal)) == 1
-    journal._do(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchall(), writes=False)
+    journal._file.do(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchall(), writes=False)
     journal.append(filling("e" * 1000))
     assert len(ids(journal, 0, 2000)) == 1001
 
@@ -429,7 +430,7 @@ def test_a_full_disk_is_an_error_and_all_goes_on_when_there_is_room(folder: Path
 def test_a_journal_that_somebody_keeps_is_an_error(
     folder: Path, monkeypatch: pytest.MonkeyPatch, journal: Journal
 ) -> None:
-    monkeypatch.setattr(module, "BUSY_S", 0.05)
+    monkeypatch.setattr(journal_file, "BUSY_S", 0.05)
     waiting = Journal(folder)
     db = raw(folder)
     db.execute("BEGIN IMMEDIATE")
@@ -455,7 +456,7 @@ def test_a_file_that_was_deleted_is_made_again(folder: Path, journal: Journal) -
 
 
 def test_words_of_people_are_in_no_error(folder: Path, journal: Journal) -> None:
-    journal._do(lambda db: db.execute("PRAGMA max_page_count = 1").fetchall(), writes=False)
+    journal._file.do(lambda db: db.execute("PRAGMA max_page_count = 1").fetchall(), writes=False)
     secret = row(1, WebhookReceived("x", {"transcript": "a secret" * 100_000}))
     with pytest.raises(JournalError) as caught:
         journal.append([secret])

@@ -167,9 +167,9 @@ def test_a_long_text_takes_no_more_than_its_length(piece: str) -> None:
         text = piece * times
         found = []
         for _ in range(3):
-            begun = time.perf_counter()
+            begun = time.thread_time()  # of the processor: other tests may run beside
             mask(text)
-            found.append(time.perf_counter() - begun)
+            found.append(time.thread_time() - begun)
         return min(found)
 
     few, many = best_s(2_000), best_s(16_000)
@@ -179,6 +179,6 @@ def test_a_long_text_takes_no_more_than_its_length(piece: str) -> None:
 def test_a_hostile_text_masks_in_time() -> None:
     text = "a" * 100_000 + "@" + "1" * 100_000 + " at " + "dot " * 50_000 + "com"
     assert EMAIL not in mask("a" * 1000)
-    begun = time.perf_counter()
+    begun = time.thread_time()
     mask(text)
-    assert time.perf_counter() - begun < 5
+    assert time.thread_time() - begun < 5

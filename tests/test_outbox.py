@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from retell_ws import backlog
+from retell_ws import backlog, scribe
 from retell_ws import outbox as module
 from retell_ws.entries import Entry, Weight, decode
 from retell_ws.errors import JournalError, UsageError
 from retell_ws.facts import CallStarted, Detached, Interrupted, TurnReasked
 from retell_ws.journal import NAME, RELAY, Journal, Row
+from retell_ws.journal_file import JournalFile
 from retell_ws.masking import FAILED
 from retell_ws.outbox import Outbox
 from retell_ws.speech_facts import CallerSaid, WebhookReceived
@@ -33,6 +34,12 @@ pytestmark = pytest.mark.usefixtures("clean_loop")
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests may run beside, and keep the machine from us."""
+    monkeypatch.setattr(module, "KEEP_S", 20.0)
 
 
 def written(folder: Path) -> list[Entry]:
@@ -180,14 +187,14 @@ async def test_a_journal_that_cannot_be_written_holds_up_nobody_and_is_caught_up
 async def test_a_disk_that_is_full_costs_no_call_anything(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "LAST_TRY_S", 0.1)
-    real = Journal._set_up
+    monkeypatch.setattr(scribe, "LAST_TRY_S", 0.1)
+    real = JournalFile._set_up
 
-    def cramped(self: Journal) -> None:
+    def cramped(self: JournalFile) -> None:
         real(self)
         self._db.execute("PRAGMA max_page_count = 40")
 
-    monkeypatch.setattr(Journal, "_set_up", cramped)
+    monkeypatch.setattr(JournalFile, "_set_up", cramped)
     async with Outbox(folder, server="here") as outbox:
         for number in range(400):
             outbox.put("call_1", 1, number, CallerSaid(1, "response", "words " * 400))

@@ -6,6 +6,7 @@ python -m bench.harness.summary    writes the table anew
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from bench.harness.processes import ROOT
 from bench.harness.report import RESULTS, number, replace_section
 from bench.harness.stacks import STACKS
 
-__all__ = ["README", "ahead", "survives", "table"]
+__all__ = ["README", "ahead", "capacity", "facts", "survives", "table"]
 
 README = ROOT / "README.md"
 
@@ -64,6 +65,33 @@ SURVIVES = (
 """The heading, and the figure's key, in the bench of the faults."""
 
 
+FACTS = (
+    ("first frame p50, ms", "quiet_p50_ms"),
+    ("p99, ms", "quiet_p99_ms"),
+    ("× without facts, p50", "x_p50"),
+    ("p99", "x_p99"),
+    ("CPU for one turn, ms", "cpu_per_turn_ms"),
+    ("a fact takes its call, p50 µs", "fact_p50_us"),
+)
+"""The heading, and the figure's key, in the bench of the facts, where it measures their cost."""
+
+
+CAPACITY = (
+    ("calls at once", "calls"),
+    ("facts/s", "facts_s"),
+    ("cores for servers", "cores"),
+    ("servers", "servers"),
+    ("Redis commands/s", "redis_commands_s"),
+    ("cores for Redis", "redis_cores"),
+    ("Kafka MB/s", "kafka_mb_s"),
+    ("GB kept in Kafka", "kafka_gb"),
+    ("transcripts a day", "transcripts_day"),
+    ("partitions", "partitions"),
+    ("analytics + archive + escalation", "processes"),
+)
+"""The heading, and the figure's key, in the capacity model."""
+
+
 def table(results: Path = RESULTS) -> str:
     """Draw the table.
 
@@ -102,6 +130,23 @@ def survives(results: Path = RESULTS) -> str:
     return "\n".join(lines)
 
 
+def facts(results: Path = RESULTS) -> str:
+    """Draw the table of what facts cost."""
+    found = orjson.loads((results / "events.json").read_bytes())
+    return _rows((("", "label"), *FACTS), [row for row in found["rows"] if row["scenario"] == "cost"])
+
+
+def capacity(results: Path = RESULTS) -> str:
+    """Draw the table of what so many calls need; its figures are derived."""
+    return _rows(CAPACITY, orjson.loads((results / "capacity.json").read_bytes())["rows"])
+
+
+def _rows(columns: Sequence[tuple[str, str]], rows: Sequence[dict[str, Any]]) -> str:
+    lines = [f"| {' | '.join(heading for heading, _ in columns)} |", f"|---|{'---:|' * (len(columns) - 1)}"]
+    lines += [f"| {' | '.join(number(row[key]) for _, key in columns)} |" for row in rows]
+    return "\n".join(lines)
+
+
 def _figure(row: dict[str, Any], key: str) -> float:
     if key == "stale" and row:
         return float(1000 * (row["after_newer_frame"] + row["after_pong"]) / row["superseded"])
@@ -111,4 +156,6 @@ def _figure(row: dict[str, Any], key: str) -> float:
 if __name__ == "__main__":
     page = replace_section(README.read_text("utf-8"), "bench", table())
     page = replace_section(page, "ahead", ahead())
-    README.write_text(replace_section(page, "survives", survives()), "utf-8")
+    page = replace_section(page, "survives", survives())
+    page = replace_section(page, "facts", facts())
+    README.write_text(replace_section(page, "capacity", capacity()), "utf-8")

@@ -28,6 +28,7 @@ NAME = "retell_ws-report.html"
 def report(
     *,
     since: str = "1d",
+    archive: str | None = None,
     data: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
     out: Path | None = None,
@@ -43,7 +44,8 @@ def report(
 
     Args:
         since: From when on: 30m, 12h, 1d, 2w, or a day like 2026-11-20, in UTC.
-        data: The folder of the figures, or s3://BUCKET/PREFIX; by default what the settings say.
+        archive: Where the figures are: a folder, or s3://BUCKET/PREFIX; as `serve` has it.
+        data: The data folder, when they are there; as `serve` has it.
         json: Print the figures as one JSON object, and write no page unless `--out` names it.
         out: Where the page is written; by default `retell_ws-report.html`.
         open: Open the page in a browser.
@@ -57,8 +59,8 @@ def report(
     Raises:
         UsageError: There is no such time or folder, or the page cannot be written.
     """
-    settings = load(config=config)
-    where = data or settings.archive or settings.data or DATA
+    settings = load({"archive": archive, "data": data}, config=config)
+    where = settings.archive_place() or DATA
     now = time.time()
     begin = moment(since, now)
     if budget_ms is not None and budget_ms <= 0:
@@ -112,7 +114,8 @@ def _read(where: str, since: float, until: float, budget_s: float) -> tuple[Figu
 def _hint(latest: str) -> str:
     if latest:
         return f"; the latest are of {latest}: --since {latest}"
-    return "; servers write some with --blueprint events, with Kafka `consume analytics` does; --data names a folder"
+    how = "servers write some with --blueprint events, with Kafka `consume analytics` does"
+    return f"; {how}; --data or --archive says where"
 
 
 def _write(out: Path, text: str) -> None:

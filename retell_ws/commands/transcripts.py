@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
 
 import orjson
@@ -34,6 +35,13 @@ __all__ = ["export", "forget", "list_", "show"]
 Format = Literal["jsonl", "csv", "parquet", "txt"]
 
 P = ParamSpec("P")
+
+MEMORY_MB = 1024
+"""For calls that are read, and sorted, at once. What does not fit goes to the disk."""
+
+WORDS = "the caller's first words"
+WIDTH = 60
+"""Characters of them."""
 
 COLUMNS = 160
 """Of a table that no terminal shows."""
@@ -95,16 +103,16 @@ def list_(
         Console(stderr=True).print("no call like that", highlight=False)
         return
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for title in ("ended (UTC)", "call", "length", "lines", "from", "to", "the caller's first words"):
+    for title in ("ended (UTC)", "call", "length", "lines", "from", "to", WORDS):
         # A call's id is there to be copied, so it is never cut.
         width = max(len(row.call_id) for row in rows) if title == "call" else None
         side: Literal["left", "right"] = "right" if title in ("length", "lines") else "left"
-        table.add_column(title, justify=side, no_wrap=True, min_width=width)
+        table.add_column(title, justify=side, no_wrap=title != WORDS, min_width=width)
     for row in rows:
         words = next((line.text for line in row.lines if line.role == "user" and line.text.strip()), "")
         # Text, not markup: people said it.
         cells = _when(row), row.call_id, _clock(row.duration_s), str(len(row.lines)), row.from_number, row.to_number
-        table.add_row(*map(Text, cells), Text(" ".join(words.split()), overflow="ellipsis"))
+        table.add_row(*map(Text, cells), Text(shorten(words, WIDTH, placeholder=" …")))
     _console().print(table)
     if count > len(rows):
         Console(stderr=True).print(f"{count - len(rows)} more: --limit 0 shows all", highlight=False)
@@ -254,7 +262,7 @@ def _table(shelf: Shelf, since: str | None, search: str, *, columns: Sequence[st
     with ExitStack() as stack:
         scratch = Scratch()
         stack.callback(scratch.cleanup)
-        db = stack.enter_context(closing(connect(scratch=scratch.name)))
+        db = stack.enter_context(closing(connect(memory_mb=MEMORY_MB, scratch=scratch.name)))
         count = shelf.read(
             db,
             "found",

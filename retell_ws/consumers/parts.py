@@ -300,7 +300,9 @@ class Parts:
     def _put(self, day: date, name: str, query: str, *, values: Sequence[object] = ()) -> str:
         """Put what a query finds; returns the part's path, which is empty when it finds nothing."""
         whole = Path(self._scratch.name, "part.parquet")
-        copy = f"COPY ({query}) TO {text_of(whole)} (FORMAT PARQUET, COMPRESSION ZSTD)"
+        copy = (
+            f"COPY ({query}) TO {text_of(whole)} (FORMAT PARQUET, COMPRESSION ZSTD, ROW_GROUP_SIZE {self._table.group})"
+        )
         try:
             count = self._db.execute(copy, list(values)).fetchone()
         finally:  # it may be speech, which has no business here when it is not needed

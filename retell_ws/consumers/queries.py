@@ -24,12 +24,14 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
             version has added stay where they are.
         key: Names of the columns by which two rows are the same one.
         best: Which of those is kept: an `ORDER BY` of which it is the first row.
+        group: Rows of a part that are written, and read, at once: of wide rows fewer, as they are held in memory.
     """
 
     name: str
     columns: Mapping[str, str]
     key: Sequence[str]
     best: str
+    group: int = 122_880
 
 
 def given(table: Table, file: Path, *, longest: int) -> str:

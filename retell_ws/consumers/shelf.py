@@ -45,6 +45,10 @@ DAY_S: Final = 86_400
 SETTLE_S: Final = 900.0
 """Retell's last word on a call comes within minutes of its end. Until then its part is small, and soon rewritten."""
 
+MEMORY_MB: Final = 512
+"""Megabytes for writing and merging, and as many for the index: two thousand calls are in memory at once, and long ones
+take 100 KB."""
+
 TRIES: Final = 20
 """Times a write begins anew, because what it was to replace went away under its hands."""
 
@@ -78,6 +82,7 @@ TABLE: Final = Table(
         "agent_left DESC, agent_id DESC, call_type DESC, direction DESC, from_number DESC, to_number DESC, "
         "ended_at DESC, began_at DESC, duration_s DESC, entry_id DESC"
     ),
+    group=2048,
 )
 
 _TIMES: Final = ("ended_at", "began_at")
@@ -100,7 +105,7 @@ class Shelf:
     All methods raise what the store raises when it cannot be reached: `OSError`, or an error of obstore's.
     """
 
-    def __init__(self, store: ObjectStore, *, memory_mb: int = 256) -> None:
+    def __init__(self, store: ObjectStore, *, memory_mb: int = MEMORY_MB) -> None:
         self._store = store
         self._folder = Path(str(store.prefix), TABLE.name) if isinstance(store, LocalStore) else None
         self._turn = threading.Lock()

@@ -23,6 +23,9 @@ from retell_ws.facts import CallEnded, CallStarted, TurnMeasured
 from retell_ws.speech_facts import CallerSaid
 
 from ..report.synthetic import entries
+from .s3_server import Bucket
+from .s3_server import bucket as bucket
+from .s3_server import s3_endpoint as s3_endpoint
 
 NOW = 1_795_867_200.0
 DAY_S = 86_400.0
@@ -126,6 +129,27 @@ async def test_a_place_that_is_none_stops_the_start() -> None:
             pass
 
 
+@pytest.mark.usefixtures("clean_loop")
+async def test_figures_in_a_bucket_are_written_merged_and_read(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retell_ws.consumers.parts.MANY", 3)
+    facts = [told(number, CallEnded(number, 1.0)) for number in range(9)]
+    async with Analytics(bucket.where) as figures:
+        for begin in range(0, 9, 3):
+            await figures.handle(facts[begin : begin + 3])
+        await figures.handle(facts[:4])
+
+        def look() -> tuple[int, list[tuple[Any, ...]]]:
+            with Parts(place(bucket.where), FIGURES) as parts, closing(connect()) as db:
+                parts.read(db, "figures")
+                count = sum(len(ones) for ones in parts.days().values())
+                return count, db.execute("SELECT count(*), sum(turns) FROM figures").fetchall()
+
+        assert await asyncio.to_thread(look) == (4, [(9, 36)])
+        await figures.idle()
+        assert await asyncio.to_thread(look) == (1, [(9, 36)])
+
+
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("seed", range(2))
 def test_the_totals_are_right_after_consumers_were_killed_at_random(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)

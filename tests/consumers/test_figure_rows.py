@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
@@ -160,6 +160,7 @@ _facts = st.one_of(
 )
 
 
+@settings(max_examples=settings().max_examples // 2)
 @given(st.lists(_facts, max_size=8))
 def test_any_fact_fits_its_columns(facts: list[AnyFact]) -> None:
     rows = [row for number, fact in enumerate(facts) if (row := row_of(entry(fact, id=f"e{number}")))]

@@ -371,6 +371,7 @@ def test_readers_see_each_row_once_while_others_write_and_merge(
         assert len(ids(parts)) == 80
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("seed", range(2))
 def test_a_writer_that_is_killed_at_any_moment_loses_nothing_it_has_said(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date
@@ -272,6 +273,18 @@ def test_a_past_day_becomes_one_part_and_fresh_ones_stay_small(shelf: Shelf, sto
     assert len([one for page in store.list(TABLE.name) for one in page if one["path"].endswith(".parquet")]) == 1
     put(shelf, *map(retell, range(5)))
     assert rows(shelf) == {call_id(number): f"Bye {number}" for number in range(5)}
+
+
+def test_a_day_of_more_than_the_memory_holds_is_merged_and_rewritten(tmp_path: Path) -> None:
+    with Shelf(place(tmp_path), memory_mb=256) as shelf:
+        words = " ".join(str(number * 7919) for number in range(1500))  # 10 KB, twice in a row: 200 MB in all
+        for start in range(0, 10_000, 500):
+            put(shelf, *(socket(number, words=f"{words} {number}") for number in range(start, start + 500)))
+        shelf.tidy(time.time() + 2 * DAY_S)
+        assert [len(parts) for parts in shelf._parts.days().values()] == [1]
+        assert put(shelf, retell(1), retell(9999)) == 2
+        with closing(connect()) as db:
+            assert shelf.read(db, "found", columns=("call_id",)) == 10_000
 
 
 def test_many_days_are_looked_at_in_one_batch(shelf: Shelf) -> None:

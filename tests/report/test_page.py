@@ -107,6 +107,13 @@ def test_models_without_a_price_are_shown_as_such() -> None:
     assert "no price" in text and "unknown" in text and "not all of them priced" in text and "together" in text
 
 
+def test_what_nobody_knows_the_price_of_did_not_cost_nothing() -> None:
+    text = parse(page(figures(tell(turn(1, 0.1, model="scripted", output_tokens=5))), written=NOON)).text
+    assert "Cost of the models–5 tokens, none of them priced" in text
+    text = parse(page(figures(tell(turn(1, 0.1, cached=True))), written=NOON)).text
+    assert "Cost of the models$0.000 tokens" in text
+
+
 @pytest.mark.parametrize("days", [0.02, 0.5, 1, 3, 20, 200, 4000])
 def test_any_length_of_time_has_an_axis(days: float) -> None:
     since = NOON - days * 86_400

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
@@ -409,6 +409,8 @@ def _told(draw: st.DrawFn) -> list[Entry]:
     ]
 
 
+@pytest.mark.timeout(180)
+@settings(max_examples=settings().max_examples // 3)  # each asks all questions of a database of its own
 @given(_told(), st.sampled_from((0.1, 0.3, 0.8)), st.integers(1, 3))
 def test_any_figures_are_those_of_plain_python(told: list[Entry], budget_s: float, cut: int) -> None:
     agree([*told, *told[::2]], SINCE, UNTIL, budget_s, cut)

@@ -86,13 +86,7 @@ async def stretch(sizes: Sizes, folder: Path, progress: Progress) -> Stretch:
         verdict, _ = await running.judged()
         last = await asyncio.to_thread(_counted, running)
         kafka = topic_bytes(running.broker.data) - empty
-        consumers = {}
-        for name in CONSUMERS:
-            async with running.consumer(name) as program:
-                process = psutil.Process(program.pid)
-                at_ready = _cpu_ms(process)
-                await running.consumed((name,))
-                consumers[name] = _cpu_ms(process) - at_ready
+        consumers = await _consumed(running)
     return Stretch(
         calls=calls,
         turns=turns,
@@ -104,6 +98,23 @@ async def stretch(sizes: Sizes, folder: Path, progress: Progress) -> Stretch:
         cpu_ms=last.cpu_ms - first.cpu_ms,
         consumer_cpu_ms=consumers,
     )
+
+
+async def _consumed(running: Site) -> dict[str, float]:
+    """Let each consumer read all there is, from its start, and give the CPU time that took after it was ready."""
+    spent: dict[str, float] = {}
+
+    async def one(name: str) -> None:
+        async with running.consumer(name) as program:
+            process = psutil.Process(program.pid)
+            at_ready = _cpu_ms(process)
+            await running.consumed((name,))
+            spent[name] = _cpu_ms(process) - at_ready
+
+    async with asyncio.TaskGroup() as tasks:
+        for name in CONSUMERS:
+            tasks.create_task(one(name))
+    return {name: spent[name] for name in CONSUMERS}
 
 
 async def _load(running: Site, sizes: Sizes, progress: Progress) -> tuple[int, int]:
