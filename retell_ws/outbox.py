@@ -18,9 +18,11 @@ from typing import Final, Self
 
 from .backlog import ROOM, has_room
 from .entries import AnyFact, Entry, Weight, weight_of
+from .facts import CallEnded, CallStarted
 from .masking import Mask
 from .ports import Bus
 from .scribe import LAST_TRY_S, Kept, Scribe
+from .speech_facts import CallTranscript
 
 __all__ = ["Outbox"]
 
@@ -28,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 KEEP_S: Final = 1.0
 """Seconds that `keep` waits. Retell waits ten for the answer to a webhook."""
+
+AT_ONCE: Final[frozenset[type]] = frozenset((CallStarted, CallEnded, CallTranscript))
+"""Facts that are written as soon as they come: some for each call, and without them a call would be missing."""
 
 LEAVE_S: Final = 5.0
 """Seconds beyond the others that the thread may take to end. A disk that hangs must not hold the exit."""
@@ -127,6 +132,8 @@ class Outbox:
             if not scribe.has_rung:
                 scribe.has_rung = True
                 scribe.bell.put(None)
+            if type(fact) in AT_ONCE:
+                scribe.bell.put(None)  # a second time: it does not wait for others to come
 
     def _has_room(self, weight: Weight) -> bool:
         if has_room(weight, len(self._queue)):

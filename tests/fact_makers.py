@@ -118,7 +118,7 @@ async def _write(folder: Path) -> None:
                 if await outbox.keep(kept):
                     sys.stdout.write(f"kept {kept.id}\n")
             # Long after its beat: the machine may be busy.
-            while put and time.monotonic() - put[0][0] > 25 * BEAT_S:
+            while put and time.monotonic() - put[0][0] > 6 * BEAT_S:
                 sys.stdout.write(f"put {put.pop(0)[1]}\n")
             sys.stdout.flush()
             await asyncio.sleep(0.001)

@@ -93,7 +93,7 @@ class KafkaBus:
         self._held = Held(max_held, MAX_HELD_BYTES)
         self._config = {
             **producer_config(settings),
-            "linger.ms": 5,
+            "linger.ms": 20,  # entries come ten times a second as it is, and each request costs processor
             # Above what we hold, so that our own bound is the one that is met.
             "queue.buffering.max.messages": 2 * max_held,
             "queue.buffering.max.kbytes": 4 * MAX_HELD_BYTES // 1024,
