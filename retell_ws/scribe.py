@@ -97,6 +97,7 @@ class Scribe:
         dropped: What was given up, by weight.
         seen: Figures of the journal and the bus, as they were a second ago.
         oldest: When the oldest entry happened, in seconds since 1970; None when there is none.
+        moved_at: When it last got on with something, by `time.monotonic`.
         is_broken: The journal cannot be written.
         is_over: It takes more room than it may.
     """
@@ -132,6 +133,7 @@ class Scribe:
         self.dropped = [0 for _ in Weight]
         self.seen: dict[str, float] = {}
         self.oldest: float | None = None
+        self.moved_at = time.monotonic()
         self.is_broken = self.is_over = False
 
     def run(self, started: Callable[[Exception | None], None], ended: Callable[[Exception | None], None]) -> None:
@@ -173,6 +175,7 @@ class Scribe:
         retry_at = 0.0
         more = False
         while not self.stops:
+            self.moved_at = time.monotonic()
             if more:
                 self._rest()
             else:
@@ -265,6 +268,7 @@ class Scribe:
                 self.dropped[weight_of(entry.fact)] += 1
                 self._complain("unfit", "a fact cannot be written down: %s", type(exc).__name__)
             self.taken += 1
+            self.moved_at = time.monotonic()
             self._breathe()
 
     def _entry(self, call_id: str, epoch: int, seq: int, at: float, fact: AnyFact) -> Entry:

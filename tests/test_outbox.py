@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -116,6 +117,31 @@ async def test_the_agents_own_mask_is_used_and_its_failure_told_once(
     ]
     assert len(caplog.records) == 1
     assert "secret" not in caplog.text
+
+
+async def test_a_mask_that_hangs_holds_up_no_call_and_is_seen(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "STUCK_S", 0.1)
+    monkeypatch.setattr(module, "LAST_TRY_S", 0.1)
+    monkeypatch.setattr(module, "LEAVE_S", 0.1)
+    goes_on, hung = threading.Event(), threading.Event()
+
+    def mask(text: str) -> str:
+        hung.set()
+        goes_on.wait(30)
+        return text
+
+    outbox = Outbox(folder, server="here", mask=mask, flush_s=0.1)
+    async with outbox:
+        outbox.put("call_1", 1, 1, CallerSaid(1, "response", "Hello."))
+        await until(hung.is_set)
+        outbox.put("call_1", 1, 2, Detached())
+        outbox.put("call_1", 1, 3, CallStarted())
+        await until(lambda: outbox.figures()["degraded"] == 1)
+    assert "left behind, with 2 facts" in caplog.text
+    goes_on.set()
+    await until(lambda: outbox.figures()["written"] == 3)
 
 
 async def test_a_fact_that_cannot_be_encoded_is_counted_and_stops_no_other(
