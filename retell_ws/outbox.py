@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from .backlog import ROOM, has_room
+from .backlog import ASKED_AGAIN, ROOM, has_room
 from .entries import AnyFact, Entry, Weight, weight_of
 from .facts import CallEnded, CallStarted
 from .masking import Mask
@@ -82,6 +82,7 @@ class Outbox:
         )
         self._queue = self._scribe.queue
         self._refused = [0 for _ in Weight]
+        self._asked = 0  # how often `keep` has put something into the queue
         self._ended: asyncio.Future[None] | None = None
         self._thread: threading.Thread | None = None
 
@@ -148,6 +149,10 @@ class Outbox:
         """See `ports.Facts.keep`. An entry whose id came within the last hour is there already."""
         if not self._has_room(Weight.KEPT):
             return False
+        if self._asked - self._scribe.answered >= ASKED_AGAIN:
+            self._refused[weight_of(entry.fact)] += 1
+            return False
+        self._asked += 1
         loop = asyncio.get_running_loop()
         written: asyncio.Future[bool] = loop.create_future()
         self._queue.append(Kept(entry, written, loop))

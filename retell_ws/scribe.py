@@ -92,6 +92,7 @@ class Scribe:
         stops: Whatever is in the queue by now is the last.
         boot: What the ids of this process's facts end in.
         taken: Facts that were taken out of the queue.
+        answered: Those among them that somebody waits, or has waited for.
         written: Those that are in the journal.
         relayed: Entries that the bus has acknowledged to this process.
         dropped: What was given up, by weight.
@@ -129,7 +130,7 @@ class Scribe:
         self.bell: SimpleQueue[None] = SimpleQueue()
         self.has_rung = self.stops = False
         self.boot = secrets.token_hex(4)
-        self.taken = self.written = self.relayed = 0
+        self.taken = self.answered = self.written = self.relayed = 0
         self.dropped = [0 for _ in Weight]
         self.seen: dict[str, float] = {}
         self.oldest: float | None = None
@@ -268,6 +269,7 @@ class Scribe:
                 self.dropped[weight_of(entry.fact)] += 1
                 self._complain("unfit", "a fact cannot be written down: %s", type(exc).__name__)
             self.taken += 1
+            self.answered += isinstance(item, Kept)
             self.moved_at = time.monotonic()
             self._breathe()
 

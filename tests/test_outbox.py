@@ -210,6 +210,34 @@ async def test_a_journal_that_cannot_be_written_holds_up_nobody_and_is_caught_up
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
 
 
+async def test_webhooks_do_not_fill_the_memory_while_the_journal_cannot_be_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEEP_S", 0.01)
+    monkeypatch.setattr(module, "ASKED_AGAIN", 20)
+    real = Journal.append
+    is_full = True
+
+    def append(self: Journal, rows: Sequence[Row]) -> None:
+        if is_full:
+            raise JournalError("the disk is full")
+        real(self, rows)
+
+    monkeypatch.setattr(Journal, "append", append)
+    async with Outbox(folder, server="here") as outbox:
+        outbox.put("call_1", 1, 1, Detached())
+        await until(lambda: outbox.figures()["degraded"] == 1)
+        for number in range(100):
+            assert not await outbox.keep(entry(number))
+        outbox.put("call_1", 1, 2, Detached())
+        figures = outbox.figures()
+        assert (figures["queued"], figures["dropped_event"]) == (22, 80)
+        is_full = False
+        await until(lambda: outbox.figures()["written"] == 22)
+        monkeypatch.setattr(module, "KEEP_S", 10.0)
+        assert await outbox.keep(entry(99))
+
+
 async def test_a_disk_that_is_full_costs_no_call_anything(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
