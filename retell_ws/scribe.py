@@ -92,11 +92,13 @@ class Scribe:
         stops: Whatever is in the queue by now is the last.
         boot: What the ids of this process's facts end in.
         taken: Facts that were taken out of the queue.
+        answered: Those among them that somebody waits, or has waited for.
         written: Those that are in the journal.
         relayed: Entries that the bus has acknowledged to this process.
         dropped: What was given up, by weight.
         seen: Figures of the journal and the bus, as they were a second ago.
         oldest: When the oldest entry happened, in seconds since 1970; None when there is none.
+        moved_at: When it last got on with something, by `time.monotonic`.
         is_broken: The journal cannot be written.
         is_over: It takes more room than it may.
     """
@@ -128,10 +130,11 @@ class Scribe:
         self.bell: SimpleQueue[None] = SimpleQueue()
         self.has_rung = self.stops = False
         self.boot = secrets.token_hex(4)
-        self.taken = self.written = self.relayed = 0
+        self.taken = self.answered = self.written = self.relayed = 0
         self.dropped = [0 for _ in Weight]
         self.seen: dict[str, float] = {}
         self.oldest: float | None = None
+        self.moved_at = time.monotonic()
         self.is_broken = self.is_over = False
 
     def run(self, started: Callable[[Exception | None], None], ended: Callable[[Exception | None], None]) -> None:
@@ -173,6 +176,7 @@ class Scribe:
         retry_at = 0.0
         more = False
         while not self.stops:
+            self.moved_at = time.monotonic()
             if more:
                 self._rest()
             else:
@@ -265,6 +269,8 @@ class Scribe:
                 self.dropped[weight_of(entry.fact)] += 1
                 self._complain("unfit", "a fact cannot be written down: %s", type(exc).__name__)
             self.taken += 1
+            self.answered += isinstance(item, Kept)
+            self.moved_at = time.monotonic()
             self._breathe()
 
     def _entry(self, call_id: str, epoch: int, seq: int, at: float, fact: AnyFact) -> Entry:
