@@ -62,6 +62,7 @@ def run(names: Sequence[Name], flags: Mapping[str, Any], *, config: Path | None 
     configure(settings.log_level, mark="consumers" if is_ours else "")
     if not settings.data_folder():
         raise SettingsError("nothing is kept of calls: --blueprint events, or --data FOLDER")
+    os.umask(0o077)  # it is speech: for its owner's eyes only, whatever folder it lies in
     wanted = tuple(dict.fromkeys(names)) or tuple(n for n in get_args(Name) if n != "escalation" or settings.rules)
     try:
         asyncio.run(_consume(wanted, settings, is_ours=is_ours))
@@ -89,6 +90,8 @@ async def _consume(names: Sequence[Name], settings: Settings, *, is_ours: bool) 
         loop.add_reader(0, lambda: _heard(stop))
     try:
         async with AsyncExitStack() as stack:
+            if is_ours:
+                await _let_go_of(set(get_args(Name)).difference(names), settings)
             runners = [await stack.enter_async_context(_runner(name, settings)) for name in names]
             bus = "kafka" if settings.kafka_bootstrap else "journal"
             say_ready({"ready": True, "consumers": list(names), "facts": bus})
@@ -101,6 +104,16 @@ async def _consume(names: Sequence[Name], settings: Settings, *, is_ours: bool) 
         if not stop.is_set():
             raise
         logger.warning("stopped at once")
+
+
+async def _let_go_of(names: set[str], settings: Settings) -> None:
+    """Keep nothing for consumers that do not run any more: the journal would grow for ever."""
+    if settings.kafka_bootstrap:
+        return
+    from .buses.journal import let_go
+
+    for name in sorted(names):
+        await asyncio.to_thread(let_go, Path(settings.data_folder()), name)
 
 
 def _heard(stop: asyncio.Event) -> None:

@@ -93,7 +93,8 @@ class Journal:
     """
 
     def __init__(self, folder: Path, *, limit_bytes: int = 0, sync: bool = False) -> None:
-        self._file = JournalFile(folder, sync=sync)
+        self._consumers: set[str] = set()
+        self._file = JournalFile(folder, sync=sync, prepare=self._register_again)
         self._limit_bytes = limit_bytes
 
     def look_again(self) -> bool:
@@ -139,14 +140,13 @@ class Journal:
             The position up to which it has read.
         """
 
-        def register(db: sqlite3.Connection) -> int:
-            (first,) = db.execute("SELECT min(position) FROM entries").fetchone()
-            begin = _end(db) if first is None else first - 1
-            db.execute("INSERT OR IGNORE INTO cursors VALUES (?, ?)", (consumer, begin))
-            (position,) = db.execute("SELECT position FROM cursors WHERE consumer = ?", (consumer,)).fetchone()
-            return int(position)
+        position = self._file.do(lambda db: _register(db, consumer))
+        self._consumers.add(consumer)
+        return position
 
-        return self._file.do(register)
+    def _register_again(self, db: sqlite3.Connection) -> None:
+        for consumer in self._consumers:  # a file that takes another's place knows none
+            _register(db, consumer)
 
     def move(self, consumer: str, position: int) -> None:
         """Note that a consumer has all entries up to a position; never back."""
@@ -160,6 +160,7 @@ class Journal:
 
     def forget(self, consumer: str) -> None:
         """Keep no entries any more for a consumer that will not come back."""
+        self._consumers.discard(consumer)
         self._file.do(lambda db: db.execute("DELETE FROM cursors WHERE consumer = ?", (consumer,)))
 
     def bury(self, consumer: str, entry: Entry | Written, why: str) -> None:
@@ -275,6 +276,14 @@ def _read(db: sqlite3.Connection, after: int, limit: int) -> list[Written]:
 def _end(db: sqlite3.Connection) -> int:
     (end,) = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
     return int(end)
+
+
+def _register(db: sqlite3.Connection, consumer: str) -> int:
+    (first,) = db.execute("SELECT min(position) FROM entries").fetchone()
+    begin = _end(db) if first is None else first - 1
+    db.execute("INSERT OR IGNORE INTO cursors VALUES (?, ?)", (consumer, begin))
+    (position,) = db.execute("SELECT position FROM cursors WHERE consumer = ?", (consumer,)).fetchone()
+    return int(position)
 
 
 def _drop(db: sqlite3.Connection, weight: Weight) -> int:

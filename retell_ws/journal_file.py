@@ -72,13 +72,16 @@ class JournalFile:
     Args:
         folder: Where the file is, or will be. A folder that we make is for its owner's eyes only, as the file is.
         sync: Wait for the disk at each write.
+        prepare: Done to each file before it is used: to the first one, and to those that take another's place.
 
     Raises:
         UsageError: There can be no file, or it is of another version.
         JournalError: It cannot be read now.
     """
 
-    def __init__(self, folder: Path, *, sync: bool) -> None:
+    def __init__(self, folder: Path, *, sync: bool, prepare: Callable[[sqlite3.Connection], None]) -> None:
+        self._prepare = prepare
+        self._is_open = False
         self._folder = folder
         self._path = folder / NAME
         self._sync = sync
@@ -115,9 +118,11 @@ class JournalFile:
         self._db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
         try:
             self._set_up()
+            self._prepare(self._db)
         except BaseException:
             self._db.close()
             raise
+        self._is_open = True
 
     def _set_up(self) -> None:
         db = self._db
@@ -149,6 +154,7 @@ class JournalFile:
         logger.error("the journal of facts is damaged: it lies in %s, and a new one is begun", aside)
 
     def _begin_anew(self, *, damaged: bool) -> None:
+        self._is_open = False  # should something fail from here on, it is tried again at the next use
         with suppress(sqlite3.Error):
             self._db.close()
         with self._locked():
@@ -173,7 +179,7 @@ class JournalFile:
             UsageError: It is of another version.
         """
         try:
-            if self._is_in_place():
+            if self._is_open and self._is_in_place():
                 return False
             self._begin_anew(damaged=False)
         except OSError as exc:
@@ -196,6 +202,8 @@ class JournalFile:
             JournalError: It was not done.
         """
         try:
+            if not self._is_open:
+                self._begin_anew(damaged=False)
             try:
                 return self._once(work, writes)
             except sqlite3.DatabaseError as exc:

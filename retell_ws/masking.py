@@ -37,6 +37,12 @@ GAP: Final = 4
 LOCAL: Final = 64
 """Characters before the `@` at most (RFC 5321 §4.5.3.1.1)."""
 
+WINDOW: Final = 2048
+"""Characters that are searched at once: two milliseconds."""
+
+REACH: Final = 64
+"""No part of a number is longer, with what must stand around it; but for digits."""
+
 SPELLED: Final = 40
 """Words that may spell what stands before the `@`."""
 
@@ -64,6 +70,8 @@ _SAID: Final = {
 
 _WORDS: Final = "|".join((*_SAID, *_TIMES))
 
+_FIRST: Final = "".join(sorted({word[0] for word in (*_SAID, *_TIMES)}))
+
 _TLD: Final = (
     "com|org|net|edu|gov|info|biz|io|co|me|dev|app|ai|us|uk|ca|de|fr|es|it|nl|ch|at|be|eu|in|au|nz|br|mx|jp|pl|cz|se|dk|fi"
     "|pt|ie|gr|ro|hu|ua|tr|kr|cn|za|il|tv|xyz|tech|online|shop|store|site|cloud|pro|health|care|clinic|agency|email"
@@ -74,6 +82,8 @@ _MONEY: Final = r"(?:dollars?|euros?|pounds?|cents?|bucks?|usd|eur|gbp|percent)(
 # Whatever is repeated here is bounded, or cannot be split in two ways: no text makes it slow.
 _PARTS: Final = re.compile(
     rf"""
+    # -- how any of it begins: a look that saves two thirds of the time
+    (?=[$€£¥\d]|(?<![^\W\d_])[{_FIRST}])(?:
     # -- what stays as it is
     (?P<stays>
         [$€£¥]\s?\d{{1,3}}(?:,\d{{3}}){{1,6}}(?:\.\d{{1,2}})?(?!\d|[.,-]\d)
@@ -90,6 +100,7 @@ _PARTS: Final = re.compile(
     # -- the parts of a number
   | (?P<digits>(?<![\d.,-])\d{{1,3}}(?:,\d{{3}}){{4,6}}(?![\d,])|\d+)
   | (?<![^\W\d_])(?P<word>{_WORDS})(?![^\W\d_])
+    )
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -260,7 +271,7 @@ def _without_numbers(text: str) -> str:
 def _runs(text: str) -> Iterator[list[_Part]]:
     """Give the parts that stand together, number by number."""
     run: list[_Part] = []
-    for found in _PARTS.finditer(text):
+    for found in _parts(text):
         if found["stays"] is not None:
             part = None
         elif found["digits"] is not None:
@@ -274,6 +285,25 @@ def _runs(text: str) -> Iterator[list[_Part]]:
             run.append(part)
     if run:
         yield run
+
+
+def _parts(text: str) -> Iterator[re.Match[str]]:
+    """Find what `_PARTS` does, a window at a time: a search holds the interpreter, and all calls, until it is over."""
+    begin, length = 0, WINDOW
+    while begin < len(text):
+        end = min(begin + length, len(text))
+        sure = end if end == len(text) else end - REACH  # whatever begins before it would be the same without the end
+        length = WINDOW
+        after = sure
+        for found in _PARTS.finditer(text, begin, end):
+            if found.start() >= sure:
+                break
+            if found.end() == end < len(text):  # digits, more than the window holds
+                after, length = found.start(), 2 * (end - found.start())
+                break
+            yield found
+            after = max(after, found.end())
+        begin = after
 
 
 def _spoken(found: re.Match[str], word: str) -> _Part:

@@ -122,7 +122,8 @@ class Scribe:
         self._rows: list[Row] = []  # encoded, and not written yet
         self._waiting_for: list[Kept] = []
         self._complained: dict[str, float] = {}
-        self._breathed = 0.0
+        self._breathed = self._kept_house = 0.0
+        self._untidy = False
         self.queue: deque[Happened | Kept] = deque()  # bounded by who puts
         self.bell: SimpleQueue[None] = SimpleQueue()
         self.has_rung = self.stops = False
@@ -169,40 +170,56 @@ class Scribe:
 
     def _work(self, journal: Journal, relay: Relay | None) -> None:
         failures = 0
-        kept_house = 0.0
-        more = untidy = False
+        retry_at = 0.0
+        more = False
         while not self.stops:
-            if failures:
-                self._gather(RETRY_S[min(failures, len(RETRY_S)) - 1])
-            elif more:
+            if more:
                 self._rest()
             else:
-                self._gather(HOUSEKEEPING_S if relay is None or not relay.is_ours else RELAY_S)
+                limit_s = HOUSEKEEPING_S if relay is None or not relay.is_ours else RELAY_S
+                self._gather(min(limit_s, max(0.0, retry_at - time.monotonic())) if failures else limit_s)
+            more = False
             try:
-                more = self._write(journal)
-                if relay is not None:
-                    more |= relay.step()
-                    relay.note()
-                    self.relayed = relay.relayed
-                is_due = (now := time.monotonic()) - kept_house >= HOUSEKEEPING_S
-                if is_due:
-                    kept_house = now
-                    journal.look_again()
-                if is_due or untidy:  # a chunk at a time: what is new does not wait for it
-                    untidy = journal.tidy(relayed=relay is not None)
-                    more |= untidy
-                    if is_due or not untidy:
-                        self._look(journal, relay)
-                if failures:
-                    logger.warning("the journal of facts is written again")
-                failures, self.is_broken = 0, False
+                if not failures or time.monotonic() >= retry_at:
+                    more = self._write(journal)
+                    if failures:
+                        logger.warning("the journal of facts is written again")
+                    failures, self.is_broken = 0, False
             except (JournalError, UsageError) as exc:
+                retry_at = time.monotonic() + RETRY_S[min(failures, len(RETRY_S) - 1)]
                 failures += 1
                 self.is_broken = True
-                more = False
                 self._complain("refused", "facts wait in memory: %s", exc)
                 with suppress(JournalError, UsageError):
                     journal.look_again()
+            try:
+                # Whether it could be written or not: what leaves the journal makes room on a disk that is full.
+                more |= self._hand_on(journal, relay)
+            except (JournalError, UsageError) as exc:
+                self._complain("unkept", "facts stay in the journal for now: %s", exc)
+
+    def _hand_on(self, journal: Journal, relay: Relay | None) -> bool:
+        """Let the bus have what is there, and remove what everybody has, a chunk of it.
+
+        Returns:
+            There may be more.
+        """
+        more = False
+        if relay is not None:
+            more = relay.step()
+            self.relayed = relay.relayed
+            relay.note()
+        is_due = (now := time.monotonic()) - self._kept_house >= HOUSEKEEPING_S
+        if is_due:
+            self._kept_house = now
+            journal.look_again()
+        if is_due or self._untidy:  # a chunk at a time: what is new does not wait for it
+            self._untidy = False
+            self._untidy = journal.tidy(relayed=relay is not None)
+            more |= self._untidy
+            if is_due or not self._untidy:
+                self._look(journal, relay)
+        return more
 
     def _gather(self, limit_s: float) -> None:
         """Wait for a fact, and then a beat for others; not for those that somebody waits for."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 from asyncio.subprocess import Process
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,36 @@ async def test_what_happened_in_a_call_is_there_when_the_server_has_ended(tmp_pa
     assert "What are your hours?" not in log
     report = await told("report", data=data)
     assert report["calls"]["ended"] == 1
+
+
+async def test_nobody_else_may_look_into_a_folder_that_was_there(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    data.chmod(0o755)
+    async with served(*EVENTS, "--data", str(data)) as (server, line):
+        await call(line["ws"], "call_1", "Hello.")
+        await ended(server)
+    made = {path: path.stat().st_mode & 0o077 for path in data.rglob("*")}
+    assert any(path.suffix == ".parquet" for path in made)
+    assert [path for path, others in made.items() if others] == []
+
+
+async def test_rules_that_are_taken_away_leave_no_reader_to_wait_for(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text(RULES)
+    data = tmp_path / "data"
+    async with served(*EVENTS, "--data", str(data), "--rules", str(tmp_path / "rules.toml")) as (server, line):
+        await call(line["ws"], "call_1", "Hello.")
+        await ended(server)
+    async with served(*EVENTS, "--data", str(data)) as (server, line):
+        await call(line["ws"], "call_2", "Hello.")
+        await until(lambda: readers(data) == {"analytics", "archive"})
+        await ended(server)
+    assert await archived(data) == ["call_1", "call_2"]
+
+
+def readers(data: Path) -> set[str]:
+    with closing(sqlite3.connect(data / "journal.db")) as db:
+        return {name for (name,) in db.execute("SELECT consumer FROM cursors")}
 
 
 async def test_consumers_that_die_are_started_anew_and_lose_nothing(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from retell_ws.entries import AnyFact, Weight, decode
 from retell_ws.errors import JournalError, UsageError
 from retell_ws.facts import CallStarted, Detached, UnknownMessage
 from retell_ws.journal import CHUNK, NAME, RELAY, TAKEN_S, Journal, Row
+from retell_ws.journal_file import JournalFile
 from retell_ws.speech_facts import CallTranscript, Line, WebhookReceived
 
 from .fact_makers import entry, row, rows
@@ -461,3 +462,54 @@ def test_words_of_people_are_in_no_error(folder: Path, journal: Journal) -> None
     with pytest.raises(JournalError) as caught:
         journal.append([secret])
     assert "secret" not in str(caught.value)
+
+
+def damage(folder: Path, journal: Journal) -> None:
+    """Spoil the file under a journal that has written to it, and that has not read it since."""
+    journal._file.do(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall(), writes=False)
+    journal._file._db.close()
+    journal._file._connect()
+    with open(folder / NAME, "r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(300 * 4096))
+
+
+def test_a_new_file_that_cannot_be_made_yet_is_made_later(
+    folder: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.append(filling("e" * 500))
+    damage(folder, journal)
+    real = JournalFile._set_up
+    is_full = True
+
+    def set_up(self: JournalFile) -> None:
+        if is_full:
+            raise sqlite3.OperationalError("database or disk is full")
+        real(self)
+
+    monkeypatch.setattr(JournalFile, "_set_up", set_up)
+    for _ in range(3):
+        with pytest.raises(JournalError, match="full"):
+            journal.append([row(1)])
+        with pytest.raises(JournalError, match="full"):
+            journal.look_again()
+    is_full = False
+    journal.append([row(1)])
+    assert ids(journal) == ["call_1/1"]
+    assert not journal.look_again()
+
+
+def test_a_consumer_that_finds_the_damage_has_entries_kept_for_it_in_the_new_file(
+    folder: Path, journal: Journal
+) -> None:
+    journal.append(filling("e" * 500))
+    other = Journal(folder)
+    other.register("slow")
+    damage(folder, other)
+    assert all_ids(other) == []
+    journal.look_again()
+    journal.append(rows(3))
+    journal.move("quick", journal.end())
+    assert not journal.tidy(relayed=False)
+    assert len(ids(other)) == 3, "what another one has is still there for this one"
+    other.close()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import threading
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retell_ws import masking
 from retell_ws.masking import CARD, EMAIL, NUMBER, PHONE, mask
 
 MASKED = [
@@ -186,3 +189,63 @@ def test_a_hostile_text_masks_in_time() -> None:
     begun = time.thread_time()
     mask(text)
     assert time.thread_time() - begun < 5
+
+
+_PIECES = st.sampled_from(
+    [
+        *(
+            "one ",
+            "two",
+            "double ",
+            "oh ",
+            "Twenty-",
+            "a",
+            "the ",
+            "dollars",
+            " ",
+            "  ",
+            ", ",
+            "-",
+            ":",
+            "%",
+            "€",
+            "$",
+            "\n",
+        ),
+        *("5", "55", "415", "1,234", "$12.50", "12:30", "2024-05-06", "0.5", "1,234,567,890.12", "1" * 70, "1" * 300),
+    ]
+)
+
+
+@given(st.lists(_PIECES, max_size=150).map("".join), st.integers(65, 300))
+def test_a_text_is_searched_window_by_window_as_it_would_be_at_once(text: str, window: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masking, "WINDOW", window)
+        found = [_shown(one) for one in masking._parts(text)]
+    assert found == [_shown(one) for one in masking._PARTS.finditer(text)]
+
+
+def _shown(found: re.Match[str]) -> tuple[object, ...]:
+    return found.span(), found["stays"], found["digits"], found["word"]
+
+
+def test_other_threads_go_on_while_a_long_text_is_masked() -> None:
+    """The transcript of hours comes in one piece, with a webhook, and calls are answered meanwhile."""
+    text = "the caller says hello and asks whether her order has been shipped. " * 40_000
+    beats = 0
+    over = threading.Event()
+
+    def beat() -> None:
+        nonlocal beats
+        while not over.wait(0.001):
+            beats += 1
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        before = beats
+        assert mask(text) == text
+        assert beats - before > 20
+    finally:
+        over.set()
+        thread.join()

@@ -419,3 +419,34 @@ def test_the_journal_knows_where_the_relay_is(folder: Path, caplog: pytest.LogCa
     assert journal.register(RELAY) == bus.got[-1].position
     journal.close()
     assert not caplog.records
+
+
+async def test_a_journal_that_cannot_be_written_is_handed_on_and_emptied_all_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a disk that the journal itself has filled would stay full for ever."""
+    bus = Pigeon(answers=False)
+    real = Journal.append
+    is_full = False
+
+    def append(self: Journal, rows: Sequence[Row]) -> None:
+        if is_full:
+            raise JournalError("the disk is full")
+        real(self, rows)
+
+    monkeypatch.setattr(Journal, "append", append)
+    monkeypatch.setattr(scribe, "RETRY_S", (60.0,))
+    monkeypatch.setattr(scribe, "LAST_TRY_S", 0.1)
+    async with Outbox(folder, server="here", bus=bus, flush_s=0.1) as outbox:
+        for number in range(1000):
+            outbox.put("call_1", 1, number, Detached())
+        await until(lambda: outbox.figures()["written"] == 1000)
+        is_full = True
+        outbox.put("call_1", 1, 1000, Detached())
+        await until(lambda: outbox.figures()["degraded"] == 1)
+        bus.answers = True
+        bus.acknowledge()
+        await until(lambda: outbox.figures()["relayed"] == 1000)
+        await until(lambda: outbox.figures()["waiting"] == 0)
+        assert outbox.figures()["degraded"] == 1
+        is_full = False

@@ -8,9 +8,9 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -21,7 +21,7 @@ from ..errors import BusError, JournalError, UsageError, WireError
 from ..journal import RELAY, Journal, row_of
 from ..ports import Written
 
-__all__ = ["JournalSource"]
+__all__ = ["JournalSource", "let_go"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,41 @@ POLL_S: Final = 0.03
 
 RETRY_S: Final = 1.0
 """Seconds until a journal that could not be read is tried again."""
+
+
+def let_go(folder: Path, consumer: str) -> None:
+    """Keep no entries any more for a consumer that is not run any more; for one that runs somewhere they are kept.
+
+    Args:
+        folder: Of the journal.
+        consumer: Its name.
+
+    Raises:
+        UsageError: There can be no journal in the folder.
+        BusError: It cannot be written now.
+    """
+    path = folder / f"{consumer}.lock"
+    if not path.exists():  # it never ran here
+        return
+    with _opened(path) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        try:
+            with closing(Journal(folder)) as journal:
+                journal.forget(consumer)
+        except JournalError as exc:
+            raise BusError(str(exc)) from None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 class JournalSource:
@@ -47,6 +82,7 @@ class JournalSource:
 
     Raises:
         UsageError: On entering: there can be no journal in the folder, or it is of another version.
+        BusError: On entering: it cannot be read now, and perhaps later.
     """
 
     def __init__(self, folder: Path, consumer: str) -> None:
@@ -67,7 +103,7 @@ class JournalSource:
             await self._in_thread(self._open)
         except JournalError as exc:
             self._threads.shutdown(wait=False)
-            raise UsageError(str(exc)) from None
+            raise BusError(str(exc)) from None
         except BaseException:
             self._threads.shutdown(wait=False)
             raise

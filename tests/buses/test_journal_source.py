@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from retell_ws.buses.journal import POLL_S, JournalSource
+from retell_ws import journal_file
+from retell_ws.buses.journal import POLL_S, JournalSource, let_go
 from retell_ws.entries import Entry, UnknownFact
 from retell_ws.errors import BusError, UsageError
 from retell_ws.facts import Detached, Escalated
@@ -209,6 +210,47 @@ async def test_a_file_of_another_version_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="version 99"):
         async with JournalSource(tmp_path, "archive"):
             pass
+
+
+async def test_a_journal_that_somebody_keeps_at_the_start_is_worth_another_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_file, "BUSY_S", 0.05)
+    await write(tmp_path, 0)
+    db = sqlite3.connect(tmp_path / NAME, isolation_level=None)
+    db.execute("BEGIN IMMEDIATE")
+    with pytest.raises(BusError, match="locked"):  # and not a `UsageError`, after which nobody tries again
+        async with JournalSource(tmp_path, "archive"):
+            pass
+    db.close()
+    async with JournalSource(tmp_path, "archive") as source:
+        assert await seqs(source) == [0]
+
+
+async def test_nothing_is_kept_for_a_consumer_that_was_let_go_of(tmp_path: Path) -> None:
+    for name in ("archive", "escalation"):
+        async with JournalSource(tmp_path, name):
+            pass
+    await write(tmp_path, *range(3))
+    async with JournalSource(tmp_path, "archive") as archive:
+        assert len(await archive.read(10, 1.0)) == 3
+        await archive.commit()
+        async with JournalSource(tmp_path, "escalation") as escalation:
+            assert await seqs(escalation, 1) == [0]
+            await asyncio.to_thread(let_go, tmp_path, "escalation")
+            assert await asyncio.to_thread(left, tmp_path) == 3, "it runs"
+        await asyncio.to_thread(let_go, tmp_path, "escalation")
+        await asyncio.to_thread(let_go, tmp_path, "never")
+        assert await asyncio.to_thread(left, tmp_path) == 0
+
+
+def left(folder: Path) -> int:
+    """Remove what everybody has, and count the rest."""
+    journal = Journal(folder)
+    journal.tidy(relayed=False)
+    rows, _ = journal.waiting()
+    journal.close()
+    return rows
 
 
 @pytest.mark.parametrize("name", ["", "a/b", RELAY, "x" * 65])
