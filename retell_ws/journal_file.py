@@ -86,7 +86,6 @@ class JournalFile:
         self._path = folder / NAME
         self._sync = sync
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._locked():
                 self._open()
         except OSError as exc:
@@ -95,6 +94,7 @@ class JournalFile:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Be the only one who makes the file or puts another in its place."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(self._folder / "journal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from .backlog import ROOM, has_room
+from .backlog import ASKED_AGAIN, ROOM, has_room
 from .entries import AnyFact, Entry, Weight, weight_of
 from .facts import CallEnded, CallStarted
 from .masking import Mask
@@ -33,6 +33,9 @@ KEEP_S: Final = 1.0
 
 AT_ONCE: Final[frozenset[type]] = frozenset((CallStarted, CallEnded, CallTranscript))
 """Facts that are written as soon as they come: some for each call, and without them a call would be missing."""
+
+STUCK_S: Final = 15.0
+"""Seconds after which a thread that has got no further hangs: in the agent's mask, or in a disk."""
 
 LEAVE_S: Final = 5.0
 """Seconds beyond the others that the thread may take to end. A disk that hangs must not hold the exit."""
@@ -79,6 +82,7 @@ class Outbox:
         )
         self._queue = self._scribe.queue
         self._refused = [0 for _ in Weight]
+        self._asked = 0  # how often `keep` has put something into the queue
         self._ended: asyncio.Future[None] | None = None
         self._thread: threading.Thread | None = None
 
@@ -111,7 +115,7 @@ class Outbox:
             async with asyncio.timeout(self._flush_s + LAST_TRY_S + LEAVE_S):
                 await self._ended
         except TimeoutError:
-            logger.error("the journal of facts does not end: left behind")
+            logger.error("the journal of facts does not end: left behind, with %d facts", self.figures()["queued"])
 
     def _stop(self) -> None:
         self._scribe.stops = True
@@ -145,6 +149,10 @@ class Outbox:
         """See `ports.Facts.keep`. An entry whose id came within the last hour is there already."""
         if not self._has_room(Weight.KEPT):
             return False
+        if self._asked - self._scribe.answered >= ASKED_AGAIN:
+            self._refused[weight_of(entry.fact)] += 1
+            return False
+        self._asked += 1
         loop = asyncio.get_running_loop()
         written: asyncio.Future[bool] = loop.create_future()
         self._queue.append(Kept(entry, written, loop))
@@ -164,8 +172,8 @@ class Outbox:
             `recorded`, what was put; `written` to the journal; `dropped_metric`, `dropped_event` and `dropped_kept`,
             what was given up for want of room; `queued`, what is still to be written. Of the journal, as it was a
             second ago, with what other processes wrote: `waiting` entries, `waiting_bytes`, `oldest_s`, the age of the
-            oldest one. `degraded`: 1 while the journal cannot be written, or takes more room than it may. With a bus
-            `relayed`, what it acknowledged to this process, and `bus_failed` and `bus_degraded`.
+            oldest one. `degraded`: 1 while the journal cannot be written, its thread hangs, or it takes more room than
+            it may. With a bus `relayed`, what it acknowledged to this process, and `bus_failed` and `bus_degraded`.
         """
         scribe, queued = self._scribe, len(self._queue)
         recorded = scribe.taken + queued + sum(self._refused)
@@ -174,7 +182,8 @@ class Outbox:
             counted[f"dropped_{weight.name.lower()}"] = self._refused[weight] + scribe.dropped[weight]
         counted |= {"queued": queued + scribe.held, "waiting": 0, "waiting_bytes": 0, **scribe.seen}
         counted["oldest_s"] = 0.0 if scribe.oldest is None else max(0.0, time.time() - scribe.oldest)
-        counted["degraded"] = float(scribe.is_broken or scribe.is_over)
+        is_stuck = queued > 0 and time.monotonic() - scribe.moved_at > STUCK_S
+        counted["degraded"] = float(scribe.is_broken or scribe.is_over or is_stuck)
         if self._has_bus:
             counted = {"bus_failed": 0, "bus_degraded": 0, **counted, "relayed": scribe.relayed}
         return counted

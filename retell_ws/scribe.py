@@ -40,8 +40,10 @@ second cost twice the processor that ten cost."""
 BATCH: Final = 128
 """Facts that are written at once; the lock on the file is held for some milliseconds."""
 
-BREATH_S: Final = 0.0005
-"""Seconds of masking and encoding after which the calls' thread may go first."""
+BREATH_S: Final = 0.00006
+"""Seconds of work after which the calls' thread may go first, and as many that it is given: a call that wants the
+interpreter at that moment waits no longer than this. To let go of it and take it again at once would not do: whoever
+waits for it is slower to wake up."""
 
 REST_S: Final = 0.005
 """Seconds between two pieces of work while much has piled up: the calls need the processor as well."""
@@ -92,11 +94,13 @@ class Scribe:
         stops: Whatever is in the queue by now is the last.
         boot: What the ids of this process's facts end in.
         taken: Facts that were taken out of the queue.
+        answered: Those among them that somebody waits, or has waited for.
         written: Those that are in the journal.
         relayed: Entries that the bus has acknowledged to this process.
         dropped: What was given up, by weight.
         seen: Figures of the journal and the bus, as they were a second ago.
         oldest: When the oldest entry happened, in seconds since 1970; None when there is none.
+        moved_at: When it last got on with something, by `time.monotonic`.
         is_broken: The journal cannot be written.
         is_over: It takes more room than it may.
     """
@@ -128,10 +132,11 @@ class Scribe:
         self.bell: SimpleQueue[None] = SimpleQueue()
         self.has_rung = self.stops = False
         self.boot = secrets.token_hex(4)
-        self.taken = self.written = self.relayed = 0
+        self.taken = self.answered = self.written = self.relayed = 0
         self.dropped = [0 for _ in Weight]
         self.seen: dict[str, float] = {}
         self.oldest: float | None = None
+        self.moved_at = time.monotonic()
         self.is_broken = self.is_over = False
 
     def run(self, started: Callable[[Exception | None], None], ended: Callable[[Exception | None], None]) -> None:
@@ -146,7 +151,7 @@ class Scribe:
             journal = Journal(self._folder, limit_bytes=self._journal_bytes, sync=self._sync)
             try:
                 if self._bus is not None:
-                    relay = Relay(journal, self._bus, self._folder / "relay.lock")
+                    relay = Relay(journal, self._bus, self._folder / "relay.lock", breathe=self._breathe)
                 started(None)
                 self._work(journal, relay)
                 self._finish(journal, relay)
@@ -173,6 +178,7 @@ class Scribe:
         retry_at = 0.0
         more = False
         while not self.stops:
+            self.moved_at = time.monotonic()
             if more:
                 self._rest()
             else:
@@ -265,6 +271,8 @@ class Scribe:
                 self.dropped[weight_of(entry.fact)] += 1
                 self._complain("unfit", "a fact cannot be written down: %s", type(exc).__name__)
             self.taken += 1
+            self.answered += isinstance(item, Kept)
+            self.moved_at = time.monotonic()
             self._breathe()
 
     def _entry(self, call_id: str, epoch: int, seq: int, at: float, fact: AnyFact) -> Entry:
@@ -297,7 +305,7 @@ class Scribe:
     def _breathe(self) -> None:
         """Let the calls' thread go first, when we have had the interpreter for a while."""
         if time.perf_counter() - self._breathed > BREATH_S:
-            time.sleep(0)
+            time.sleep(BREATH_S)
             self._breathed = time.perf_counter()
 
     def _look(self, journal: Journal, relay: Relay | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sqlite3
 import stat
 import threading
@@ -454,6 +455,15 @@ def test_a_file_that_was_deleted_is_made_again(folder: Path, journal: Journal) -
     again = Journal(folder)
     assert ids(again) == ["call_1/2"]
     again.close()
+
+
+def test_a_folder_that_was_deleted_is_made_again(folder: Path, journal: Journal) -> None:
+    journal.append(rows(1))
+    shutil.rmtree(folder)
+    assert journal.look_again()
+    journal.append([row(2)])
+    assert ids(journal) == ["call_1/2"]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_words_of_people_are_in_no_error(folder: Path, journal: Journal) -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -118,6 +119,31 @@ async def test_the_agents_own_mask_is_used_and_its_failure_told_once(
     assert "secret" not in caplog.text
 
 
+async def test_a_mask_that_hangs_holds_up_no_call_and_is_seen(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "STUCK_S", 0.1)
+    monkeypatch.setattr(module, "LAST_TRY_S", 0.1)
+    monkeypatch.setattr(module, "LEAVE_S", 0.1)
+    goes_on, hung = threading.Event(), threading.Event()
+
+    def mask(text: str) -> str:
+        hung.set()
+        goes_on.wait(30)
+        return text
+
+    outbox = Outbox(folder, server="here", mask=mask, flush_s=0.1)
+    async with outbox:
+        outbox.put("call_1", 1, 1, CallerSaid(1, "response", "Hello."))
+        await until(hung.is_set)
+        outbox.put("call_1", 1, 2, Detached())
+        outbox.put("call_1", 1, 3, CallStarted())
+        await until(lambda: outbox.figures()["degraded"] == 1)
+    assert "left behind, with 2 facts" in caplog.text
+    goes_on.set()
+    await until(lambda: outbox.figures()["written"] == 3)
+
+
 async def test_a_fact_that_cannot_be_encoded_is_counted_and_stops_no_other(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -182,6 +208,34 @@ async def test_a_journal_that_cannot_be_written_holds_up_nobody_and_is_caught_up
         await until(lambda: outbox.figures()["degraded"] == 0)
     assert [one.seq for one in written(folder)] == [*range(100), 1000]
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+
+
+async def test_webhooks_do_not_fill_the_memory_while_the_journal_cannot_be_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEEP_S", 0.01)
+    monkeypatch.setattr(module, "ASKED_AGAIN", 20)
+    real = Journal.append
+    is_full = True
+
+    def append(self: Journal, rows: Sequence[Row]) -> None:
+        if is_full:
+            raise JournalError("the disk is full")
+        real(self, rows)
+
+    monkeypatch.setattr(Journal, "append", append)
+    async with Outbox(folder, server="here") as outbox:
+        outbox.put("call_1", 1, 1, Detached())
+        await until(lambda: outbox.figures()["degraded"] == 1)
+        for number in range(100):
+            assert not await outbox.keep(entry(number))
+        outbox.put("call_1", 1, 2, Detached())
+        figures = outbox.figures()
+        assert (figures["queued"], figures["dropped_event"]) == (22, 80)
+        is_full = False
+        await until(lambda: outbox.figures()["written"] == 22)
+        monkeypatch.setattr(module, "KEEP_S", 10.0)
+        assert await outbox.keep(entry(99))
 
 
 async def test_a_disk_that_is_full_costs_no_call_anything(
