@@ -17,6 +17,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
+import msgspec
+
 from .consumers.runner import Consumer, Runner
 from .errors import BusError, SettingsError
 from .extras import needing
@@ -55,6 +57,8 @@ def run(names: Sequence[Name], flags: Mapping[str, Any], *, config: Path | None 
     """
     is_ours = bool(os.environ.pop(MARK, ""))
     settings = load(flags, config=config)
+    if settings.kafka_bootstrap:  # there are facts on Kafka in no other blueprint: it need not be said again
+        settings = msgspec.structs.replace(settings, blueprint="events")
     configure(settings.log_level, mark="consumers" if is_ours else "")
     if not settings.data_folder():
         raise SettingsError("nothing is kept of calls: --blueprint events, or --data FOLDER")

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from .entries import AnyFact, Entry
-from .masking import FAILED, LONG, Mask
+from .masking import CARD, FAILED, LONG, Mask
 from .speech_facts import CallerSaid, CallTranscript, Line, WebhookReceived
 from .transcript import DTMF
 
 __all__ = ["KEY_PRESSED", "STAYS", "careful", "masked", "masked_entry"]
 
 KEY_PRESSED: Final = "[digit]"
-"""In place of a key, where the keys that were pressed in a row are a long number."""
+"""In place of a key, where the keys that were pressed in the talk are a long number: the agent may speak in between."""
 
 STAYS: Final = frozenset(
     {
@@ -38,6 +37,9 @@ FREE: Final = frozenset(
 
 SECRET: Final = frozenset({"access_token"})
 """What opens a call to whoever has it: left out."""
+
+CARD_FROM: Final = 10**13
+"""Numbers below it may be times in milliseconds, and no payment card has so few digits."""
 
 DEPTH: Final = 64
 """How deep a webhook's call is looked into; Retell's own goes to 6."""
@@ -76,7 +78,8 @@ def masked_entry(entry: Entry, mask: Mask) -> Entry:
 def masked(fact: AnyFact, mask: Mask) -> AnyFact:
     """Give a fact without what must not leave the process. One without speech is given as it is.
 
-    Of a webhook's call, what `STAYS` names stays, and numbers do but for what others filled in (`FREE`).
+    Of a webhook's call, what `STAYS` names stays, and numbers do but for those of cards and what others filled in
+    (`FREE`).
     """
     match fact:
         case CallerSaid():
@@ -95,14 +98,13 @@ def masked(fact: AnyFact, mask: Mask) -> AnyFact:
 
 
 def _lines(lines: Sequence[Line], mask: Mask) -> Iterator[Line]:
-    for role, row in groupby(lines, lambda line: line.role):
-        if role == DTMF:
-            pressed = list(row)  # each key is a line of its own, and together they are a number
-            is_long = _is_masked("".join(line.text for line in pressed), mask)
-            yield from (msgspec.structs.replace(line, text=KEY_PRESSED) if is_long else line for line in pressed)
+    # Each key is a line of its own, and together they are a number.
+    is_long = _is_masked("".join(line.text for line in lines if line.role == DTMF), mask)
+    for line in lines:
+        if line.role != DTMF:
+            yield msgspec.structs.replace(line, text=mask(line.text))
         else:
-            for line in row:
-                yield msgspec.structs.replace(line, text=mask(line.text))
+            yield msgspec.structs.replace(line, text=KEY_PRESSED) if is_long else line
 
 
 def _object(given: Mapping[str, _Json], mask: Mask, depth: int) -> dict[str, _Json]:
@@ -131,17 +133,18 @@ def _value(value: _Json, mask: Mask, depth: int) -> _Json:
         case dict():
             return _object(value, mask, depth)
         case list():
-            return [item for key, row in groupby(value, _is_key) for item in _row(list(row), mask, depth, pressed=key)]
+            is_long = _is_masked("".join(item["digit"] for item in value if _is_key(item)), mask)
+            return [_item(item, mask, depth - 1, is_long=is_long) for item in value]
+        case int() | float() if abs(value) >= CARD_FROM:
+            return given if (given := _number(value, mask)) == CARD else value
         case _:
             return value
 
 
-def _row(row: list[_Json], mask: Mask, depth: int, *, pressed: bool) -> list[_Json]:
-    if not pressed:
-        return [_value(item, mask, depth - 1) for item in row]
-    if _is_masked("".join(item["digit"] for item in row), mask):
-        return [{**item, "digit": KEY_PRESSED} for item in row]
-    return row
+def _item(item: _Json, mask: Mask, depth: int, *, is_long: bool) -> _Json:
+    if _is_key(item):
+        return {**item, "digit": KEY_PRESSED} if is_long else item
+    return _value(item, mask, depth)
 
 
 def _is_key(item: _Json) -> bool:
@@ -158,11 +161,20 @@ def _free(value: _Json, mask: Mask, depth: int) -> _Json:
             return {mask(name): _free(inner, mask, depth - 1) for name, inner in value.items()}
         case list():
             return [_free(item, mask, depth - 1) for item in value]
-        case int() if not isinstance(value, bool) and abs(value) >= 10 ** (LONG - 1):
-            text = str(value)
-            return value if (given := mask(text)) == text else given
+        case int() | float() if abs(value) >= 10 ** (LONG - 1):
+            return _number(value, mask)
         case _:
             return value
+
+
+def _number(value: float, mask: Mask) -> _Json:
+    if isinstance(value, float):
+        if not value.is_integer():
+            return value
+        text = str(int(value))  # who writes JSON in other languages writes `4111111111111111.0` for a card
+    else:
+        text = str(value)
+    return value if (given := mask(text)) == text else given
 
 
 def _is_masked(text: str, mask: Mask) -> bool:

@@ -32,7 +32,7 @@ LONG: Final = 7
 """Digits from which a number is masked."""
 
 GAP: Final = 4
-"""Characters that may stand between two parts of one number."""
+"""Characters that may stand between two parts of one number, beside a hesitation."""
 
 LOCAL: Final = 64
 """Characters before the `@` at most (RFC 5321 §4.5.3.1.1)."""
@@ -72,7 +72,10 @@ _WORDS: Final = "|".join((*_SAID, *_TIMES))
 
 _FIRST: Final = "".join(sorted({word[0] for word in (*_SAID, *_TIMES)}))
 
-_TLD: Final = "com|org|net|edu|gov|info|biz|io|co|me|dev|app|ai|us|uk|ca|de|fr|es|it|nl|ch|at|be|eu|in|au|nz|br|mx|jp"
+_TLD: Final = (
+    "com|org|net|edu|gov|info|biz|io|co|me|dev|app|ai|us|uk|ca|de|fr|es|it|nl|ch|at|be|eu|in|au|nz|br|mx|jp|pl|cz|se|dk|fi"
+    "|pt|ie|gr|ro|hu|ua|tr|kr|cn|za|il|tv|xyz|tech|online|shop|store|site|cloud|pro|health|care|clinic|agency|email"
+)
 
 _MONEY: Final = r"(?:dollars?|euros?|pounds?|cents?|bucks?|usd|eur|gbp|percent)(?!\w)"
 
@@ -85,7 +88,7 @@ _PARTS: Final = re.compile(
     (?P<stays>
         [$€£¥]\s?\d{{1,3}}(?:,\d{{3}}){{1,6}}(?:\.\d{{1,2}})?(?!\d|[.,-]\d)
       | [$€£¥]\s?\d{{1,9}}(?:\.\d{{1,2}})?(?!\d|[.,-]\d)
-      | (?<![\d.,-])\d{{1,3}}(?:,\d{{3}}){{1,6}}(?:\.\d{{1,2}})?(?!\d|[.,-]\d)
+      | (?<![\d.,-])\d{{1,3}}(?:,\d{{3}}){{1,3}}(?:\.\d{{1,2}})?(?!\d|[.,-]\d)
       | (?<![\d.,-])\d{{1,9}}(?:\.\d{{1,2}})?\s?(?:[€£¥%]|{_MONEY})
       | (?<![\d.,-])\d{{1,6}}\.\d{{1,2}}(?!\d|[.,-]\d)
       | (?<![\d:])(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-5]\d)?(?![\d:])
@@ -95,29 +98,50 @@ _PARTS: Final = re.compile(
       | (?<![\d/.-])(?:19|20)\d\d\s?[-–]\s?(?:19|20)\d\d(?![\d/.-]\d|\d)
     )
     # -- the parts of a number
-  | (?P<digits>\d+)
+  | (?P<digits>(?<![\d.,-])\d{{1,3}}(?:,\d{{3}}){{4,6}}(?![\d,])|\d+)
   | (?<![^\W\d_])(?P<word>{_WORDS})(?![^\W\d_])
     )
     """,
     re.VERBOSE | re.IGNORECASE,
 )
 
-_GAP: Final = re.compile(r"[\s().,/+\-–—_*#]*")
+_GAP: Final = re.compile(
+    rf"[\s().,/+\-–—_*#…·•\u200b-\u200d\u2060\ufeff]{{0,{GAP}}}"
+    rf"(?:(?<![^\W_])(?:u[hm]|erm?|hmm?|dash|hyphen)[\s.,…-]{{1,{GAP}}}){{0,2}}",
+    re.IGNORECASE,
+)
+"""What may stand between two parts of a number: marks, and what people say while they read on."""
+
+_GAP_ROOM: Final = 3 * GAP + 2 * len("hyphen")
 
 _DIALLED: Final = re.compile(r"(?<!\d)\d{3}, ?\d{3}, ?\d{4}(?!\d)")
 """A phone number that was written with the pauses of who said it."""
 
+_BETWEEN: Final = r"[^\w]{1,3}(?:(?:and|then|u[hm]|erm?|okay)[^\w]{1,3}){0,2}"
+
+_FOURS: Final = re.compile(
+    rf"(?<!\d)(?:(?:[3-6]\d|2[2-7])\d\d(?:{_BETWEEN}\d{{4}}){{3}}|3[47]\d\d{_BETWEEN}\d{{6}}{_BETWEEN}\d{{5}})(?!\d)",
+    re.IGNORECASE,
+)
+"""A payment card as it is printed, read out with pauses. Lists of rooms look like that too; few of them are a card."""
+
+_IBAN: Final = re.compile(
+    r"(?<![^\W_])[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![^\W_])", re.I
+)
+
 _DOMAIN: Final = re.compile(r"[^\W_][\w-]{0,62}(?:\.[^\W_][\w-]{0,62}){1,8}")
 
+_DOT: Final = r"(?:,?\s{1,3}(?:dot|period|point|\.)\s{1,3})"
+
 _SAID_DOMAIN: Final = re.compile(
-    rf"(?<!\w)at\s{{1,3}}(?:\w[\w-]{{0,30}}\s{{1,3}}){{0,3}}?\w[\w-]{{0,30}}"
-    rf"(?:(?:\s{{1,3}}dot\s{{1,3}}\w[\w-]{{0,30}}){{0,2}}\s{{1,3}}dot\s{{1,3}}(?:{_TLD})"
+    rf"(?:(?<!\w)at(?:[ -]sign)?\s{{1,3}}|\s?@\s{{0,3}})(?:\w[\w-]{{0,30}}\s{{1,3}}){{0,3}}?\w[\w-]{{0,30}}"
+    rf"(?:(?:{_DOT}\w[\w-]{{0,30}}){{0,2}}{_DOT}(?:{_TLD})"
     rf"|(?:\.\w[\w-]{{0,30}}){{0,2}}\.(?:{_TLD}))(?!\w)",
     re.IGNORECASE,
 )
 """`at gmail dot com`, `at my company dot co dot uk`, `at example.com`."""
 
-_LAST_WORD: Final = re.compile(r"([^\W_][\w.'-]{0,63})\s{1,3}\Z")
+_LAST_WORD: Final = re.compile(r"([^\W_][\w.'-]{0,63}),?\s{0,3}\Z")
 
 _JOINTS: Final = frozenset({"dot", "underscore", "dash", "hyphen", "plus", "minus", "period"})
 
@@ -133,9 +157,25 @@ def mask(text: str) -> str:
     """
     if "@" in text:
         text = _without_addresses(text)
-    if " at " in text.lower():
+    if "@" in text or " at" in text.lower():
         text = _without_said_addresses(text)
-    return _without_numbers(_DIALLED.sub(PHONE, text))
+    text = _without_numbers(_DIALLED.sub(PHONE, _IBAN.sub(_account, text)))
+    return _FOURS.sub(_printed, text)
+
+
+def _printed(found: re.Match[str]) -> str:
+    return CARD if _luhn(re.sub(r"\D", "", found[0])) else found[0]
+
+
+def _account(found: re.Match[str]) -> str:
+    """Mask the longest beginning that is an account's (ISO 13616): words may follow that look like more of it."""
+    text = found[0]
+    ends = [len(text), *(at for at in range(len(text) - 1, 14, -1) if text[at] in " -")]
+    for end in ends:
+        account = re.sub("[ -]", "", text[:end])
+        if 15 <= len(account) <= 34 and int("".join(str(int(c, 36)) for c in account[4:] + account[:4])) % 97 == 1:
+            return NUMBER + text[end:]
+    return text
 
 
 def _without_addresses(text: str) -> str:
@@ -226,7 +266,7 @@ def _runs(text: str) -> Iterator[list[_Part]]:
         if found["stays"] is not None:
             part = None
         elif found["digits"] is not None:
-            part = _Part(found.start(), found.end(), found["digits"])
+            part = _Part(found.start(), found.end(), found["digits"].replace(",", ""))
         else:
             part = _spoken(found, found["word"].lower())
         if run and (part is None or not _joined(run[-1], part, text)):
@@ -262,7 +302,7 @@ def _spoken(found: re.Match[str], word: str) -> _Part:
 
 
 def _joined(one: _Part, other: _Part, text: str) -> bool:
-    if other.begin - one.end > GAP or not _GAP.fullmatch(text, one.end, other.begin):
+    if other.begin - one.end > _GAP_ROOM or not _GAP.fullmatch(text, one.end, other.begin):
         return False
     # A list of short numbers is none long: `101, 102, 103`. Digits that are dictated come one or two at a time.
     return "," not in text[one.end : other.begin] or (len(one.digits) <= 2 and len(other.digits) <= 2)

@@ -30,6 +30,9 @@ IN_FLIGHT: Final = 5000
 AT_ONCE: Final = 200
 """Entries that are read for it at once."""
 
+MOUTHFUL: Final = 4
+"""Entries that are given to it at once, between which the calls may go first."""
+
 NOTE_S: Final = 0.25
 """Seconds between two notes of what was acknowledged."""
 
@@ -86,15 +89,25 @@ class Relay:
         bus: Where to; closed by `finish`.
         lock: The file whose lock the one process has that relays.
         clock: Gives seconds.
+        breathe: Called between two pieces of work.
 
     Attributes:
         relayed: Entries that the bus has acknowledged, to this process.
     """
 
-    def __init__(self, journal: Journal, bus: Bus, lock: Path, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        bus: Bus,
+        lock: Path,
+        clock: Callable[[], float] = monotonic,
+        *,
+        breathe: Callable[[], None] = lambda: None,
+    ) -> None:
         self._journal = journal
         self._bus = bus
         self._clock = clock
+        self._breathe = breathe
         self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._is_ours = False
         self._looked = -LOCK_S
@@ -215,7 +228,14 @@ class Relay:
         entries: list[Written] = self._journal.read(self._read, min(room, AT_ONCE))
         if not entries:
             return False
-        taken = self._bus.send(entries)
+        taken = 0
+        while taken < len(entries):
+            mouthful = entries[taken : taken + MOUTHFUL]
+            some = self._bus.send(mouthful)
+            taken += some
+            if some < len(mouthful):
+                break
+            self._breathe()
         self._flight.send(entry.position for entry in entries[:taken])
         if taken:
             self._read = entries[taken - 1].position

@@ -40,8 +40,10 @@ second cost twice the processor that ten cost."""
 BATCH: Final = 128
 """Facts that are written at once; the lock on the file is held for some milliseconds."""
 
-BREATH_S: Final = 0.0005
-"""Seconds of masking and encoding after which the calls' thread may go first."""
+BREATH_S: Final = 0.00006
+"""Seconds of work after which the calls' thread may go first, and as many that it is given: a call that wants the
+interpreter at that moment waits no longer than this. To let go of it and take it again at once would not do: whoever
+waits for it is slower to wake up."""
 
 REST_S: Final = 0.005
 """Seconds between two pieces of work while much has piled up: the calls need the processor as well."""
@@ -149,7 +151,7 @@ class Scribe:
             journal = Journal(self._folder, limit_bytes=self._journal_bytes, sync=self._sync)
             try:
                 if self._bus is not None:
-                    relay = Relay(journal, self._bus, self._folder / "relay.lock")
+                    relay = Relay(journal, self._bus, self._folder / "relay.lock", breathe=self._breathe)
                 started(None)
                 self._work(journal, relay)
                 self._finish(journal, relay)
@@ -303,7 +305,7 @@ class Scribe:
     def _breathe(self) -> None:
         """Let the calls' thread go first, when we have had the interpreter for a while."""
         if time.perf_counter() - self._breathed > BREATH_S:
-            time.sleep(0)
+            time.sleep(BREATH_S)
             self._breathed = time.perf_counter()
 
     def _look(self, journal: Journal, relay: Relay | None) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 from asyncio.subprocess import Process
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import orjson
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from retell_ws.consume import run
+from retell_ws.settings import Settings
 from retell_ws.testing.retell import FakeRetell
 
 from .processes import ready, refused, served, start
@@ -192,3 +195,17 @@ async def test_escalation_without_a_way_to_the_calls_is_refused(tmp_path: Path) 
 
 async def test_there_is_nothing_to_consume_where_nothing_is_kept() -> None:
     assert "--blueprint events, or --data" in await refused("consume", "archive")
+
+
+async def test_whoever_names_kafka_need_not_name_the_blueprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Settings] = []
+
+    async def consume(names: Sequence[str], settings: Settings, *, is_ours: bool) -> None:
+        seen.append(settings)
+
+    monkeypatch.setattr("retell_ws.consume._consume", consume)
+    status = await asyncio.to_thread(
+        run, ["escalation"], {"kafka_bootstrap": "127.0.0.1:9092", "redis_url": "redis://127.0.0.1:6379"}
+    )
+    # By Redis, as its servers are, and with their budget.
+    assert (status, seen[0].is_shared(), seen[0].budget_s()) == (0, True, 0.3)

@@ -66,11 +66,23 @@ def keys(digits: str) -> tuple[Line, ...]:
     return tuple(Line("dtmf", digit) for digit in digits)
 
 
-def test_keys_in_a_row_are_masked_when_together_they_are_a_long_number() -> None:
-    spoken = Line("user", "2")
-    fact = CallTranscript((*keys("4111111111111111"), spoken, *keys("12#")), 1.0, 1)
-    expected = (*(Line("dtmf", KEY_PRESSED),) * 16, spoken, *keys("12#"))
+def test_keys_are_masked_when_together_they_are_a_long_number_whatever_is_said_in_between() -> None:
+    spoken = Line("agent", "And the rest?")
+    fact = CallTranscript((*keys("41111"), spoken, *keys("11111"), spoken, *keys("111111")), 1.0, 1)
+    pressed = Line("dtmf", KEY_PRESSED)
+    expected = (*(pressed,) * 5, spoken, *(pressed,) * 5, spoken, *(pressed,) * 6)
     assert masked(fact, mask) == msgspec.structs.replace(fact, lines=expected)
+    few = CallTranscript((*keys("1"), spoken, *keys("12#")), 1.0, 1)
+    assert masked(few, mask) == few
+
+
+def test_a_cards_number_is_masked_wherever_it_is_a_number() -> None:
+    card, time_us = 4111111111111111, 1714608475945001
+    call = {"new": {"card": card, "at": time_us}, "metadata": {"card": 4111111111111111.0, "x": 1234567.5, "n": 12.0}}
+    assert webhook(**call) == {
+        "new": {"card": "[card]", "at": time_us},
+        "metadata": {"card": "[card]", "x": 1234567.5, "n": 12.0},
+    }
 
 
 def test_of_a_webhook_identifiers_times_and_figures_stay() -> None:

@@ -66,7 +66,7 @@ def bus_of(settings: Settings) -> KafkaBus:
 def producer_config(settings: Settings) -> dict[str, Any]:
     """Give the settings of whatever writes."""
     return {
-        "compression.type": "zstd",  # 0.39 KB of a turn's fact where lz4 has 0.54, at the same cost
+        "compression.type": "lz4",  # zstd takes a quarter off the bytes, and half as much again of the processor
         "message.max.bytes": MAX_BYTES,
         **config_of(settings),
         "enable.idempotence": True,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
 
 import orjson
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -42,6 +43,8 @@ MEMORY_MB = 1024
 WORDS = "the caller's first words"
 WIDTH = 60
 """Characters of them."""
+
+GRACE = "half a minute after its end (`grace_s`)"
 
 COLUMNS = 160
 """Of a table that no terminal shows."""
@@ -71,7 +74,7 @@ def list_(
     *,
     since: str | None = None,
     search: str = "",
-    limit: int = 100,
+    limit: Annotated[int, Parameter(validator=Number(gte=0))] = 100,
     json: Annotated[bool, Parameter(negative="")] = False,
     archive: str | None = None,
     data: str | None = None,
@@ -111,8 +114,9 @@ def list_(
     for row in rows:
         words = next((line.text for line in row.lines if line.role == "user" and line.text.strip()), "")
         # Text, not markup: people said it.
-        cells = _when(row), row.call_id, _clock(row.duration_s), str(len(row.lines)), row.from_number, row.to_number
-        table.add_row(*map(Text, cells), Text(shorten(words, WIDTH, placeholder=" …")))
+        numbers = _shown(row.from_number), _shown(row.to_number)
+        cells = _when(row), row.call_id, _clock(row.duration_s), str(len(row.lines)), *numbers
+        table.add_row(*map(Text, cells), Text(shorten(_shown(words), WIDTH, placeholder=" …")))
     _console().print(table)
     if count > len(rows):
         Console(stderr=True).print(f"{count - len(rows)} more: --limit 0 shows all", highlight=False)
@@ -143,7 +147,9 @@ def show(
     with _reading(archive, data, config) as shelf:
         row = shelf.find(call_id)
     if row is None:
-        raise _Missing(f"there is no call {call_id!r} in the archive; it comes some seconds after the call's end")
+        raise _Missing(
+            f"there is no call {call_id!r} in the archive; it comes when Retell can dial it no more, {GRACE}"
+        )
     if json:
         _print_json(_fields(row))
         return
@@ -156,7 +162,7 @@ def show(
     for line in row.lines:
         style = {"agent": "cyan", "user": "bold"}.get(line.role, "dim")
         when = "" if line.start_s is None else _clock(line.start_s)
-        talk.add_row(when, Text(f"{line.role} {line.name}".strip(), style=style), Text(" ".join(line.text.split())))
+        talk.add_row(when, Text(_shown(f"{line.role} {line.name}"), style=style), Text(_shown(line.text)))
     console.print(talk)
 
 
@@ -202,7 +208,7 @@ def export(
             raise UsageError(f"cannot write {out}: {exc.strerror}") from None
         finally:
             beside.unlink(missing_ok=True)
-    Console(stderr=True).print(f"{count} calls are in {out}", highlight=False)
+    Console(stderr=True).print(f"{count} {'call is' if count == 1 else 'calls are'} in {out}", highlight=False)
 
 
 @_telling
@@ -238,7 +244,10 @@ def _reading(archive: str | None, data: str | None, config: Path | None) -> Iter
     with needing("analytics", "transcripts"):
         from ..consumers.parts import place, reaching
         from ..consumers.shelf import TABLE, Shelf
-    none = _Missing(f"there is no archive in {where}: --data or --archive says where; `consume archive` writes it")
+    none = _Missing(
+        f"there is no archive in {where}: --data or --archive says where; `consume archive` begins it with the first "
+        f"call that is over, {GRACE}"
+    )
     if "://" not in where and not Path(where, TABLE.name).is_dir():
         raise none  # and nothing was made where there was nothing
     try:
@@ -299,7 +308,7 @@ def _write(db: Any, kind: str, file: Path) -> None:
     from ..consumers.shelf import TABLE, rows_of
 
     if kind in ("csv", "parquet"):
-        columns = ", ".join("to_json(lines) AS lines" if c == "lines" and kind == "csv" else c for c in TABLE.columns)
+        columns = ", ".join(_cell(name, type_) if kind == "csv" else name for name, type_ in TABLE.columns.items())
         options = "FORMAT csv, HEADER" if kind == "csv" else "FORMAT parquet, COMPRESSION zstd"
         name = str(file).replace("'", "''")
         db.execute(f"COPY (SELECT {columns} FROM found ORDER BY ended_at, call_id) TO '{name}' ({options})")
@@ -309,7 +318,17 @@ def _write(db: Any, kind: str, file: Path) -> None:
             if kind == "jsonl":
                 out.write(orjson.dumps(_fields(row)) + b"\n")
             else:
-                out.write(f"{row.call_id}  {_about(row)}\n{row.text}\n\n".encode())
+                text = "\n".join(map(_shown, row.text.split("\n")))
+                out.write(f"{row.call_id}  {_about(row)}\n{text}\n\n".encode())
+
+
+def _cell(name: str, type_: str) -> str:
+    """Give the SQL of a cell of CSV. Whoever opens the file in a spreadsheet should not run what a caller has said."""
+    if name == "lines":
+        return "to_json(lines) AS lines"
+    if type_ != "VARCHAR":
+        return name
+    return f"CASE WHEN regexp_matches({name}, '^[=+@\\t\\r-]') THEN chr(39) || {name} ELSE {name} END AS {name}"
 
 
 def _fields(row: Row) -> dict[str, Any]:
@@ -322,12 +341,17 @@ def _about(row: Row) -> str:
     parts: Sequence[str] = (
         f"ended {_when(row)} UTC",
         _clock(row.duration_s),
-        " → ".join(number for number in (row.from_number, row.to_number) if number),
-        row.direction,
+        " → ".join(_shown(number) for number in (row.from_number, row.to_number) if number),
+        _shown(row.direction),
         "the agent left" if row.agent_left else "",
         "as Retell has it" if row.source == "retell" else "as the socket told it last",
     )
     return " · ".join(part for part in parts if part)
+
+
+def _shown(text: str) -> str:
+    """Give a text as one line that does nothing to a terminal: a tool's result may hold whatever the web has."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _when(row: Row) -> str:

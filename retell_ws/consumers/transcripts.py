@@ -14,7 +14,6 @@ This is all that keeps a call at one row: whoever finds two rows of a call, in w
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -42,6 +41,9 @@ _LEAVING: Final = frozenset({"agent_hangup", "call_transfer"})
 # A time outside these years is a mistake, and a day made of it would be one that nobody looks for.
 _EARLIEST_S: Final = 1_000_000_000.0
 _LATEST_S: Final = 10_000_000_000.0
+
+_AHEAD_S: Final = 86_400.0
+"""Seconds by which Retell's clock may be ahead of the one of the server that was told."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,6 +164,8 @@ def _of_retell(entry: Entry, call: dict[str, Any]) -> Row | None:
     if not lines:  # nobody answered, or Retell was told to keep no talk: what the socket has is all there is
         return None
     ended_at = _time(_number(call.get("end_timestamp"), 1000), entry.at)
+    if ended_at > entry.at + _AHEAD_S:  # a day to come is one that retention never reaches
+        ended_at = _time(entry.at, entry.at)
     began_at = _time(_number(call.get("start_timestamp"), 1000), ended_at)
     duration_s = _number(call.get("duration_ms"), 1000)
     return Row(
@@ -215,7 +219,7 @@ def _number(value: object, unit: int) -> float | None:
         number = value / unit
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= _LATEST_S else None
 
 
 def _time(at: float | None, otherwise: float) -> float:

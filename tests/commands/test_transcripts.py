@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import time
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +18,7 @@ from retell_ws.consumers.parts import place
 from retell_ws.consumers.shelf import Shelf
 from retell_ws.consumers.transcripts import row_of
 from retell_ws.entries import Entry
+from retell_ws.speech_facts import WebhookReceived
 
 from ..consumers.s3_server import Bucket
 from ..consumers.s3_server import bucket as bucket
@@ -182,3 +185,31 @@ def test_a_file_that_cannot_be_written_is_said(
 def test_a_time_that_is_none_is_said(where: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert ended("list", "--archive", where, "--since", "yesterday") == 2
     assert "--since 'yesterday' is no time" in capsys.readouterr().err
+
+
+def test_what_was_said_does_nothing_to_a_terminal_or_a_spreadsheet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202eback"
+    hostile: list[dict[str, Any]] = [
+        {"role": "=cmd|' /C calc'!A0", "content": words},
+        {"role": "user", "content": words},
+    ]
+    call = {"transcript_object": hostile, "agent_id": '=HYPERLINK("http://x")', "from_number": "@SUM(1)"}
+    at = time.time()
+    fact = WebhookReceived("call_ended", call)
+    keep(str(tmp_path), Entry(id="w", call_id="call_x", epoch=0, seq=0, at=at, server="s", fact=fact))
+    out = tmp_path / "out.txt"
+    for arguments in (["list"], ["show", "call_x"], ["export", "--out", str(out)]):
+        told = given(capsys, *arguments, "--archive", str(tmp_path))
+        assert all(character.isprintable() or character == "\n" for character in told)
+    assert all(character.isprintable() or character == "\n" for character in out.read_text())
+    given(capsys, "export", "--out", str(tmp_path / "out.csv"), "--archive", str(tmp_path))
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text(), newline=""))
+    assert row["agent_id"] == '\'=HYPERLINK("http://x")' and row["from_number"] == "'@SUM(1)"
+    assert row["text"].startswith("'=cmd|") and row["call_id"] == "call_x" and row["ended_at"].startswith("20")
+
+
+def test_no_fewer_than_none_can_be_listed(where: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended("list", "--archive", where, "--limit", -3) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -154,6 +154,14 @@ def test_a_time_that_is_none_is_that_of_the_entry(at: object) -> None:
     assert (row.day, row.ended_at, row.began_at) == ("2026-11-28", NOON, NOON)
 
 
+def test_a_day_to_come_is_none_and_a_length_is_one_that_calls_have() -> None:
+    talk = [{"role": "user", "content": "Hi", "time_sec": 1e300}]
+    ahead = told(end_timestamp=(NOON + 3 * 86_400) * 1000, duration_ms=1e300, transcript_object=talk)
+    assert (ahead.day, ahead.ended_at, ahead.duration_s) == (told(transcript_object=talk).day, NOON, 0.0)
+    assert ahead.lines == (Line("user", "Hi"),)
+    assert told(end_timestamp=(NOON + 3600) * 1000, transcript_object=talk).ended_at == NOON + 3600
+
+
 @pytest.mark.parametrize(("at", "day"), [(-1e300, "2001-09-09"), (0.0, "2001-09-09"), (1e300, "2286-11-20")])
 def test_any_time_of_an_entry_has_a_day(at: float, day: str) -> None:
     assert socket(at=at).day == day
