@@ -15,6 +15,7 @@ ones that only figures are made of go first, then the oldest others. What is `We
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from typing import Final
 import msgspec
 
 from .entries import Entry, Weight, encode, weight_of
+from .errors import JournalError
 from .journal_file import NAME, JournalFile
 from .ports import Written
 
@@ -47,6 +49,10 @@ LOW: Final = 0.95
 
 FREE_PAGES: Final = 4096
 """Pages nobody uses from which the file is made smaller: 16 MB, which would be filled again soon."""
+
+SPARE_BYTES: Final = 12 * 1024 * 1024
+"""Bytes of the disk that entries leave free: without any, SQLite can remove none of them either. It takes as much as
+its write-ahead log holds, and once more when that goes over into the file."""
 
 DEAD_ROOM: Final = 10_000
 """Dead letters that are kept."""
@@ -95,6 +101,7 @@ class Journal:
     def __init__(self, folder: Path, *, limit_bytes: int = 0, sync: bool = False) -> None:
         self._consumers: set[str] = set()
         self._file = JournalFile(folder, sync=sync, prepare=self._register_again)
+        self._folder = folder
         self._limit_bytes = limit_bytes
 
     def look_again(self) -> bool:
@@ -111,9 +118,24 @@ class Journal:
         """Write entries, all of them or none; those whose id is known are left out.
 
         Raises:
-            JournalError: None was written.
+            JournalError: None was written. With a limit that is also so when the disk is nearly full, until the entries
+                that are there have gone.
         """
+        if self._limit_bytes and self._is_cramped():
+            raise JournalError("the journal: the disk is nearly full")
         self._file.do(lambda db: _append(db, rows))
+
+    def _is_cramped(self) -> bool:
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError as exc:
+            raise JournalError(f"the journal: {exc.strerror or exc}") from None
+        free = disk.f_bavail * disk.f_frsize
+        if free >= SPARE_BYTES or free + self._file.pragma("freelist_count") * self._file.page_bytes >= SPARE_BYTES:
+            return False
+        return (
+            self._file.do(lambda db: db.execute("SELECT 1 FROM entries LIMIT 1").fetchone(), writes=False) is not None
+        )
 
     def read(self, after: int, limit: int) -> list[Written]:
         """Give the entries after a position, in order.

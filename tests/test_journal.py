@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -427,6 +428,27 @@ def test_a_full_disk_is_an_error_and_all_goes_on_when_there_is_room(folder: Path
     journal._file.do(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchall(), writes=False)
     journal.append(filling("e" * 1000))
     assert len(ids(journal, 0, 2000)) == 1001
+
+
+def test_entries_leave_room_on_the_disk_for_their_own_removal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(folder, limit_bytes=100 * MB)
+    disk = os.statvfs(folder)
+    free = module.SPARE_BYTES
+    monkeypatch.setattr(os, "statvfs", lambda _: Disk(free // disk.f_frsize, disk.f_frsize))
+    journal.append(rows(1))
+    free = MB
+    with pytest.raises(JournalError, match="nearly full"):
+        journal.append([row(2)])
+    journal.move("archive", journal.end())
+    journal.tidy(relayed=False)
+    journal.append([row(3)])
+    assert ids(journal) == ["call_1/3"], "of an empty one something may come, however little there is"
+    journal.close()
+
+
+class Disk(NamedTuple):
+    f_bavail: int
+    f_frsize: int
 
 
 def test_a_journal_that_somebody_keeps_is_an_error(
