@@ -51,7 +51,6 @@ SECTIONS: Final = {
     "4.4": "The begin message, id 0, is sent unasked, also when it is empty; until then the agent is mute.",
     "4.6": "What a tool did for an id that was superseded is done: it must not be done again for the next one.",
     "5": "Webhooks: Retell tells of a call over HTTP, too.",
-    "5.1": "Which URL gets them and which events is the agent's setting, or the account's.",
     "5.2": "The events of a call, with its call object under `call`; what belongs to a transfer stands beside it.",
     "5.3": "Ten seconds for any 2xx, and up to three more tries, so the same event may come again.",
     "5.4": "Signed by HMAC-SHA256 over the raw body and the time in milliseconds, which is good for five minutes.",
