@@ -5,7 +5,8 @@ call, `seq` grows by one; a server that takes a call begins a greater epoch. So 
 `(epoch, seq)`, whichever servers it was on, and whoever has seen a pair knows what is older.
 
 Other versions read what this one wrote, and the other way round: fields are only added, with defaults; a fact of an
-unknown kind is read as `UnknownFact`. `VERSION` rises when a field changes its meaning.
+unknown kind is read as `UnknownFact`, and so is one of a greater version that this one cannot read. `VERSION` rises
+when a field changes its meaning, or takes a word that it did not.
 """
 
 from __future__ import annotations
@@ -193,6 +194,16 @@ def encode(entry: Entry) -> bytes:
     return _encoder.encode(entry)
 
 
+def _read(envelope: _Envelope, kind: str) -> AnyFact | UnknownFact:
+    if kind in KINDS:
+        try:
+            return _fact.decode(envelope.fact)
+        except msgspec.ValidationError:
+            if envelope.v <= VERSION:
+                raise
+    return UnknownFact(kind, _fields.decode(envelope.fact))
+
+
 def decode(data: bytes) -> Entry:
     """Read an entry that this version, an older or a newer one wrote.
 
@@ -202,7 +213,7 @@ def decode(data: bytes) -> Entry:
     try:
         envelope = _envelope.decode(data)
         kind = _kind.decode(envelope.fact).fact
-        fact = _fact.decode(envelope.fact) if kind in KINDS else UnknownFact(kind, _fields.decode(envelope.fact))
+        fact = _read(envelope, kind)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         raise WireError("no entry of a fact") from None
     return Entry(

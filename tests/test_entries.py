@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from retell_ws import speech_facts
 from retell_ws.entries import KINDS, VERSION, AnyFact, Chronicle, Entry, UnknownFact, Weight, decode, encode, weight_of
 from retell_ws.errors import WireError
-from retell_ws.facts import CallEnded, CallStarted, Fact, TurnMeasured, TurnStarted
+from retell_ws.facts import CallEnded, CallStarted, Fact, ToolFinished, TurnMeasured, TurnStarted
 from retell_ws.speech_facts import CallerSaid, CallTranscript, SpeechFact, WebhookReceived
 
 from .made_entries import any_entry, filled
@@ -168,3 +168,17 @@ def test_a_chronicle_numbers_the_facts_of_one_call() -> None:
     other(facts[0])
     one(facts[1])
     assert told == [("call_1", 5, 1, facts[0]), ("call_2", 6, 1, facts[0]), ("call_1", 5, 2, facts[1])]
+
+
+@pytest.mark.parametrize(("version", "is_read"), [(VERSION, False), (VERSION + 1, True)])
+def test_a_known_kind_with_a_word_of_a_later_version_is_read_as_unknown(version: int, *, is_read: bool) -> None:
+    entry = Entry(id="1", call_id="c", epoch=1, seq=1, at=1.0, server="s", fact=ToolFinished("book", "done", 0.5))
+    data = encode(entry).replace(b'"done"', b'"postponed"').replace(b'"v":%d' % VERSION, b'"v":%d' % version)
+    if not is_read:
+        with pytest.raises(WireError):
+            decode(data)
+        return
+    found = decode(data)
+    assert found.kind == "tool_finished"
+    assert isinstance(found.fact, UnknownFact) and found.fact.fields["outcome"] == "postponed"
+    assert decode(encode(found)) == found
