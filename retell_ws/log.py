@@ -1,7 +1,7 @@
 """Logs for people, on stderr: time, level, what happened, the call, the fact's figures. Never speech or secrets.
 
 Levels: INFO a call begins, comes from another server, goes to one, or ends; WARNING something failed that a caller may
-have noticed; DEBUG every fact.
+have noticed; DEBUG every fact, and what a function of the agent's raised, whose text is its author's and is masked.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ import sys
 import time
 from typing import Any, TextIO
 
+from .masking import mask
+
 __all__ = ["configure"]
 
 
 class _Formatter(logging.Formatter):
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+
+    def formatException(self, ei: Any) -> str:
+        return mask(super().formatException(ei))
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)

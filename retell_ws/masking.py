@@ -129,6 +129,15 @@ _IBAN: Final = re.compile(
     r"(?<![^\W_])[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?![^\W_])", re.I
 )
 
+_CODE: Final = re.compile(
+    r"(?<![^\W_])(?:cv[vc]2?|pin|passcode|(?:security|verification|one[ -]time) code)"
+    r"(?: code| number)?(?:'s| is| was)?[\s:,-]{0,3}\Z",
+    re.IGNORECASE,
+)
+"""What stands before a number that is short, and still opens something: nobody may keep a card's code (PCI DSS 3.3)."""
+
+_CODE_ROOM: Final = 40
+
 _DOMAIN: Final = re.compile(r"[^\W_][\w-]{0,62}(?:\.[^\W_][\w-]{0,62}){1,8}")
 
 _DOT: Final = r"(?:,?\s{1,3}(?:dot|period|point|\.)\s{1,3})"
@@ -245,9 +254,9 @@ def _without_numbers(text: str) -> str:
     begin = 0
     for run in _runs(text):
         digits = _said(run)
-        if len(digits) < LONG:
-            continue
         first, last = run[0].begin, run[-1].end
+        if len(digits) < LONG and not (len(digits) >= 3 and _CODE.search(text, max(0, first - _CODE_ROOM), first)):
+            continue
         within = text[first:last]
         if text[first - 1 : first] == "(" and ")" in within:
             first -= 1

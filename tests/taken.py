@@ -51,7 +51,8 @@ class Taken:
         return self.may_keep
 
     def figures(self) -> Mapping[str, float]:
-        return {}
+        names = ("recorded", "written", "dropped_metric", "dropped_event", "dropped_kept", "queued", "waiting")
+        return dict.fromkeys((*names, "waiting_bytes", "oldest_s", "degraded"), 0.0)
 
     def of(self, kind: type[Any]) -> list[Any]:
         """Give the facts of one kind, in order."""

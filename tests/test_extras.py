@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from retell_ws.errors import SettingsError
-from retell_ws.extras import needing
+from retell_ws.extras import PACKAGES, needing
 
 
 def test_what_is_there_is_imported() -> None:
@@ -24,3 +26,10 @@ def test_another_missing_module_is_none_of_it(name: str | None) -> None:
     with pytest.raises(ModuleNotFoundError):
         with needing("analytics", "archive"):
             raise ModuleNotFoundError("it is missing", name=name)
+
+
+def test_the_first_script_brings_what_any_of_them_needs() -> None:
+    # `scripts/run serve --blueprint events` is what README begins with, on a machine that has nothing but Python.
+    script = Path(__file__).parent.parent.joinpath("scripts", "run").read_text()
+    assert "setup '[events]'" in script
+    assert all(f"has {first}" in script for first, *_ in PACKAGES.values())

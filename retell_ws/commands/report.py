@@ -84,7 +84,7 @@ def report(
     _write(out, page(figures, written=now))
     first = figures.first_sentence
     sys.stderr.write(
-        f"{number(figures.calls.count)} calls, {number(first.turns)} turns; first sentence p50 "
+        f"{_many(figures.calls.count, 'call')}, {_many(first.turns, 'turn')}; first sentence p50 "
         f"{milliseconds(first.times.p50_ms)}, p95 {milliseconds(first.times.p95_ms)}, "
         f"{percent(first.within)} within {budget} ms: {out}\n"
     )
@@ -109,6 +109,10 @@ def _read(where: str, since: float, until: float, budget_s: float) -> tuple[Figu
         except duckdb.InvalidInputException:
             raise SinkError("a file of it is no Parquet, or a broken one") from None
         return figures, "" if figures else str(max(parts.days(), default=""))
+
+
+def _many(count: int, what: str) -> str:
+    return f"{number(count)} {what}{'' if count == 1 else 's'}"
 
 
 def _hint(latest: str) -> str:

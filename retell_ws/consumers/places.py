@@ -40,7 +40,9 @@ def place(where: str | Path) -> ObjectStore:
         Path(where).mkdir(mode=0o700, parents=True, exist_ok=True)  # it may be speech
         return LocalStore(Path(where).absolute(), mkdir=True, automatic_cleanup=True)
     except Exception as exc:  # the library has an error for each kind of store; its words may quote a key
-        raise UsageError(f"cannot open {_without_password(str(where))}: {type(exc).__name__}") from None
+        raise UsageError(
+            f"cannot open {_without_password(str(where))}: {type(exc).__name__}; it may be a folder, or s3://BUCKET/PREFIX"
+        ) from None
 
 
 @contextmanager
@@ -55,7 +57,10 @@ def reaching(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (BaseError, duckdb.OperationalError) as exc:  # their words are long, and may hold a key
+    except BaseError as exc:  # their words are long, and may hold a key
+        hint = "is it there, and do AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL, … open it?"
+        raise SinkError(f"{what}: {type(exc).__name__}: {hint}") from None
+    except duckdb.OperationalError as exc:
         raise SinkError(f"{what}: {type(exc).__name__}") from None
 
 

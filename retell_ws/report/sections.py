@@ -323,14 +323,24 @@ def longest(figures: Figures) -> str:
 
 
 def _key(outcomes: Iterable[Count]) -> str:
-    return key((_OUTCOMES.get(one.what, "grey"), one.what, number(one.count)) for one in outcomes if one.count)
+    shown = (one for one in _in_order(outcomes) if one.count)
+    return key((_OUTCOMES.get(one.what, "grey"), one.what, number(one.count)) for one in shown)
 
 
 def _outcomes(outcomes: Sequence[Count]) -> str:
     whole = sum(one.count for one in outcomes) or 1
     return charts.stack(
-        [(one.count / whole, _OUTCOMES.get(one.what, "grey"), f"{one.what}: {number(one.count)}") for one in outcomes]
+        [
+            (one.count / whole, _OUTCOMES.get(one.what, "grey"), f"{one.what}: {number(one.count)}")
+            for one in _in_order(outcomes)
+        ]
     )
+
+
+def _in_order(outcomes: Iterable[Count]) -> Sequence[Count]:
+    """Put outcomes in the same order in each row: colours that change places cannot be compared."""
+    order = list(_OUTCOMES)
+    return sorted(outcomes, key=lambda one: order.index(one.what) if one.what in order else len(order))
 
 
 def _percentiles(times: Times) -> str:

@@ -62,7 +62,8 @@ tfoot td { border-top: 1px solid var(--edge); border-bottom: 0; font-weight: 600
 td.wide { width: 34%; min-width: 90px; }
 td.id { font: 12.5px/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
   overflow-wrap: anywhere; min-width: 130px; }
-td.word { overflow-wrap: break-word; }
+td.word { overflow-wrap: anywhere; min-width: 110px; }
+.key li, .tile dd { overflow-wrap: anywhere; min-width: 0; }
 small { color: var(--soft); font-size: 13px; }
 .key { margin: 0; display: flex; flex-wrap: wrap; gap: 4px 18px; font-size: 13px; color: var(--soft); padding: 0;
   list-style: none; }

@@ -83,6 +83,14 @@ def test_outcomes_nobody_knows_are_shown_too() -> None:
     assert "melted" in parse(page(msgspec.structs.replace(full, tools=[tool]), written=NOON)).text
 
 
+def test_outcomes_have_the_same_order_in_each_row() -> None:
+    often = [*tell(*[ToolFinished("a", "failed", 0.1)] * 3, ToolFinished("a", "done", 0.1))]
+    seldom = [*tell(*[ToolFinished("b", "done", 0.1)] * 3, ToolFinished("b", "failed", 0.1))]
+    full = [msgspec.structs.replace(BARE, tools=figures(told).tools) for told in (often, seldom)]
+    told = [page(one, written=NOON) for one in full]
+    assert all(one.index("<title>done: ") < one.index("<title>failed: ") for one in told)
+
+
 def test_retell_s_milliseconds_are_shown_as_far_as_it_told_them() -> None:
     def shown(whose: Whose) -> str:
         return parse(page(msgspec.structs.replace(BARE, whose=whose), written=NOON)).text.replace("\u202f", " ")
