@@ -62,13 +62,15 @@ def run(names: Sequence[Name], flags: Mapping[str, Any], *, config: Path | None 
     configure(settings.log_level, mark="consumers" if is_ours else "")
     if not settings.data_folder():
         raise SettingsError("nothing is kept of calls: --blueprint events, or --data FOLDER")
-    os.umask(0o077)  # it is speech: for its owner's eyes only, whatever folder it lies in
     wanted = tuple(dict.fromkeys(names)) or tuple(n for n in get_args(Name) if n != "escalation" or settings.rules)
+    mask = os.umask(0o077)  # it is speech: for its owner's eyes only, whatever folder it lies in
     try:
         asyncio.run(_consume(wanted, settings, is_ours=is_ours))
     except BusError as exc:
         sys.stderr.write(f"retell_ws: {exc}\n")
         return 1
+    finally:
+        os.umask(mask)
     return 0
 
 

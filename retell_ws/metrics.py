@@ -200,7 +200,7 @@ class _OutboxFigures(Collector):
             ),
             ("journal_bytes", "waiting_bytes", "Bytes in use of the journal."),
             ("journal_oldest_seconds", "oldest_s", "Age of its oldest entry."),
-            ("journal_degraded", "degraded", "1 while the journal cannot be written, or takes more room than it may."),
+            ("journal_degraded", "degraded", "1 while the journal is not written, or takes too much room."),
         ):
             yield GaugeMetricFamily(f"retell_ws_{name}", about, figures[figure])
         if "relayed" in figures:
