@@ -51,7 +51,12 @@ WEBHOOK_KEY = "RETELL_WEBHOOK_KEY"
 
 @asynccontextmanager
 async def running(
-    agent: Agent, settings: Settings, *, model: Model | None = None, store: CallStore | None = None
+    agent: Agent,
+    settings: Settings,
+    *,
+    model: Model | None = None,
+    store: CallStore | None = None,
+    hands_on: bool = True,
 ) -> AsyncIterator[Server]:
     """Run a server.
 
@@ -60,6 +65,8 @@ async def running(
         settings: The settings.
         model: Used instead of the one the settings name; closed at the end all the same.
         store: Used instead of the one the settings name.
+        hands_on: Facts are handed on to Kafka by this process, where the settings name one; `handing_on` does it in
+            another one, and this one only writes them into the journal.
 
     Yields:
         The server, listening.
@@ -82,7 +89,7 @@ async def running(
                 store = await stack.enter_async_context(keeping_calls(settings))
             switchboard = await stack.enter_async_context(switching(settings, store.name))
             verify = await stack.enter_async_context(_verifying(settings))
-            facts = await stack.enter_async_context(_outbox(agent, settings))
+            facts = await stack.enter_async_context(_outbox(agent, settings, hands_on=hands_on))
             made = Server(
                 agent,
                 model,
@@ -276,7 +283,33 @@ async def switching(settings: Settings, name: str) -> AsyncIterator[Switchboard 
 
 
 @asynccontextmanager
-async def _outbox(agent: Agent, settings: Settings) -> AsyncIterator[Facts | None]:
+async def handing_on(settings: Settings) -> AsyncIterator[None]:
+    """Hand the journal that other processes write on to Kafka.
+
+    Raises:
+        UsageError: As `running`.
+    """
+    from .outbox import Outbox
+
+    bus = await _bus(settings)
+    async with Outbox(Path(settings.data_folder()), server=_own_name(), bus=bus):
+        yield
+
+
+async def _bus(settings: Settings) -> Bus | None:
+    if not settings.kafka_bootstrap:
+        return None
+    from .buses.kafka import bus_of
+
+    return await asyncio.to_thread(bus_of, settings)
+
+
+def _own_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@asynccontextmanager
+async def _outbox(agent: Agent, settings: Settings, *, hands_on: bool) -> AsyncIterator[Facts | None]:
     """Make what takes facts, when they are kept. It outlives the server, whose calls end with facts.
 
     Raises:
@@ -285,17 +318,17 @@ async def _outbox(agent: Agent, settings: Settings) -> AsyncIterator[Facts | Non
     if not (folder := settings.data_folder()):
         yield None
         return
-    bus: Bus | None = None
-    if settings.kafka_bootstrap:
-        from .buses.kafka import bus_of
-
-        bus = await asyncio.to_thread(bus_of, settings)
     from .outbox import Outbox  # with it comes SQLite
 
+    if settings.kafka_bootstrap and not hands_on:
+        from .buses.kafka import producer_config
+
+        await asyncio.to_thread(producer_config, settings)  # what is wrong with them should be said at the start
     async with Outbox(
         Path(folder),
-        server=f"{socket.gethostname()}:{os.getpid()}",
-        bus=bus,
+        server=_own_name(),
+        bus=await _bus(settings) if hands_on else None,
+        is_relayed=bool(settings.kafka_bootstrap),
         mask=agent.mask,
         journal_bytes=settings.journal_mb * 1024 * 1024,
         sync=settings.journal_sync,

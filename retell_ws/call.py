@@ -185,20 +185,24 @@ class CallMachine:
         call_id: The id in the URL Retell dialled.
         agent: Who answers.
         speculating: Allows speculations; None when there are none.
+        keeps_transcript: Somebody will ask for `heard`.
 
     Attributes:
         state: Where the call stands.
         details: What Retell told about the call, once it did.
         is_new: Where nobody could tell whether the call was begun elsewhere, Retell's messages have: it was not.
-        heard: The newest transcript Retell sent here, raw; None before the first one.
+        heard: The newest transcript Retell sent here, raw; None before the first one, or when it is not kept.
         has_pinged: Retell's keepalive runs on the present socket, so its silence would mean something (§1.5).
     """
 
-    def __init__(self, call_id: str, agent: Agent, speculating: Allowance | None = None) -> None:
+    def __init__(
+        self, call_id: str, agent: Agent, speculating: Allowance | None = None, *, keeps_transcript: bool = False
+    ) -> None:
         self.call_id = call_id
         self.state = State.AWAY
         self.details: CallInfo | None = None
         self.heard: Raw | None = None
+        self._keeps_transcript = keeps_transcript
         self.has_pinged = self.is_new = False
         self._agent = agent
         self._config = encode(
@@ -475,8 +479,9 @@ class CallMachine:
         return () if self._allowance is None else self._speculate(message, self._allowance, now)
 
     def _heard(self, message: UpdateOnly | ResponseRequired | ReminderRequired) -> None:
-        woven = message.transcript_with_tool_calls
-        self.heard = message.transcript if woven == NO_ITEMS else woven
+        if self._keeps_transcript:  # and with it the whole message
+            woven = message.transcript_with_tool_calls
+            self.heard = message.transcript if woven == NO_ITEMS else woven
 
     def _told_details(self, details: CallInfo, now: float) -> tuple[Action, ...]:
         if details.call_id != self.call_id:

@@ -2,7 +2,9 @@
 
 This is their composition root, as `blueprints.py` is the servers': a consumer is imported when it is asked for. They
 have a process of their own, because the loop that answers calls should do nothing else, and a consumer that dies or
-hangs should take no call with it. `serve` starts one itself (`consuming.py`) when the bus is its own journal.
+hangs should take no call with it. `serve` starts one itself (`consuming.py`): for the consumers when the bus is its own
+journal, and otherwise for what hands the journal on to Kafka. That is a consumer of the journal, too, and costs more
+processor than writing the journal does.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from .blueprints import handing_on
 from .consumers.runner import Consumer, Runner
 from .errors import BusError, SettingsError
 from .extras import needing
@@ -27,15 +30,19 @@ from .ports import Source
 from .settings import Settings, load
 from .workers import say_ready
 
-__all__ = ["MARK", "Name", "run"]
+__all__ = ["DRAIN_S", "MARK", "Name", "consumers_of", "run"]
 
 logger = logging.getLogger(__name__)
 
-Name: TypeAlias = Literal["analytics", "archive", "escalation"]
+Name: TypeAlias = Literal["analytics", "archive", "escalation", "relay"]
+"""The consumers; `relay` hands a journal on to Kafka."""
 
 MARK: Final = "RETELL_CONSUMERS"
 """The variable of the environment by which a server tells the consumers it has started to live no longer than it does:
 they read the end of their input when it is gone."""
+
+GIVES_WAY: Final = 5
+"""How much nicer than a server it is to the other processes: the calls go first."""
 
 DRAIN_S: Final = 5.0
 """Seconds in which what still lies in the journal is consumed when the server has ended."""
@@ -45,7 +52,7 @@ def run(names: Sequence[Name], flags: Mapping[str, Any], *, config: Path | None 
     """Consume until SIGTERM or SIGINT; a second signal ends at once.
 
     Args:
-        names: Which consumers; none: all, escalation only when there are rules.
+        names: Which consumers; none: all but `relay`, escalation only when there are rules.
         flags: Settings given on the command line.
         config: A TOML file of settings.
 
@@ -62,7 +69,11 @@ def run(names: Sequence[Name], flags: Mapping[str, Any], *, config: Path | None 
     configure(settings.log_level, mark="consumers" if is_ours else "")
     if not settings.data_folder():
         raise SettingsError("nothing is kept of calls: --blueprint events, or --data FOLDER")
-    wanted = tuple(dict.fromkeys(names)) or tuple(n for n in get_args(Name) if n != "escalation" or settings.rules)
+    wanted = tuple(dict.fromkeys(names)) or consumers_of(settings)
+    if "relay" in wanted and not settings.kafka_bootstrap:
+        raise SettingsError("relay hands the journal on to Kafka: --kafka-bootstrap HOST:PORT")
+    if is_ours:
+        os.nice(GIVES_WAY)
     mask = os.umask(0o077)  # it is speech: for its owner's eyes only, whatever folder it lies in
     try:
         asyncio.run(_consume(wanted, settings, is_ours=is_ours))
@@ -93,11 +104,14 @@ async def _consume(names: Sequence[Name], settings: Settings, *, is_ours: bool) 
     try:
         async with AsyncExitStack() as stack:
             if is_ours:
-                await _let_go_of(set(get_args(Name)).difference(names), settings)
-            runners = [await stack.enter_async_context(_runner(name, settings)) for name in names]
+                await _let_go_of({"analytics", "archive", "escalation"}.difference(names), settings)
+            if "relay" in names:
+                await stack.enter_async_context(handing_on(settings))
+            runners = [await stack.enter_async_context(_runner(name, settings)) for name in names if name != "relay"]
             bus = "kafka" if settings.kafka_bootstrap else "journal"
             say_ready({"ready": True, "consumers": list(names), "facts": bus})
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(stop.wait())
                 for runner in runners:
                     tasks.create_task(runner.run(stop, drain_s=drain_s))
     except ExceptionGroup as group:
@@ -106,6 +120,11 @@ async def _consume(names: Sequence[Name], settings: Settings, *, is_ours: bool) 
         if not stop.is_set():
             raise
         logger.warning("stopped at once")
+
+
+def consumers_of(settings: Settings) -> tuple[Name, ...]:
+    """Name the consumers there are to these settings."""
+    return ("analytics", "archive", "escalation") if settings.rules else ("analytics", "archive")
 
 
 async def _let_go_of(names: set[str], settings: Settings) -> None:
@@ -162,6 +181,8 @@ async def _consumer(name: Name, settings: Settings, source: Source) -> AsyncIter
             with needing("analytics", name):
                 from .consumers.archive import Archive
             yield Archive(place, keep_days=keep_days)
+        case "relay":
+            raise AssertionError("it is no consumer of the bus")
         case "escalation":
             from .escalating import escalating
 

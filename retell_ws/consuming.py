@@ -1,4 +1,5 @@
-"""The consumers that a server starts beside itself, in a process of their own; started anew when they die.
+"""What a server starts beside itself, in a process of its own, and anew when it dies: the consumers, or what hands the
+journal on to Kafka.
 
 A server needs none of them to answer calls: what cannot be consumed now lies in the journal.
 """
@@ -14,7 +15,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Final, Self
 
-from .consume import DRAIN_S, MARK
+from .consume import DRAIN_S, MARK, Name, consumers_of
 from .restarts import Restarts
 from .settings import Settings, environment_of
 
@@ -41,13 +42,20 @@ class Consuming:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._names: tuple[Name, ...] = ()
         self._leaving = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
 
     def start(self, settings: Settings) -> None:
-        """Start them, with these settings: now the server knows its ports."""
+        """Start it with these settings, now that the server knows its ports; unless there is nothing to do for it."""
         self._settings = settings
+        if settings.kafka_bootstrap and settings.data_folder():
+            self._names = ("relay",)
+        if settings.starts_consumers():
+            self._names += consumers_of(settings)
+        if not self._names:
+            return
         self._keeping = asyncio.create_task(self._keep())
 
     @property
@@ -102,9 +110,10 @@ class Consuming:
     async def _life(self) -> str:
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "retell_ws", "consume"),
+                *(sys.executable, "-m", "retell_ws", "consume", *self._names),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the server, which lets go of it last
                 env={**os.environ, **environment_of(self._settings), MARK: "1"},
             )
         except OSError as exc:  # no memory, no process left: perhaps in a moment

@@ -47,7 +47,9 @@ class Outbox:
     Args:
         folder: Of the journal.
         server: This server's name, as its facts tell it.
-        bus: Where the journal is handed on to; None when consumers read it themselves. It is closed at the end.
+        bus: Where the journal is handed on to; None when consumers read it themselves, or another process hands it on.
+            It is closed at the end.
+        is_relayed: It is handed on by somebody, so that entries stay until they have been.
         mask: Takes out of texts what must not leave the process; None for `masking.mask`.
         journal_bytes: What the journal may take.
         sync: Wait for the disk at each write.
@@ -64,6 +66,7 @@ class Outbox:
         *,
         server: str,
         bus: Bus | None = None,
+        is_relayed: bool = False,
         mask: Mask | None = None,
         journal_bytes: int = 0,
         sync: bool = False,
@@ -75,6 +78,7 @@ class Outbox:
             folder,
             server=server,
             bus=bus,
+            is_relayed=is_relayed,
             mask=mask,
             journal_bytes=journal_bytes,
             sync=sync,

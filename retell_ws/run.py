@@ -103,15 +103,14 @@ async def _serve(agent: Agent, settings: Settings, worker: Worker | None) -> Non
     try:
         async with (
             Consuming(settings) as consumers,  # to the very end: the last facts are there when the server has ended
-            running(agent, settings, model=model) as server,
+            running(agent, settings, model=model, hands_on=False) as server,
             checking(model, agent, settings),
         ):
             _spare_the_collector()
             orders.follow(server)
             if worker is None or worker.post.index == 0:
                 _warn(settings, model, server)
-                if settings.starts_consumers():
-                    consumers.start(_reached(settings, server))
+                consumers.start(_reached(settings, server))
             ready = {
                 "ready": True,
                 "ws": server.address,

@@ -21,7 +21,7 @@ import msgspec
 
 from .entries import AnyFact, Entry, Weight, weight_of
 from .errors import JournalError, UsageError
-from .journal import Journal, Row, row_of
+from .journal import RELAY, Journal, Row, row_of
 from .masked_facts import careful, masked_entry
 from .masking import Mask
 from .masking import mask as built_in
@@ -40,7 +40,7 @@ second cost twice the processor that ten cost."""
 BATCH: Final = 128
 """Facts that are written at once; the lock on the file is held for some milliseconds."""
 
-BREATH_S: Final = 0.00006
+BREATH_S: Final = 0.0001
 """Seconds of work after which the calls' thread may go first, and as many that it is given: a call that wants the
 interpreter at that moment waits no longer than this. To let go of it and take it again at once would not do: whoever
 waits for it is slower to wake up."""
@@ -81,7 +81,8 @@ class Scribe:
     Args:
         folder: Of the journal.
         server: This server's name.
-        bus: Where the journal is handed on to; None when consumers read it themselves. It is closed at the end.
+        bus: Where the journal is handed on to; None when somebody else does that, or nobody. It is closed at the end.
+        is_relayed: Somebody does.
         mask: The agent's own; None for the built-in.
         journal_bytes: What the journal may take.
         sync: Wait for the disk at each write.
@@ -111,6 +112,7 @@ class Scribe:
         *,
         server: str,
         bus: Bus | None,
+        is_relayed: bool,
         mask: Mask | None,
         journal_bytes: int,
         sync: bool,
@@ -119,6 +121,7 @@ class Scribe:
         self._folder = folder
         self._server = server
         self._bus = bus
+        self._is_relayed = is_relayed or bus is not None
         self._careful = built_in if mask is None else careful(mask, self._mask_failed)
         self._journal_bytes = journal_bytes
         self._sync = sync
@@ -150,6 +153,8 @@ class Scribe:
         try:
             journal = Journal(self._folder, limit_bytes=self._journal_bytes, sync=self._sync)
             try:
+                if self._is_relayed:
+                    journal.register(RELAY)
                 if self._bus is not None:
                     relay = Relay(journal, self._bus, self._folder / "relay.lock", breathe=self._breathe)
                 started(None)
@@ -221,7 +226,7 @@ class Scribe:
             journal.look_again()
         if is_due or self._untidy:  # a chunk at a time: what is new does not wait for it
             self._untidy = False
-            self._untidy = journal.tidy(relayed=relay is not None)
+            self._untidy = journal.tidy(relayed=self._is_relayed)
             more |= self._untidy
             if is_due or not self._untidy:
                 self._look(journal, relay)

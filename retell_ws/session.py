@@ -118,7 +118,7 @@ class Session:
         speculates = settings.speculates() and "before_model" not in agent.hooks
         if agent.speculate is not None:
             speculates = agent.speculate
-        self._machine = CallMachine(call_id, agent, self if speculates else None)
+        self._machine = CallMachine(call_id, agent, self if speculates else None, keeps_transcript=tells_speech)
         self._newest: Peer | None = None
         self._older: Peer | None = None
         self._turn: _Running | None = None

@@ -25,7 +25,8 @@ def consume(
 
     Args:
         names: `analytics` keeps figures for `report`; `archive` keeps transcripts; `escalation` acts on rules while the
-            call lasts. None: all of them, escalation only when there are rules.
+            call lasts. None: all of them, escalation only when there are rules. `relay` hands a journal on to Kafka;
+            `serve` starts one by itself.
         config: A TOML file of settings; flags and the environment override it.
         flags: The settings.
     """

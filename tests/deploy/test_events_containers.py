@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from retell_ws import calls, outbox, scribe, server
+from retell_ws import calls, consuming, outbox, scribe, server
 from retell_ws.__main__ import app
 from retell_ws.deploy.proxies import configuration
 from retell_ws.settings import Settings, load
@@ -146,5 +146,5 @@ def test_a_container_can_do_little_and_has_time_to_end() -> None:
         assert service["healthcheck"] == {"disable": True}, "the image's asks for a server"
     settings = load(environment=environment(SERVERS["server1"]))
     longest = max(settings.drain_s, settings.drain_delay()) + 2 * calls.LAST_TURN_S + calls.SPREAD_S
-    longest += calls.LASTING_S + calls.CLOSE_S + server.CLOSE_S + scribe.LAST_TRY_S + outbox.LEAVE_S
+    longest += calls.LASTING_S + calls.CLOSE_S + server.CLOSE_S + scribe.LAST_TRY_S + outbox.LEAVE_S + consuming.LEAVE_S
     assert int(SERVERS["server1"]["stop_grace_period"].removesuffix("s")) > longest

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from retell_ws import calls, outbox, scribe, server
+from retell_ws import calls, consuming, outbox, scribe, server
 from retell_ws.__main__ import app, main
 from retell_ws.agent import Agent
 from retell_ws.blueprints import running
@@ -334,7 +334,7 @@ def test_a_server_has_the_time_it_takes_to_drain(everything: Everything) -> None
     settings = load(environment=environment(everything, workload))
     wait_s = int(container(workload)["lifecycle"]["preStop"]["exec"]["command"][1])
     longest = wait_s + max(settings.drain_s, settings.drain_delay()) + 2 * calls.LAST_TURN_S + calls.SPREAD_S
-    longest += calls.LASTING_S + calls.CLOSE_S + server.CLOSE_S + scribe.LAST_TRY_S + outbox.LEAVE_S
+    longest += calls.LASTING_S + calls.CLOSE_S + server.CLOSE_S + scribe.LAST_TRY_S + outbox.LEAVE_S + consuming.LEAVE_S
     assert workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > longest
 
 
