@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -42,7 +42,7 @@ MARK: Final = "RETELL_CONSUMERS"
 they read the end of their input when it is gone."""
 
 GIVES_WAY: Final = 5
-"""How much nicer than a server it is to the other processes: the calls go first."""
+"""How much nicer than a server consumers are to other processes."""
 
 DRAIN_S: Final = 5.0
 """Seconds in which what still lies in the journal is consumed when the server has ended."""
@@ -73,7 +73,7 @@ def run(names: Sequence[Name], flags: Mapping[str, Any], *, config: Path | None 
     if "relay" in wanted and not settings.kafka_bootstrap:
         raise SettingsError("relay hands the journal on to Kafka: --kafka-bootstrap HOST:PORT")
     if is_ours:
-        os.nice(GIVES_WAY)
+        _give_way(wanted)
     mask = os.umask(0o077)  # it is speech: for its owner's eyes only, whatever folder it lies in
     try:
         asyncio.run(_consume(wanted, settings, is_ours=is_ours))
@@ -120,6 +120,19 @@ async def _consume(names: Sequence[Name], settings: Settings, *, is_ours: bool) 
         if not stop.is_set():
             raise
         logger.warning("stopped at once")
+
+
+def _give_way(names: Sequence[Name]) -> None:
+    """Let the server's calls go first, where both want one processor.
+
+    Facts on their way to Kafka wait for as long as the calls want it: where it is never idle they stay in the journal.
+    Consumers get their share, if a smaller one: for escalation somebody is on the line.
+    """
+    if names == ("relay",) and hasattr(os, "SCHED_IDLE"):
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.nice(GIVES_WAY)
 
 
 def consumers_of(settings: Settings) -> tuple[Name, ...]:
