@@ -128,18 +128,20 @@ def serving(stack: Stack, cores: Cores, model_url: str) -> Iterator[Running]:
             beside["store"] = store.pid
         server = running.enter_context(started(argv, core=cores.server, env=env))
         children = _children(server.pid, are_some="--kafka-bootstrap" in argv)
-        server.beside = {**beside, **{f"worker {number}": child.pid for number, child in enumerate(children)}}
+        server.beside = {**beside, **{f"worker {number}": child for number, child in enumerate(children)}}
         yield server
 
 
-def _children(pid: int, *, are_some: bool) -> list[psutil.Process]:
-    """Give the processes that a server has started: its workers, or what hands its facts on to Kafka."""
+def _children(pid: int, *, are_some: bool) -> list[int]:
+    """Find the processes that a server has started: its workers, or what hands its facts on to Kafka."""
     deadline = time.monotonic() + 10
-    while not (children := psutil.Process(pid).children()) and are_some:
+    while True:
+        children = [int(child.pid) for child in psutil.Process(pid).children()]
+        if children or not are_some:
+            return children
         if time.monotonic() > deadline:
             raise NotReady("nothing hands the facts on to Kafka")
         time.sleep(0.02)
-    return children
 
 
 @contextmanager
