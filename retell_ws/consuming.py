@@ -59,6 +59,10 @@ class Consuming:
         self._keeping = asyncio.create_task(self._keep())
 
     @property
+    def _what(self) -> str:
+        return f"the process of {', '.join(self._names)}"
+
+    @property
     def pid(self) -> int | None:
         """The process; None while there is none."""
         return None if self._process is None else self._process.pid
@@ -77,7 +81,7 @@ class Consuming:
             async with asyncio.timeout(LEAVE_S):
                 await self._keeping
         except TimeoutError:
-            logger.warning("the consumers do not end: killed; what they have not handled lies in the journal")
+            logger.warning("%s: does not end, and is killed; the rest lies in the journal", self._what)
         finally:
             if self._process is not None:
                 with suppress(ProcessLookupError):
@@ -96,13 +100,13 @@ class Consuming:
             if self._leaving.is_set():
                 return
             if how == REFUSED:  # it has said why
-                logger.error("the consumers cannot be run as they are set up; calls go on, and facts are kept")
+                logger.error("%s: cannot be run as it is set up; calls go on, and facts are kept", self._what)
                 return
             now = monotonic()
             pause_s = restarts.died(0, now, lived_s=now - began)
             if pause_s is None:
                 pause_s = GIVEN_UP_S
-            logger.error("the consumers %s: started again in %g s; calls go on", how, pause_s)
+            logger.error("%s: %s; started again in %g s, and calls go on", self._what, how, pause_s)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._leaving.wait()
@@ -122,4 +126,4 @@ class Consuming:
             self._let_go()
         status = await self._process.wait()
         self._process = None
-        return f"ended with status {status}" if status >= 0 else f"were killed by signal {-status}"
+        return f"ended with status {status}" if status >= 0 else f"killed by signal {-status}"

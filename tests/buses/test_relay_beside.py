@@ -44,6 +44,7 @@ async def test_facts_are_handed_on_by_a_process_that_is_started_anew(
         await call(line["ws"], "call_1", "Hello.")
         await until(lambda: bool(consumers_of(server)))
         (first,) = consumers_of(server)
+        await until(lambda: os.sched_getscheduler(first) == os.SCHED_IDLE)  # the calls go first
         os.kill(first, signal.SIGKILL)
         await call(line["ws"], "call_2", "Hello.")
         await until(lambda: bool(consumers_of(server)) and consumers_of(server) != [first])
