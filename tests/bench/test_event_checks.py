@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.harness.events.checks import CHECKS, Arrived, Verdict, judge_facts, number_of, once, told_in
-from bench.harness.events.known import SURE_S, Known, known_in, totals
+from bench.harness.events.known import GRACE_S, SURE_S, Known, known_in, totals
 from bench.harness.faults.history import Event, Row
 from bench.harness.faults.words import Question
 from retell_ws.entries import AnyFact, Entry
@@ -284,8 +284,8 @@ def test_what_happened_just_before_a_kill_is_not_certain() -> None:
     assert struck(1.5 + SURE_S / 2).answered == frozenset()
     assert struck(1.5 + SURE_S).answered == frozenset({1})
     assert struck(1.4).answered == frozenset({1})
-    assert not struck(9.0 + SURE_S / 2).ended
-    assert struck(9.0 + SURE_S).ended
+    assert not struck(9.0 + GRACE_S + SURE_S / 2).ended
+    assert struck(9.0 + GRACE_S + SURE_S).ended
 
 
 def test_a_call_whose_line_broke_is_not_whole_and_one_that_never_came_about_is_not_known() -> None:

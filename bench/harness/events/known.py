@@ -15,10 +15,14 @@ from bench.harness.faults.checks import Heard, heard_in
 from bench.harness.faults.history import Row
 from bench.harness.faults.words import Question
 
-__all__ = ["SURE_S", "Known", "Totals", "known_in", "totals"]
+__all__ = ["GRACE_S", "SURE_S", "Known", "Totals", "known_in", "totals"]
 
 SURE_S: Final = 1.0
-"""Seconds after which a fact must be in the journal: fifty times what it gathers facts for."""
+"""Seconds after which a fact must be in the journal: ten times what it gathers facts for."""
+
+GRACE_S: Final = 2.0
+"""Seconds that the servers wait for a redial before they say that a call has ended: who is struck dead meanwhile does
+not say it."""
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,8 +82,8 @@ def known_in(rows: Iterable[Row]) -> dict[int, Known]:
 
 
 def _known(heard: Heard, kills: list[float]) -> Known:
-    def is_sure(at: float | None) -> bool:
-        return at is not None and not any(at <= kill < at + SURE_S for kill in kills)
+    def is_sure(at: float | None, after_s: float = SURE_S) -> bool:
+        return at is not None and not any(at <= kill < at + after_s for kill in kills)
 
     asked = {one.response_id: one for one in heard.asked.values() if one.question is not None}
     return Known(
@@ -90,7 +94,7 @@ def _known(heard: Heard, kills: list[float]) -> Known:
             number for number, one in asked.items() if one.completed_at is None and one.superseded_at is not None
         ),
         whole=not heard.gone,
-        ended=heard.reason == "user_hangup" and is_sure(heard.hung_up_at),
+        ended=heard.reason == "user_hangup" and is_sure(heard.hung_up_at, GRACE_S + SURE_S),
     )
 
 

@@ -16,18 +16,15 @@ import orjson
 
 from bench.harness.events.arrived import journal_bytes, lag, read_topics
 from bench.harness.events.checks import Arrived, Verdict, judge_facts
-from bench.harness.events.known import known_in
+from bench.harness.events.known import GRACE_S, known_in
 from bench.harness.faults.calls import Callers, Habits
 from bench.harness.faults.history import Row, read_rows
 from bench.harness.faults.processes import Program, RedisServer, Server, free_ports
 from bench.harness.kafka_server import KafkaServer
 
-__all__ = ["GRACE_S", "Site", "Sizes", "site"]
+__all__ = ["Site", "Sizes", "site"]
 
 PREFIX: Final = "retell_ws."
-
-GRACE_S: Final = 2.0
-"""How long a call is kept for a redial: its end is told after that, and need not be waited for."""
 
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):

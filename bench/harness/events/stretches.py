@@ -13,9 +13,9 @@ import psutil  # type: ignore[import-untyped]
 from bench.harness.capacity_model import Cost, Measured, Window, per_call_and_turn
 from bench.harness.events.arrived import topic_bytes
 from bench.harness.events.escalating import RULES
-from bench.harness.events.known import known_in
+from bench.harness.events.known import GRACE_S, known_in
 from bench.harness.events.server import HUMAN
-from bench.harness.events.site import GRACE_S, Site, Sizes, site
+from bench.harness.events.site import Site, Sizes, site
 from bench.harness.faults.scenarios import Progress, rest
 
 __all__ = ["CONSUMERS", "Stretch", "measured_by", "stretch"]

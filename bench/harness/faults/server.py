@@ -25,6 +25,7 @@ from bench.harness.faults.history import Row
 from bench.harness.faults.model import DONE, NumberedModel
 from retell_ws import Agent
 from retell_ws.blueprints import running
+from retell_ws.consuming import Consuming
 from retell_ws.log import configure
 from retell_ws.run import _spare_the_collector
 from retell_ws.settings import load
@@ -76,7 +77,8 @@ async def serving(agent: Agent, flags: dict[str, object], model: NumberedModel) 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     settings = load(flags)
-    async with running(agent, settings, model=model) as server:
+    async with Consuming(settings) as beside, running(agent, settings, model=model, hands_on=False) as server:
+        beside.start(settings)
         _spare_the_collector()
         ready = {"ready": True, "ws": server.address, "http": server.http_address}
         sys.stdout.write(orjson.dumps(ready).decode() + "\n")
