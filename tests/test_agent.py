@@ -192,3 +192,9 @@ def test_a_built_in_tool_that_cannot_do_it_did_nothing() -> None:
         with pytest.raises(ToolError, match="the call is over") as refused:
             tool.bind(over, tool.decode(arguments))()
         assert not isinstance(refused.value, CallError), "which would leave open whether it had done something before"
+
+
+def test_a_mask_is_a_function() -> None:
+    with pytest.raises(AgentError, match="mask is a function"):
+        Agent("You are Ana.", mask="[gone]")  # type: ignore[arg-type]
+    assert Agent("You are Ana.", mask=str.upper).mask is str.upper

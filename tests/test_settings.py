@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from retell_ws.errors import SettingsError
-from retell_ws.settings import Settings, load
+from retell_ws.settings import Settings, environment_of, load
 
 SECRET = "abcdefgh-IJKLMNOP_0123"
 OTHER = "zyxwvuts-9876543210"
@@ -347,3 +347,49 @@ def test_balancers_are_waited_for_where_there_are_some() -> None:
     shared = Settings(blueprint="distributed", redis_url="redis://x")
     assert shared.drain_delay() == 3
     assert msgspec.structs.replace(shared, drain_delay_s=0.0).drain_delay() == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "folder", "place", "starts"),
+    [
+        ({}, "", "", False),
+        ({"consume": True}, "", "", False),
+        ({"data": "d"}, "d", "d", True),
+        ({"data": "d", "consume": False}, "d", "d", False),
+        ({"data": "d", "archive": "s3://bucket"}, "d", "s3://bucket", True),
+        ({"blueprint": "events"}, "retell_ws-data", "retell_ws-data", True),
+        ({"blueprint": "events", "kafka_bootstrap": "k:9092"}, "retell_ws-data", "retell_ws-data", False),
+        (
+            {"blueprint": "events", "kafka_bootstrap": "k:9092", "consume": True},
+            "retell_ws-data",
+            "retell_ws-data",
+            True,
+        ),
+    ],
+)
+def test_where_facts_are_kept_and_who_reads_them(
+    given: dict[str, Any], folder: str, place: str, *, starts: bool
+) -> None:
+    settings = loaded(given)
+    assert (settings.data_folder(), settings.archive_place(), settings.starts_consumers()) == (folder, place, starts)
+
+
+def test_events_have_a_second_port_for_webhooks_unless_another_is_named() -> None:
+    assert loaded({"blueprint": "events"}).http_port == 8081
+    assert loaded({"blueprint": "events", "http_port": 0}).http_port == 0
+    assert loaded({}).http_port is None
+
+
+def test_another_process_comes_to_the_same_settings_by_the_environment(toml: Path) -> None:
+    toml.write_text("max_calls = 7")
+    given = {
+        "blueprint": "events",
+        "speculate": True,
+        "hedge": False,
+        "drain_delay_s": 1.5,
+        "data": "d",
+        "keep_days": 3,
+    }
+    settings = loaded(given)
+    assert loaded({}, environment_of(settings)) == settings
+    assert loaded({}, {"RETELL_WS_CONFIG": str(toml), **environment_of(settings)}) == settings
