@@ -123,9 +123,9 @@ class Runner:
         fresh = self._fresh(entries)
         if fresh and not await self._handled(fresh, stop):
             return False
-        if entries:
-            self._remember(fresh)
-            await self._source.commit()
+        self._remember(fresh)
+        # Also when nothing came: one that fell into a rebalance is left to the next, which may be hours away.
+        await self._source.commit()
         await self._idle()
         return bool(entries)
 

@@ -99,6 +99,22 @@ async def test_what_comes_again_is_left_out() -> None:
     assert made.repeated == 4
 
 
+async def test_a_commit_that_was_left_to_the_next_one_does_not_wait_for_more_entries() -> None:
+    class Rebalancing(MemorySource):
+        late = 1
+
+        async def commit(self) -> None:
+            if self.late:
+                self.late -= 1
+            else:
+                await super().commit()
+
+    source, consumer = Rebalancing(entries("a")), Listing()
+    async with running(source, consumer):
+        await until(lambda: source.committed == 1)
+    assert consumer.names == ["a"]
+
+
 async def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "REMEMBERED", 2)
     source, consumer = MemorySource(entries("a", "b", "c")), Listing()
