@@ -31,6 +31,7 @@ from .verification import Verify
 
 __all__ = [
     "build_model",
+    "handing_on",
     "keeping_answers",
     "keeping_calls",
     "read_answers",
