@@ -143,9 +143,9 @@ async def test_a_standstill_is_measured_and_its_place_is_told(
 ) -> None:
     monkeypatch.setattr(stalls, "REPORT_S", 0.0)  # the machine of the test may stand still at other times
     async with watched() as late:
-        asyncio.get_running_loop().call_soon(a_function_that_does_not_give_way, 0.5)
+        asyncio.get_running_loop().call_soon(a_function_that_does_not_give_way, 1.5)
         await late.visits(2)
-    assert max(late.heard) >= 0.5 - stalls.EVERY_S
+    assert max(late.heard) >= 1.5 - stalls.EVERY_S
     (told,) = [record for record in caplog.records if "a_function" in record.getMessage()]
     assert (told.name, told.levelno) == ("retell_ws.stalls", logging.WARNING)
     line = a_function_that_does_not_give_way.__code__.co_firstlineno + 1
@@ -159,7 +159,7 @@ async def test_the_coroutine_that_stands_still_is_named_with_those_that_wait_for
     monkeypatch.setattr(stalls, "REPORT_S", 0.0)
 
     async def tool() -> None:
-        a_function_that_does_not_give_way(0.5)
+        a_function_that_does_not_give_way(1.5)
 
     async def turn() -> None:
         await tool()
