@@ -15,7 +15,7 @@ from typing import get_args, get_type_hints
 import pytest
 from msgspec import Meta
 
-from bench.harness.summary import ahead, facts, survives, table
+from bench.harness.summary import ahead, capacity, facts, survives, table
 from retell_ws.__main__ import app
 from retell_ws.agent_file import load
 from retell_ws.facts import TurnMeasured
@@ -59,6 +59,7 @@ def test_a_booking_agent_and_its_test_are_short() -> None:
 def test_the_figures_are_those_of_the_latest_results() -> None:
     assert f"<!-- bench:begin -->\n{table()}\n<!-- bench:end -->" in README.read_text("utf-8")
     assert f"<!-- ahead:begin -->\n{ahead()}\n<!-- ahead:end -->" in README.read_text("utf-8")
+    assert f"<!-- capacity:begin -->\n{capacity()}\n<!-- capacity:end -->" in README.read_text("utf-8")
     assert f"<!-- facts:begin -->\n{facts()}\n<!-- facts:end -->" in README.read_text("utf-8")
     assert f"<!-- survives:begin -->\n{survives()}\n<!-- survives:end -->" in README.read_text("utf-8")
 
