@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from time import monotonic
 from types import TracebackType
@@ -34,14 +35,9 @@ GIVEN_UP_S: Final = 60.0
 
 
 class Consuming:
-    """Keeps the process from `start` to the end of the block.
+    """Keeps the process from `start` to the end of the block."""
 
-    Args:
-        settings: The server's settings.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self) -> None:
         self._names: tuple[Name, ...] = ()
         self._leaving = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
@@ -49,23 +45,17 @@ class Consuming:
 
     def start(self, settings: Settings) -> None:
         """Start it with these settings, now that the server knows its ports; unless there is nothing to do for it."""
-        self._settings = settings
         if settings.kafka_bootstrap and settings.data_folder():
             self._names = ("relay",)
         if settings.starts_consumers():
             self._names += consumers_of(settings)
         if not self._names:
             return
-        self._keeping = asyncio.create_task(self._keep())
+        self._keeping = asyncio.create_task(self._keep(environment_of(settings)))
 
     @property
     def _what(self) -> str:
         return f"the process of {', '.join(self._names)}"
-
-    @property
-    def pid(self) -> int | None:
-        """The process; None while there is none."""
-        return None if self._process is None else self._process.pid
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,11 +82,11 @@ class Consuming:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
 
-    async def _keep(self) -> None:
+    async def _keep(self, variables: Mapping[str, str]) -> None:
         restarts = Restarts(1)
         while not self._leaving.is_set():
             began = monotonic()
-            how = await self._life()
+            how = await self._life(variables)
             if self._leaving.is_set():
                 return
             if how == REFUSED:  # it has said why
@@ -111,14 +101,14 @@ class Consuming:
                 async with asyncio.timeout(pause_s):
                     await self._leaving.wait()
 
-    async def _life(self) -> str:
+    async def _life(self, variables: Mapping[str, str]) -> str:
         try:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "retell_ws", "consume", *self._names),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for the server, which lets go of it last
-                env={**os.environ, **environment_of(self._settings), MARK: "1"},
+                env={**os.environ, **variables, MARK: "1"},
             )
         except OSError as exc:  # no memory, no process left: perhaps in a moment
             return f"cannot be started: {exc.strerror or exc}"

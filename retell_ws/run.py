@@ -102,7 +102,7 @@ async def _serve(agent: Agent, settings: Settings, worker: Worker | None) -> Non
     settings = _reachable(settings)
     try:
         async with (
-            Consuming(settings) as consumers,  # to the very end: the last facts are there when the server has ended
+            Consuming() as consumers,  # to the very end: the last facts are there when the server has ended
             running(agent, settings, model=model, hands_on=False) as server,
             checking(model, agent, settings),
         ):

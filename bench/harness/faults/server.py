@@ -77,7 +77,7 @@ async def serving(agent: Agent, flags: dict[str, object], model: NumberedModel) 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     settings = load(flags)
-    async with Consuming(settings) as beside, running(agent, settings, model=model, hands_on=False) as server:
+    async with Consuming() as beside, running(agent, settings, model=model, hands_on=False) as server:
         beside.start(settings)
         _spare_the_collector()
         ready = {"ready": True, "ws": server.address, "http": server.http_address}
