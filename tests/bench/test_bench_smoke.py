@@ -15,10 +15,10 @@ pytest.importorskip("fastapi", reason="the bench extra is not installed")
 pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
 
-def test_first_frame_measures_a_peer_and_the_floor_and_leaves_its_files(tmp_path: Path) -> None:
-    flags = ("--quick", "--stacks", "websockets-sdk", "--out", str(tmp_path))
+def ran(module: str, out: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Run a bench briefly, to its end."""
     run = subprocess.run(
-        [sys.executable, "-m", "bench.first_frame", *flags],
+        [sys.executable, "-m", module, "--quick", *flags, "--out", str(out)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -26,6 +26,11 @@ def test_first_frame_measures_a_peer_and_the_floor_and_leaves_its_files(tmp_path
         check=False,
     )
     assert run.returncode == 0, run.stderr
+    return run
+
+
+def test_first_frame_measures_a_peer_and_the_floor_and_leaves_its_files(tmp_path: Path) -> None:
+    run = ran("bench.first_frame", tmp_path, "--stacks", "websockets-sdk")
     found = orjson.loads((tmp_path / "first_frame.json").read_bytes())
     rows = {row["stack"]: row for row in found["rows"]}
     assert rows.keys() == {"floor", "floor-at-once", "websockets-sdk"}
@@ -39,15 +44,7 @@ def test_first_frame_measures_a_peer_and_the_floor_and_leaves_its_files(tmp_path
 
 
 def test_answer_cache_measures_hits_and_leaves_its_files(tmp_path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "bench.answer_cache", "--quick", "--out", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
+    run = ran("bench.answer_cache", tmp_path)
     found = orjson.loads((tmp_path / "answer_cache.json").read_bytes())
     rows = {row["way"]: row for row in found["rows"]}
     assert rows.keys() == {"hits", "flood", "model"}
@@ -58,15 +55,7 @@ def test_answer_cache_measures_hits_and_leaves_its_files(tmp_path: Path) -> None
 
 
 def test_ear_measures_every_kind_of_answer_and_leaves_its_figures(tmp_path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "bench.ear", "--quick", "--out", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
+    run = ran("bench.ear", tmp_path)
     found = orjson.loads((tmp_path / "ear.json").read_bytes())
     rows = {row["answer"]: row for row in found["rows"]}
     assert rows.keys() == {"words", "pairs", "trailing", "markdown"}
@@ -76,15 +65,7 @@ def test_ear_measures_every_kind_of_answer_and_leaves_its_figures(tmp_path: Path
 
 
 def test_first_sentence_plays_spoken_calls_and_an_outage_and_leaves_its_files(tmp_path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "bench.first_sentence", "--quick", "--out", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
+    run = ran("bench.first_sentence", tmp_path)
     assert "Warning" not in run.stderr
     found = orjson.loads((tmp_path / "first_sentence.json").read_bytes())
     rows = {row["configuration"]: row for row in found["rows"]}
@@ -103,15 +84,7 @@ def test_first_sentence_plays_spoken_calls_and_an_outage_and_leaves_its_files(tm
 
 
 def test_facts_measures_every_way_and_leaves_its_figures(tmp_path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "bench.facts", "--quick", "--out", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
+    ran("bench.facts", tmp_path)
     found = orjson.loads((tmp_path / "facts.json").read_bytes())
     rows = {row["way"]: row for row in found["rows"]}
     assert rows.keys() == {"none", "journal", "disk", "bus"}

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from retell_ws.buses.kafka import KafkaBus
 from retell_ws.buses.kafka_source import KafkaSource
@@ -21,6 +15,7 @@ from retell_ws.buses.topics import topics_of
 from retell_ws.entries import Entry
 from retell_ws.errors import BusError
 from retell_ws.settings import Settings
+from tests.certificates import certificate
 from tests.kafka_servers import KafkaServer, genuine
 
 from .conftest import SettingsFor
@@ -31,39 +26,9 @@ PASSWORD = "correct-horse-battery"
 JAAS = "org.apache.kafka.common.security"
 
 
-def certificates(folder: Path) -> tuple[Path, Path]:
-    """Make a certificate of 127.0.0.1 that signs itself.
-
-    Returns:
-        It, and it with its key behind it.
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    public = made.public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "ca.pem").write_bytes(public)
-    (folder / "both.pem").write_bytes(private + public)
-    return folder / "ca.pem", folder / "both.pem"
-
-
 @pytest.fixture(scope="module")
 def ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return certificates(tmp_path_factory.mktemp("tls"))[0]
+    return certificate(tmp_path_factory.mktemp("tls"))[0]
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +131,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_told(
 ) -> None:
     other = tmp_path / "other"
     other.mkdir()
-    stranger, _ = certificates(other)
+    stranger, _ = certificate(other)
     change(config, **{str(ca): str(stranger)})
     bus = KafkaBus(settings_for(closed_kafka.bootstrap, kafka_config=str(config)))
     try:

@@ -27,7 +27,7 @@ from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.testing.dial import DialPolicy
 from retell_ws.testing.retell import FakeRetell
-from tests.deploy.certificates import certificate, trusting
+from tests.certificates import certificate, trusting
 from tests.deploy.proxies import commands, listening, written
 from tests.machine import free_port
 from tests.waiting import until
