@@ -37,6 +37,8 @@ for name, about in {
     "kubernetes": "Write manifests for Kubernetes: servers, consumers, and what scales them.",
     "bench": "Let synthetic callers measure a server against its latency budget.",
     "report": "Tell how calls went, from the figures that were kept: a page with charts, or JSON.",
+    "register": "Let an agent of Retell's be answered by this server: create it, or change it.",
+    "calls": "List the latest calls of Retell's, with why they ended and where their time went.",
 }.items():
     # By name, so that a command is imported only when it is asked for: `serve` must start fast.
     app.command(f"retell_ws.commands.{name}:{name}", name=name, help=about, version=_version)
@@ -48,6 +50,14 @@ answers.command(
     version=_version,
 )
 app.command(answers)
+blueprint = App(name="blueprint", help="Choose, set up and prove one of the three architectures.", version=_version)
+for name, about in {
+    "recommend": "Say which blueprint fits, and why.",
+    "apply": "Write the files of a blueprint, or move a set-up to it.",
+    "validate": "Prove a set-up: settings, stores, conformance, latency, failover, events, registration.",
+}.items():
+    blueprint.command(f"retell_ws.commands.blueprint_{name}:{name}", name=name, help=about, version=_version)
+app.command(blueprint)
 transcripts = App(name="transcripts", help="What was said in calls, out of the archive.", version=_version)
 for name, about in {
     "list": "List calls, the latest first.",
