@@ -17,7 +17,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -30,12 +30,15 @@ from .ports import Source
 from .settings import Settings, load
 from .workers import say_ready
 
-__all__ = ["DRAIN_S", "MARK", "Name", "consumers_of", "run"]
+__all__ = ["DRAIN_S", "MARK", "ConsumerName", "Name", "consumers_of", "run"]
 
 logger = logging.getLogger(__name__)
 
-Name: TypeAlias = Literal["analytics", "archive", "escalation", "relay"]
-"""The consumers; `relay` hands a journal on to Kafka."""
+ConsumerName: TypeAlias = Literal["analytics", "archive", "escalation"]
+"""Who reads the bus."""
+
+Name: TypeAlias = ConsumerName | Literal["relay"]
+"""What this process may do; `relay` hands a journal on to Kafka."""
 
 MARK: Final = "RETELL_CONSUMERS"
 """The variable of the environment by which a server tells the consumers it has started to live no longer than it does:
@@ -104,10 +107,13 @@ async def _consume(names: Sequence[Name], settings: Settings, *, is_ours: bool) 
     try:
         async with AsyncExitStack() as stack:
             if is_ours:
-                await _let_go_of({"analytics", "archive", "escalation"}.difference(names), settings)
-            if "relay" in names:
-                await stack.enter_async_context(handing_on(settings))
-            runners = [await stack.enter_async_context(_runner(name, settings)) for name in names if name != "relay"]
+                await _let_go_of(set(get_args(ConsumerName)).difference(names), settings)
+            runners = []
+            for name in names:
+                if name == "relay":
+                    await stack.enter_async_context(handing_on(settings))
+                else:
+                    runners.append(await stack.enter_async_context(_runner(name, settings)))
             bus = "kafka" if settings.kafka_bootstrap else "journal"
             say_ready({"ready": True, "consumers": list(names), "facts": bus})
             async with asyncio.TaskGroup() as tasks:
@@ -135,7 +141,7 @@ def _give_way(names: Sequence[Name]) -> None:
         os.nice(GIVES_WAY)
 
 
-def consumers_of(settings: Settings) -> tuple[Name, ...]:
+def consumers_of(settings: Settings) -> tuple[ConsumerName, ...]:
     """Name the consumers there are to these settings."""
     return ("analytics", "archive", "escalation") if settings.rules else ("analytics", "archive")
 
@@ -162,7 +168,7 @@ def _heard(stop: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def _runner(name: Name, settings: Settings) -> AsyncIterator[Runner]:
+async def _runner(name: ConsumerName, settings: Settings) -> AsyncIterator[Runner]:
     async with (
         _source(name, settings) as source,
         _consumer(name, settings, source) as consumer,
@@ -171,7 +177,7 @@ async def _runner(name: Name, settings: Settings) -> AsyncIterator[Runner]:
         yield Runner(source, consumer)
 
 
-def _source(name: Name, settings: Settings) -> AbstractAsyncContextManager[Source]:
+def _source(name: ConsumerName, settings: Settings) -> AbstractAsyncContextManager[Source]:
     if not settings.kafka_bootstrap:
         from .buses.journal import JournalSource
 
@@ -182,7 +188,7 @@ def _source(name: Name, settings: Settings) -> AbstractAsyncContextManager[Sourc
 
 
 @asynccontextmanager
-async def _consumer(name: Name, settings: Settings, source: Source) -> AsyncIterator[Consumer]:
+async def _consumer(name: ConsumerName, settings: Settings, source: Source) -> AsyncIterator[Consumer]:
     """Make a consumer; whoever runs it enters it."""
     place, keep_days = settings.archive_place(), settings.keep_days
     match name:
@@ -194,8 +200,6 @@ async def _consumer(name: Name, settings: Settings, source: Source) -> AsyncIter
             with needing("analytics", name):
                 from .consumers.archive import Archive
             yield Archive(place, keep_days=keep_days)
-        case "relay":
-            raise AssertionError("it is no consumer of the bus")
         case "escalation":
             from .escalating import escalating
 

