@@ -19,7 +19,7 @@ from .answer_file import AnswerFile, Opening, read
 from .answers import unfit
 from .budget import PRICES
 from .errors import SettingsError
-from .extras import needing
+from .extras import needing, own_version
 from .ports import AnswerStore, Bus, CallStore, Facts, Model, Switchboard, Traces
 from .race import RacingModel
 from .recall import RecallingModel
@@ -102,6 +102,7 @@ async def running(
                 facts=facts,
                 traces=traces,
                 webhook_keys=webhook_keys(),
+                version=await asyncio.to_thread(own_version),
             )
             server = await stack.enter_async_context(made)
             await stack.enter_async_context(warming)

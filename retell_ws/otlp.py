@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from types import TracebackType
 from typing import Final, Self
 
@@ -28,6 +27,7 @@ from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags, set_span_in_context
 
 from .errors import SettingsError
+from .extras import own_version
 from .spans import Span
 
 __all__ = ["Otlp"]
@@ -59,7 +59,7 @@ class Otlp:
 
     def __init__(self, server: str, environment: Mapping[str, str] = os.environ) -> None:
         _refuse_other_ways(environment)
-        ours = {SERVICE_NAME: "retell_ws", SERVICE_VERSION: version("retell-ws"), SERVICE_INSTANCE_ID: server}
+        ours = {SERVICE_NAME: "retell_ws", SERVICE_VERSION: own_version(), SERVICE_INSTANCE_ID: server}
         resource = Resource.create({**ours, **OTELResourceDetector().detect().attributes})
         self._exporter = _Exporter(OTLPSpanExporter())
         self._ids = _Ids()
@@ -69,7 +69,7 @@ class Otlp:
             self._room = int(environment.get("OTEL_BSP_MAX_QUEUE_SIZE") or WAITING)
         except ValueError as exc:
             raise SettingsError(f"traces: OTEL_BSP_*: {exc}") from None
-        self._spans = self._provider.get_tracer("retell_ws", version("retell-ws"))
+        self._spans = self._provider.get_tracer("retell_ws", own_version())
         self._taken = self.dropped = 0
 
     @property

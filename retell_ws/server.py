@@ -88,6 +88,7 @@ class Server:
         facts: Takes all that happens, for the bus; None when nobody wants it.
         traces: Takes what spans are made from; None when nobody traces.
         webhook_keys: The API keys that may have signed Retell's webhooks.
+        version: Of this package, for the metrics.
 
     Raises:
         UsageError: On entering: the address cannot be listened on.
@@ -105,6 +106,7 @@ class Server:
         facts: Facts | None = None,
         traces: Traces | None = None,
         webhook_keys: Sequence[bytes] = (),
+        version: str = "",
     ) -> None:
         self._store = store
         self._settings = settings
@@ -128,6 +130,10 @@ class Server:
             is_read=settings.http_port is not None,
             store=store.figures if store.is_shared else None,
             outbox=None if facts is None else facts.figures,
+            traces=None if traces is None else traces.figures,
+            draining=lambda: self._draining,
+            max_calls=settings.max_calls,
+            build={"version": version, "blueprint": settings.blueprint, "model": model.name},
         )
         self._http: HttpPort | None = None
         self._beside = AsyncExitStack()  # the second port and the watch: they see the calls to their end

@@ -131,7 +131,7 @@ def test_the_attributes_are_those_that_the_conventions_have() -> None:
 
     known = {value for name, value in vars(gen_ai_attributes).items() if name.startswith("GEN_AI_")}
     known.add(error_attributes.ERROR_TYPE)
-    failed = FULL.__class__(7, "failed", rounds=1, done_s=1.0)
+    failed = TurnMeasured(7, "failed", rounds=1, done_s=1.0)
     spans = [*a_turn().values(), *a_turn(failed).values(), *made((1.0, ToolFinished("book", "failed", 0.1)))]
     told = {name for span in spans for name in span.attributes if not name.startswith("retell_ws.")}
     assert told <= known and len(told) > 12
@@ -338,7 +338,7 @@ def test_facts_that_make_no_span_need_not_be_given() -> None:
 
 
 seconds = st.none() | st.floats(-1, 100)
-figures = st.fixed_dictionaries(
+figures: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "response_id": st.integers(0, 3),
         "outcome": st.sampled_from(("finished", "failed", "superseded")),
