@@ -19,8 +19,8 @@ from .answer_file import AnswerFile, Opening, read
 from .answers import unfit
 from .budget import PRICES
 from .errors import SettingsError
-from .extras import needing
-from .ports import AnswerStore, Bus, CallStore, Facts, Model, Switchboard
+from .extras import needing, own_version
+from .ports import AnswerStore, Bus, CallStore, Facts, Model, Switchboard, Traces
 from .race import RacingModel
 from .recall import RecallingModel
 from .server import Server
@@ -91,6 +91,7 @@ async def running(
             switchboard = await stack.enter_async_context(switching(settings, store.name))
             verify = await stack.enter_async_context(_verifying(settings))
             facts = await stack.enter_async_context(_outbox(agent, settings, hands_on=hands_on))
+            traces = await stack.enter_async_context(_tracing(agent, model, settings, store.name or _own_name()))
             made = Server(
                 agent,
                 model,
@@ -99,7 +100,9 @@ async def running(
                 verify=verify,
                 switchboard=switchboard,
                 facts=facts,
+                traces=traces,
                 webhook_keys=webhook_keys(),
+                version=await asyncio.to_thread(own_version),
             )
             server = await stack.enter_async_context(made)
             await stack.enter_async_context(warming)
@@ -335,6 +338,27 @@ async def _outbox(agent: Agent, settings: Settings, *, hands_on: bool) -> AsyncI
         sync=settings.journal_sync,
     ) as outbox:
         yield outbox
+
+
+@asynccontextmanager
+async def _tracing(agent: Agent, model: Model, settings: Settings, server: str) -> AsyncIterator[Traces | None]:
+    """Make what sends spans, when they are wanted. It outlives the server, whose calls end with spans.
+
+    Raises:
+        SettingsError: A package is missing, or the environment wants what cannot be had.
+    """
+    if not settings.traces:
+        yield None
+        return
+    from .traces import Tracer
+
+    with needing("otel", "sending traces"):
+        from .tracing import Tracing
+
+    provider = model.name.partition("-")[0]
+    asked = (agent.model or settings.model_name) if provider == "anthropic" else model.name
+    async with Tracing(Tracer(asked, provider), server=server) as tracing:
+        yield tracing
 
 
 def build_model(settings: Settings, environment: Mapping[str, str] = os.environ) -> Model:

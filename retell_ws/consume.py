@@ -69,7 +69,7 @@ def run(names: Sequence[Name], flags: Mapping[str, Any], *, config: Path | None 
     settings = load(flags, config=config)
     if settings.kafka_bootstrap:  # there are facts on Kafka in no other blueprint: it need not be said again
         settings = msgspec.structs.replace(settings, blueprint="events")
-    configure(settings.log_level, mark=", ".join(names) if is_ours else "")
+    configure(settings.log_level, mark=", ".join(names) if is_ours else "", form=settings.log_format)
     if not settings.data_folder():
         raise SettingsError("nothing is kept of calls: --blueprint events, or --data FOLDER")
     wanted = tuple(dict.fromkeys(names)) or consumers_of(settings)

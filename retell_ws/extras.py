@@ -1,19 +1,21 @@
-"""The packages that only some need, by the extra that brings them."""
+"""The packages that only some need, by the extra that brings them; and our own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from .errors import SettingsError
 
-__all__ = ["needing"]
+__all__ = ["needing", "own_version"]
 
 PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "redis": ("redis", "hiredis"),
     "kafka": ("confluent_kafka",),
     "analytics": ("duckdb", "obstore"),
+    "otel": ("opentelemetry",),
 }
 
 
@@ -34,3 +36,11 @@ def needing(extra: str, what: str) -> Iterator[None]:
         if exc.name is None or exc.name.partition(".")[0] not in PACKAGES[extra]:
             raise
         raise SettingsError(f"{what} needs a package more: pip install 'retell-ws[{extra}]'") from None
+
+
+def own_version() -> str:
+    """Give the version of this package; empty in a checkout that is not installed. It looks through folders."""
+    try:
+        return version("retell-ws")
+    except PackageNotFoundError:
+        return ""

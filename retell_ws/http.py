@@ -22,6 +22,7 @@ from .connection import MUTE
 from .errors import UsageError
 from .inbox import Inbox
 from .measures import Measures
+from .process_figures import ProcessFigures
 
 __all__ = ["HttpPort"]
 
@@ -60,6 +61,7 @@ class HttpPort:
         self._host = host
         self._port = port
         self._measures = measures
+        self._process = ProcessFigures()
         self._unready = unready
         app = web.Application(middlewares=[_plainly, admin.guard], client_max_size=MAX_BODY)
         app.on_response_prepare.append(_unsigned)
@@ -97,6 +99,7 @@ class HttpPort:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._runner.cleanup()
+        self._process.close()
 
     @property
     def address(self) -> str:
@@ -107,7 +110,8 @@ class HttpPort:
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._measures.text(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+        process = await self._process.text()
+        return web.Response(body=self._measures.text() + process, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     async def _livez(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")

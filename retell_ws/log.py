@@ -1,4 +1,4 @@
-"""Logs for people, on stderr: time, level, what happened, the call, the fact's figures. Never speech or secrets.
+"""Logs on stderr: time, level, what happened, the call, the fact's figures. Never speech or secrets.
 
 Levels: INFO a call begins, comes from another server, goes to one, or ends; WARNING something failed that a caller may
 have noticed; DEBUG every fact, and what a function of the agent's raised, whose text is its author's and is masked.
@@ -8,32 +8,12 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
-from typing import Any, TextIO
+from contextlib import suppress
+from typing import Literal, TextIO
 
-from .masking import mask
+from .log_lines import JsonLines, TextLines
 
 __all__ = ["configure"]
-
-
-class _Formatter(logging.Formatter):
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
-
-    def formatException(self, ei: Any) -> str:
-        return mask(super().formatException(ei))
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        fact: dict[str, Any] = getattr(record, "fact", {})
-        figures = "".join(
-            f" {name}={round(value, 3) if isinstance(value, float) else value}"
-            for name, value in fact.items()
-            if name != "fact"
-        )
-        call_id = getattr(record, "call_id", "")
-        head, newline, rest = text.partition("\n")
-        return f"{head}{figures}{f' call={call_id}' if call_id else ''}{newline}{rest}"
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
@@ -47,18 +27,32 @@ class _Stderr(logging.StreamHandler[TextIO]):
     def stream(self, stream: TextIO) -> None:
         pass
 
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say which line could not be written. The library would show its arguments, which may be anything."""
+        told = f"a line of the log cannot be written: {record.filename}:{record.lineno}"
+        made = {"name": record.name, "levelno": logging.ERROR, "levelname": "ERROR", "msg": told}
+        with suppress(OSError, ValueError):  # stderr itself is gone
+            sys.stderr.write(self.format(logging.makeLogRecord(made)) + self.terminator)
 
-def configure(level: str, *, mark: str = "") -> None:
+
+def configure(level: str, *, mark: str = "", form: Literal["text", "json"] = "text") -> None:
     """Send the package's logs to stderr from `level` (`debug`, `info`, `warning`, `error`) up.
+
+    So are the warnings of what else logs in this process (the event loop, the agent's own code), unless somebody has
+    already said where they go.
 
     Args:
         level: The lowest that is shown.
         mark: Which of several processes this is.
+        form: A line for people, or a JSON object.
     """
     handler = _Stderr()
-    shown = f"[{mark}] " if mark else ""
-    handler.setFormatter(_Formatter(f"%(asctime)s %(levelname)-7s {shown}%(message)s"))
-    root = logging.getLogger("retell_ws")
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    root.propagate = False
+    lines = JsonLines if form == "json" else TextLines
+    handler.setFormatter(lines(mark, quotes=level == "debug"))
+    package = logging.getLogger("retell_ws")
+    package.handlers[:] = [handler]
+    package.setLevel(level.upper())
+    package.propagate = False
+    everybody = logging.getLogger()
+    if all(isinstance(each, _Stderr) for each in everybody.handlers):
+        everybody.handlers[:] = [handler]

@@ -42,6 +42,10 @@ class Measures:
             tenth.
         store: Gives the figures of the store that servers share; None without one.
         outbox: Gives those of what takes the facts; None without it.
+        traces: Gives those of what sends spans; None without it.
+        draining: Tells whether new calls are refused.
+        max_calls: How many calls there may be.
+        build: What runs here: `version`, `blueprint` and `model`.
     """
 
     def __init__(
@@ -52,10 +56,16 @@ class Measures:
         is_read: bool = True,
         store: Callable[[], Mapping[str, float]] | None = None,
         outbox: Callable[[], Mapping[str, float]] | None = None,
+        traces: Callable[[], Mapping[str, float]] | None = None,
+        draining: Callable[[], bool] = lambda: False,
+        max_calls: int = 0,
+        build: Mapping[str, str] | None = None,
     ) -> None:
         self._budget_s = budget_s
         self._is_read = is_read
-        self._metrics = Metrics(budget_s, calls, store, outbox)
+        self._metrics = Metrics(
+            budget_s, calls, store, outbox, traces=traces, draining=draining, max_calls=max_calls, build=build
+        )
         self._turns = self._within = self._over = 0
         self._latest: deque[float] = deque(maxlen=REMEMBERED)
 

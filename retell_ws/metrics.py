@@ -40,6 +40,9 @@ ROOM: Final = 16
 WEBHOOKS: Final = frozenset((*EVENTS, "unread"))
 """The events that a webhook is counted under, beside `other`; `unread` when nobody knows what it tells."""
 
+BUILD: Final = ("version", "blueprint", "model")
+"""What a build is told by."""
+
 _WORD: Final = re.compile(r"[A-Za-z0-9_]{1,40}")
 
 
@@ -51,6 +54,10 @@ class Metrics:
         calls: Counts the calls attached now; asked whenever the metrics are.
         store: Gives the figures of the store that servers share (`ports.CallStore.figures`); None without one.
         outbox: Gives those of what takes the facts (`outbox.Outbox.figures`); None without it.
+        traces: Gives those of what sends spans (`tracing.Tracing.figures`); None without it.
+        draining: Tells whether new calls are refused.
+        max_calls: How many calls there may be.
+        build: What runs here: `version`, `blueprint` and `model`.
 
     Attributes are the metrics; one with a label is a mapping from the label's values.
     """
@@ -61,12 +68,26 @@ class Metrics:
         calls: Callable[[], int],
         store: Callable[[], Mapping[str, float]] | None = None,
         outbox: Callable[[], Mapping[str, float]] | None = None,
+        *,
+        traces: Callable[[], Mapping[str, float]] | None = None,
+        draining: Callable[[], bool] = lambda: False,
+        max_calls: int = 0,
+        build: Mapping[str, str] | None = None,
     ) -> None:
         self._registry = CollectorRegistry()
         if store is not None:
             self._registry.register(_StoreFigures(store))
         if outbox is not None:
             self._registry.register(_OutboxFigures(outbox))
+        if traces is not None:
+            self._registry.register(_TraceFigures(traces))
+        about = "What runs here; always 1."
+        running = Gauge("retell_ws_build_info", about, list(BUILD), registry=self._registry)
+        running.labels(*((build or {}).get(name, "") for name in BUILD)).set(1)
+        gauge = Gauge("retell_ws_draining", "1 while new calls are refused.", registry=self._registry)
+        gauge.set_function(lambda: float(draining()))
+        gauge = Gauge("retell_ws_max_calls", "How many calls there may be.", registry=self._registry)
+        gauge.set(max_calls)
         gauge = Gauge("retell_ws_calls", "Calls attached now.", registry=self._registry)
         gauge.set_function(calls)
         gauge = Gauge("retell_ws_budget_seconds", "What a first sentence is measured against.", registry=self._registry)
@@ -211,6 +232,21 @@ class _OutboxFigures(Collector):
             yield relayed
             about = "1 while the bus acknowledges nothing."
             yield GaugeMetricFamily("retell_ws_bus_degraded", about, figures["bus_degraded"])
+
+
+class _TraceFigures(Collector):
+    """What became of the spans, as what sends them has counted itself."""
+
+    def __init__(self, figures: Callable[[], Mapping[str, float]]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterable[Metric]:
+        figures = self._figures()
+        about = "Spans: taken by the collector, not taken by it, or given up for want of room."
+        spans = CounterMetricFamily("retell_ws_spans", about, labels=["outcome"])
+        for outcome in ("sent", "failed", "dropped"):
+            spans.add_metric([outcome], figures[outcome])
+        yield spans
 
 
 class _WithoutBirthdays(Collector):

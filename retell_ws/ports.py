@@ -444,6 +444,18 @@ class Facts(Protocol):
         ...
 
 
+class Traces(Protocol):
+    """Takes what happens, for whoever traces calls."""
+
+    def put(self, call_id: str, epoch: int, seq: int, fact: AnyFact) -> None:
+        """Take a fact. Takes some microseconds, waits for nothing, and never raises."""
+        ...
+
+    def figures(self) -> Mapping[str, float]:
+        """Count what became of the spans; see `tracing.Tracing.figures`."""
+        ...
+
+
 class Source(Protocol):
     """What a consumer reads: the entries of a bus, from where it was committed last. An async context.
 

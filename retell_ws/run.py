@@ -72,9 +72,9 @@ def run(agent: Agent, flags: Mapping[str, Any], *, config: Path | None = None) -
         settings = load(flags, config=config)
         if worker is not None:
             settings = worker.settings(settings)
-            configure(settings.log_level, mark=str(worker.post.index))
+            configure(settings.log_level, mark=str(worker.post.index), form=settings.log_format)
         else:
-            configure(settings.log_level)
+            configure(settings.log_level, form=settings.log_format)
             if settings.workers > 1:
                 return supervise(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

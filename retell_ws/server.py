@@ -31,7 +31,7 @@ from .errors import CallError, UsageError
 from .facts import BadMessage, CallEnded, CallMoved, CallStarted, OverBudget, Resumed, TurnFailed
 from .measures import Measures
 from .peer import Peer
-from .ports import CallStore, Facts, Model, Switchboard
+from .ports import CallStore, Facts, Model, Switchboard, Traces
 from .reach import Reach
 from .route import PREFIX, call_id_of
 from .settings import Settings
@@ -86,7 +86,9 @@ class Server:
         verify: Asks Retell's API about a call; None when calls are not verified.
         switchboard: Speaks to the servers that share the store; None when there are none.
         facts: Takes all that happens, for the bus; None when nobody wants it.
+        traces: Takes what spans are made from; None when nobody traces.
         webhook_keys: The API keys that may have signed Retell's webhooks.
+        version: Of this package, for the metrics.
 
     Raises:
         UsageError: On entering: the address cannot be listened on.
@@ -102,11 +104,14 @@ class Server:
         verify: Verify | None = None,
         switchboard: Switchboard | None = None,
         facts: Facts | None = None,
+        traces: Traces | None = None,
         webhook_keys: Sequence[bytes] = (),
+        version: str = "",
     ) -> None:
         self._store = store
         self._settings = settings
         self._facts = facts
+        self._traces = traces
         self._webhook_keys = webhook_keys
         self._calls = Calls(
             agent, model, store, settings, verify=verify, record=self._record, tells_speech=facts is not None
@@ -125,6 +130,10 @@ class Server:
             is_read=settings.http_port is not None,
             store=store.figures if store.is_shared else None,
             outbox=None if facts is None else facts.figures,
+            traces=None if traces is None else traces.figures,
+            draining=lambda: self._draining,
+            max_calls=settings.max_calls,
+            build={"version": version, "blueprint": settings.blueprint, "model": model.name},
         )
         self._http: HttpPort | None = None
         self._beside = AsyncExitStack()  # the second port and the watch: they see the calls to their end
@@ -378,6 +387,8 @@ class Server:
             self._facts.put(call_id, epoch, seq, fact)
         if isinstance(fact, SPEECH):
             return  # what people say is neither logged nor counted
+        if self._traces is not None:
+            self._traces.put(call_id, epoch, seq, fact)
         kind = str(fact.__struct_config__.tag)
         self._counted[kind] += 1
         self._measures.record(fact)

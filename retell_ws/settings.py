@@ -185,6 +185,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = None
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], _about("what goes to stderr")] = "info"
+    log_format: Annotated[Literal["text", "json"], _about("lines for people, or a JSON object a line")] = "text"
+    traces: Annotated[
+        bool, _about("send a span of each turn, its stages and tools by OTLP, as the `OTEL_*` variables say")
+    ] = False
 
     def budget_s(self) -> float:
         """Give the budget of the first sentence, in seconds."""

@@ -19,6 +19,7 @@ NOT_DEFAULTS: dict[str, Any] = {
     "blueprint": "single",
     "model": "scripted",
     "log_level": "debug",
+    "log_format": "json",
     "path_secret": "abcdefgh-IJKLMNOP_0123",
     "details_wait_ms": 7,
     "speculate": True,

@@ -12,13 +12,17 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from retell_ws.control import Done, Outcome, Refused, Seen, Status, Why
 from retell_ws.facts import (
+    BadMessage,
     CallEnded,
     CallStarted,
+    Escalated,
     Fact,
+    HookFailed,
     Interrupted,
     SpeculationAdopted,
     SpeculationDropped,
     SpeculationStarted,
+    SpeechGuarded,
     ToolFinished,
     ToolStarted,
     TurnFailed,
@@ -30,6 +34,11 @@ from retell_ws.metrics import ROOM
 from retell_ws.settings import BUDGETS_MS
 
 from .test_facts import EXAMPLES
+
+HOSTILE = ("call_{}", 'a"}} {}\nfake 1', "{} Zanzibarquux said so", "\u2028{}", "é{}", "{}" + "x" * 99, "")
+"""Words for labels, as a caller, a tool, a provider or a stranger may choose them."""
+
+OUTCOMES_OF_WEBHOOKS = ("kept", "repeated", "unsigned")
 
 
 def measures(*facts: Fact, budget_s: float = 0.8) -> Measures:
@@ -101,17 +110,39 @@ def test_the_calls_are_counted_whenever_somebody_asks() -> None:
 
 def test_ten_thousand_calls_make_no_series_of_their_own() -> None:
     made = measures(*EXAMPLES)
-    before = shown(made).keys()
     for number in range(10_000):
+        word = HOSTILE[number % len(HOSTILE)].format(number)
         for fact in (
             CallStarted(),
-            turn(response_id=number, first_sentence_s=number / 1000, attempts=1, done_s=2.0),
-            ToolStarted(f"tool_{number}"),
-            ToolFinished(f"tool_{number}", "done", 0.1),
+            turn(
+                response_id=number, first_sentence_s=number / 1000, attempts=1, done_s=2.0, model=word, cache_miss=word
+            ),
+            ToolStarted(word),
+            ToolFinished(word, "done", 0.1),
+            TurnFailed(number, word, 1.0),
+            BadMessage(word),
+            HookFailed(word),
+            Escalated(word, "say", "done", 0.1),
+            SpeechGuarded(number, (word,)),
             CallEnded(number, 1.0),
         ):
             made.record(fact)
+        made.webhook(word, OUTCOMES_OF_WEBHOOKS[number % len(OUTCOMES_OF_WEBHOOKS)])
+        if number == 1000:
+            before = shown(made).keys()
     assert shown(made).keys() == before
+    assert "Zanzibarquux" not in made.text().decode()
+
+
+def test_what_runs_is_told_with_what_it_may_take() -> None:
+    is_draining = False
+    build = {"version": "1.2.3", "blueprint": "events", "model": "anthropic"}
+    made = Measures(0.8, lambda: 0, draining=lambda: is_draining, max_calls=200, build=build)
+    after = shown(made)
+    assert after['build_info{blueprint="events",model="anthropic",version="1.2.3"}'] == 1
+    assert (after["max_calls"], after["draining"]) == (200, 0)
+    is_draining = True
+    assert shown(made)["draining"] == 1
 
 
 def test_words_of_the_provider_s_have_room_for_a_few() -> None:

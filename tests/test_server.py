@@ -7,6 +7,7 @@ import contextlib
 import re
 import time
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 
@@ -513,6 +514,18 @@ async def test_measured_turns_are_in_the_statistics_and_the_metrics() -> None:
         told = await http(server.http_address, "/metrics")
         assert "\nretell_ws_budget_seconds 0.5\n" in told
         assert '\nretell_ws_budgeted_turns_total{budget="over"} 1.0\n' in told
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the library reads Linux's /proc")
+async def test_what_the_process_takes_is_among_the_metrics() -> None:
+    async with serving(http_port=0, max_calls=7) as (server, _):
+        told = await http(server.http_address, "/metrics")
+        for name in ("cpu_seconds_total", "resident_memory_bytes", "open_fds", "max_fds", "start_time_seconds"):
+            assert f"\nprocess_{name} " in told
+        assert '\nretell_ws_build_info{blueprint="single",model="puppet",version="' in told
+        assert "\nretell_ws_max_calls 7.0\n" in told and "\nretell_ws_draining 0.0\n" in told
+        server.move_calls()
+        assert "\nretell_ws_draining 1.0\n" in await http(server.http_address, "/metrics")
 
 
 async def test_a_loop_that_stands_still_is_measured_and_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,111 @@
+"""Sends the spans of calls to a collector, by OTLP over HTTP, as the `OTEL_*` variables of the environment say.
+
+A turn pays for one `put`. A thread of its own makes spans of what was put, twice a second, and gives them to
+OpenTelemetry's SDK (`otlp.py`), which sends them in another one. With no collector there, what waits has a
+bound, and what comes then is given up and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final, Self
+
+from .entries import AnyFact
+from .otlp import Otlp
+from .traces import TRACED, Traced, Tracer
+
+__all__ = ["Tracing"]
+
+logger = logging.getLogger(__name__)
+
+BEAT_S: Final = 0.5
+"""Seconds for which facts are gathered."""
+
+ROOM: Final = 20_000
+"""Facts that may wait for the thread: of thousands of turns, in half a second."""
+
+FLUSH_S: Final = 5.0
+"""Seconds that the collector has at the end for what is not sent yet."""
+
+LEAVE_S: Final = 1.0
+"""Seconds that the threads have then."""
+
+
+class Tracing:
+    """Takes facts, and sends spans. An async context; see `ports.Traces`.
+
+    Args:
+        tracer: Makes spans of facts.
+        server: This server's name.
+
+    Raises:
+        SettingsError: On entering: the environment wants what cannot be had.
+    """
+
+    def __init__(self, tracer: Tracer, *, server: str) -> None:
+        self._tracer = tracer
+        self._server = server
+        self._queue: deque[tuple[str, int, int, int, Traced]] = deque()
+        self._dropped = 0
+        self._leaves = threading.Event()
+        self._otlp: Otlp | None = None
+        self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
+
+    async def __aenter__(self) -> Self:
+        self._otlp = await asyncio.to_thread(Otlp, self._server)  # it reads certificates
+        self._thread.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._otlp is None:
+            raise AssertionError("left without entering")
+        self._leaves.set()
+        await asyncio.to_thread(self._thread.join, FLUSH_S)
+        if self._thread.is_alive():
+            logger.warning("the last spans cannot be sent, and are given up")
+            self._otlp.give_up()
+            await asyncio.to_thread(self._thread.join, LEAVE_S)
+
+    def put(self, call_id: str, epoch: int, seq: int, fact: AnyFact) -> None:
+        """See `ports.Traces.put`. For the loop's thread only."""
+        if type(fact) not in TRACED:
+            return
+        if len(self._queue) >= ROOM:
+            self._dropped += 1
+        else:
+            self._queue.append((call_id, epoch, seq, time.time_ns(), fact))  # type: ignore[arg-type]
+
+    def figures(self) -> Mapping[str, float]:
+        """Count what became of the spans.
+
+        Returns:
+            `sent`; `failed`, what the collector did not take; `dropped`, what was given up for want of room.
+        """
+        otlp = self._otlp
+        if otlp is None:
+            return {"sent": 0, "failed": 0, "dropped": self._dropped}
+        return {"sent": otlp.sent, "failed": otlp.failed, "dropped": self._dropped + otlp.dropped}
+
+    def _run(self) -> None:
+        if self._otlp is None:
+            raise AssertionError("the thread starts when there is somewhere to send to")
+        while not self._leaves.wait(BEAT_S):
+            self._pass_on(self._otlp)
+        self._pass_on(self._otlp)
+        self._otlp.end()
+
+    def _pass_on(self, otlp: Otlp) -> None:
+        while self._queue:
+            try:
+                for span in self._tracer.spans(*self._queue.popleft()):
+                    otlp.take(span)
+            except Exception:  # a bug of ours must not end the thread, and with it all traces
+                logger.exception("a fact cannot be traced")
