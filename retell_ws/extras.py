@@ -14,6 +14,7 @@ PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "redis": ("redis", "hiredis"),
     "kafka": ("confluent_kafka",),
     "analytics": ("duckdb", "obstore"),
+    "retell": ("retell",),
 }
 
 
