@@ -25,9 +25,10 @@ from .retells import console_of, rest_of, settings_of, telling
 
 __all__ = ["calls"]
 
-TITLES = ("began (UTC)", "call", "length", "how it ended", "e2e p50", "p95", "Retell", "network", "ours")
-
 MOST = 10_000
+
+WIDE = 130
+"""Columns of a terminal that has room for a call in one line."""
 
 
 @telling
@@ -85,34 +86,42 @@ def _document(row: Row) -> dict[str, Any]:
 
 
 def _show(rows: list[Row], console: Console) -> None:
+    # A call's id is there to be copied, so it is never cut, and takes a third of a usual terminal.
+    is_wide = console.width >= WIDE
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for title in TITLES:
-        # A call's id is there to be copied, so it is never cut.
-        width = max(len(row.call_id) for row in rows) if title == "call" else None
-        words = title in ("began (UTC)", "call", "how it ended")
-        table.add_column(title, justify="left" if words else "right", no_wrap=title != "how it ended", min_width=width)
-    for row in rows:
-        split = row.split
-        ended = Text(row.ended, style="bold red" if row.is_ours else "yellow" if row.status == "error" else "")
-        ours = milliseconds(split.ours)
-        table.add_row(
-            _when(row.started_ms),
-            Text(row.call_id),
-            _length(row.duration_ms),
-            ended,
-            *map(milliseconds, (split.e2e_p50, split.e2e_p95, split.retell, split.network)),
-            Text(f"≤ {ours}" if split.has_network else ours),
+    for title in ("began (UTC)", "call", "length", "how it ended") if is_wide else ("call",):
+        table.add_column(
+            title, justify="right" if title == "length" else "left", no_wrap=title in ("began (UTC)", "call")
         )
+    for title in ("e2e p50", "p95", "Retell", "network", "ours"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        cells = Text(_when(row.started_ms)), Text(row.call_id), Text(_length(row.duration_ms)), _ended(row)
+        table.add_row(*(cells if is_wide else [_stacked(*cells)]), *_figures(row))
     console.print(table)
     if any(row.split.has_network for row in rows):
         console.print(Text("≤: with the network, which Retell does not measure without keepalive.", style="dim"))
     counted = Counter((row.disconnection_reason, row.ended, row.check) for row in rows if row.check)
-    for (reason, ended_as, check), count in counted.most_common():
-        console.print()
-        console.print(
-            Text(f"{reason}", style="bold").append(f" · {count} {'call' if count == 1 else 'calls'}", style="dim")
-        )
-        console.print(Text(f"{ended_as[:1].upper()}{ended_as[1:]}. {check}"))
+    for (reason, ended, check), count in counted.most_common():
+        heading = Text(f"\n{reason}", style="bold")
+        console.print(heading.append(f"  {count} {'call' if count == 1 else 'calls'}", style="not bold dim"))
+        console.print(Text(f"{ended[:1].upper()}{ended[1:]}. Look at {check}"))
+
+
+def _stacked(when: Text, call_id: Text, length: Text, ended: Text) -> Text:
+    """Put what stands left of the figures below each other, for a narrow terminal."""
+    return Text("\n").join([call_id, Text(", ", style="dim").join([when, length]), ended])
+
+
+def _ended(row: Row) -> Text:
+    return Text(row.ended, style="bold red" if row.is_ours else "yellow" if row.status == "error" else "")
+
+
+def _figures(row: Row) -> list[str]:
+    split = row.split
+    ours = milliseconds(split.ours)
+    known = (split.e2e_p50, split.e2e_p95, split.retell, split.network)
+    return [*map(milliseconds, known), f"≤ {ours}" if split.has_network else ours]
 
 
 def _when(started_ms: float | None) -> str:

@@ -41,7 +41,7 @@ FIELDS: Final = {
 
 Share = Annotated[float | None, Parameter(validator=Number(gte=0, lte=1))]
 Several = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)]
-On = Annotated[bool, Parameter(negative="")]
+On = Annotated[bool, Parameter(negative="", show_default=False)]
 
 
 @telling
@@ -170,17 +170,17 @@ def _agreed(console: Console) -> bool:
     if not sys.stdin.isatty():
         raise UsageError("nobody is there to say yes: --yes does it, --dry-run only tells")
     try:
-        return console.input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+        return console.input("Go on? [y/N] ", markup=False).strip().lower() in ("y", "yes")
     except EOFError:
         return False
 
 
 def _show(prepared: Prepared, console: Console) -> None:
     state = "published" if prepared.is_published else "a draft"
-    console.print(
-        Text(prepared.agent_id or "a new agent", style="bold"),
-        Text("" if prepared.version is None else f"version {prepared.version}, {state}", style="dim"),
-    )
+    heading = Text(prepared.agent_id or "a new agent", style="bold")
+    if prepared.version is not None:
+        heading.append(f"  version {prepared.version}, {state}", style="not bold dim")
+    console.print(heading)
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="dim")
     for _ in range(3):
@@ -189,7 +189,7 @@ def _show(prepared: Prepared, console: Console) -> None:
         # Text, not markup: names are people's.
         before = "" if change.before is None else _written(change, change.before)
         after = _written(change, change.after)
-        if before == after:
+        if change.is_hidden():
             after += " (what is not shown of it differs)"
         table.add_row(
             f"  {_named(change)}", Text(before, style="red"), "→" if before else "", Text(after, style="green")
@@ -244,7 +244,13 @@ def _document(prepared: Prepared, outcome: Outcome | None) -> dict[str, Any]:
         "url": str(prepared.wish.address),
         "changed": outcome is not None,
         "changes": [
-            {"field": change.field, "before": change.before, "after": change.after} for change in prepared.plan.changes
+            {
+                "field": change.field,
+                "before": change.before,
+                "after": change.after,
+                "secret_differs": change.is_hidden(),
+            }
+            for change in prepared.plan.changes
         ],
         "numbers": [{"number": binding.number, "before": binding.before} for binding in prepared.bindings],
         "steps": list(prepared.plan.steps),

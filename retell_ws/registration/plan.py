@@ -79,6 +79,10 @@ class Change(msgspec.Struct, frozen=True):
     before: Any
     after: Any
 
+    def is_hidden(self) -> bool:
+        """Tell whether the difference is in what is not shown: the secret of a URL."""
+        return self.before == self.after
+
 
 class Plan(msgspec.Struct, frozen=True):
     """What has to happen.
@@ -171,7 +175,7 @@ def _is_same(name: str, now: Any, wanted: Any) -> bool:
         case "response_engine":
             # Retell takes a slash at the end away itself before it appends the call's id.
             url = now.get("llm_websocket_url") if isinstance(now, Mapping) else None
-            return isinstance(url, str) and url.rstrip("/") == wanted["llm_websocket_url"]
+            return isinstance(url, str) and url.rstrip("/") == str(wanted["llm_websocket_url"])
         case "webhook_events" | "language":
             return _several(now) == _several(wanted)
     return bool(now == wanted)

@@ -15,7 +15,7 @@ class Reason(msgspec.Struct, frozen=True):
 
     Attributes:
         said: In a few words.
-        check: What to look at; empty where nothing went wrong that could be mended here.
+        check: What to look at, as the end of a sentence; empty where nothing went wrong that could be mended here.
         is_ours: It concerns the socket to this server.
     """
 
@@ -40,7 +40,7 @@ REASONS: Final[Mapping[str, Reason]] = {
     "machine_detected": Reason("a machine answered"),
     "inactivity": Reason(
         "nobody spoke",
-        "If the agent should have: calls whose greeting never came end like this, too. `retell_ws check` finds out.",
+        "whether the greeting came: the calls of a mute agent end like this, too, and `retell_ws check` finds out.",
     ),
     "max_duration_reached": Reason("it reached the longest time allowed"),
     "no_concurrency_fallback": Reason("too many calls at once, handed to the fallback number"),
@@ -51,40 +51,40 @@ REASONS: Final[Mapping[str, Reason]] = {
     "invalid_destination": Reason("there is no such number"),
     "telephony_provider_permission_denied": Reason("the phone company does not allow this number"),
     "telephony_provider_unavailable": Reason("the phone company was not there"),
-    "sip_routing_error": Reason("the phone call went nowhere", "The SIP trunk of the number, in Retell."),
+    "sip_routing_error": Reason("the phone call went nowhere", "the SIP trunk of the number, in Retell."),
     "marked_as_spam": Reason("refused as spam"),
     "network_blocked": Reason("the phone network refused it"),
     "user_declined": Reason("declined"),
     # The account.
     "concurrency_limit_reached": Reason(
-        "too many calls at once", "The account's limit of calls at once, in Retell; this server has `max_calls`."
+        "too many calls at once", "the account's limit of calls at once, in Retell; this server has `max_calls`."
     ),
-    "no_valid_payment": Reason("the account has no valid payment", "Billing, in Retell."),
-    "credit_exhausted": Reason("the account's credit is used up", "Billing, in Retell."),
-    "budget_reached": Reason("the account's budget is used up", "Billing, in Retell."),
+    "no_valid_payment": Reason("the account has no valid payment", "billing, in Retell."),
+    "credit_exhausted": Reason("the account's credit is used up", "billing, in Retell."),
+    "budget_reached": Reason("the account's budget is used up", "billing, in Retell."),
     "scam_detected": Reason("Retell took it for a scam"),
     # The socket to this server.
     "error_llm_websocket_open": Reason(
         "Retell could not open the socket",
-        "The agent's URL (`retell_ws register --check` dials it), the secret in its path, the certificate, whether the "
+        "the agent's URL (`retell_ws register --check` dials it), the secret in its path, the certificate, whether the "
         "server was up and not full. Three attempts of 7 s each failed; or the socket was closed without a code.",
         is_ours=True,
     ),
     "error_llm_websocket_lost_connection": Reason(
         "the socket went silent",
-        "The server, or what is between, stood still for 5 s, three times: `retell_ws_loop_stall_seconds`, a proxy "
-        "that buffers, the network.",
+        "what stood still for 5 s, three times: the server (`retell_ws_loop_stall_seconds`), a proxy that buffers, the "
+        "network.",
         is_ours=True,
     ),
     "error_llm_websocket_runtime": Reason(
         "the socket was closed",
-        "A proxy that ends sockets (its limits of time and size), or more than four drops in one call: servers that "
+        "a proxy that ends sockets (its limits of time and size), or more than four drops in one call: servers that "
         "were killed or restarted. The log of the server has the call's id.",
         is_ours=True,
     ),
     "error_llm_websocket_corrupt_payload": Reason(
         "Retell could not read what it was sent",
-        "What is between the server and Retell: this server sends text frames of JSON alone. `retell_ws check` with "
+        "what is between the server and Retell: this server sends text frames of JSON alone. `retell_ws check` with "
         "the agent's URL goes the same way.",
         is_ours=True,
     ),
@@ -92,7 +92,7 @@ REASONS: Final[Mapping[str, Reason]] = {
     "error_no_audio_received": Reason("nothing was heard from the caller's line"),
     "error_asr": Reason("Retell could not hear", "Retell's status page."),
     "error_retell": Reason("a fault of Retell's", "Retell's status page."),
-    "error_unknown": Reason("a fault nobody knows", "The call's log in Retell's dashboard."),
+    "error_unknown": Reason("a fault nobody knows", "the call's log in Retell's dashboard."),
     "error_user_not_joined": Reason("the browser did not join within 30 s"),
     "registered_call_timeout": Reason("the registered call was not dialled within 5 minutes"),
     # In older records.

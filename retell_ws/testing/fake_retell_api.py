@@ -191,10 +191,12 @@ class FakeRetellApi:
         return _json(self.agents.update(request.match_info["id"], request.query.get("version"), request["body"]))
 
     async def _list_agents(self, request: web.Request) -> web.Response:
-        body = _only(request, "limit", "pagination_key", "sort_order", "filter_criteria")
-        query = _of(body.get("filter_criteria") or {}, "query", "channel", "is_transfer_agent").get("query", "")
-        listed = self.agents.listed(query)
-        items, key = page(listed, "agent_id", body.get("limit", PAGE), body.get("pagination_key"))
+        # Its paging stands in the query, unlike that of list-calls.
+        criteria = _only(request, "filter_criteria").get("filter_criteria") or {}
+        asked = _of(dict(request.query), "limit", "pagination_key", "sort_order")
+        listed = self.agents.listed(_of(criteria, "query", "channel", "is_transfer_agent").get("query", ""))
+        limit = asked.get("limit", str(PAGE))
+        items, key = page(listed, "agent_id", int(limit) if limit.isdecimal() else limit, asked.get("pagination_key"))
         return _json({"items": items, "has_more": key is not None} | ({"pagination_key": key} if key else {}))
 
     async def _new_version(self, request: web.Request) -> web.Response:
