@@ -81,7 +81,7 @@ class Change(msgspec.Struct, frozen=True):
 
     def is_hidden(self) -> bool:
         """Tell whether the difference is in what is not shown: the secret of a URL."""
-        return self.before == self.after
+        return bool(self.before == self.after)
 
 
 class Plan(msgspec.Struct, frozen=True):

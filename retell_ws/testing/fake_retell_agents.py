@@ -19,7 +19,7 @@ AGENT_FIELDS: Final = frozenset(
     custom_stt_config data_storage_retention_days data_storage_setting denoising_enhancement_level denoising_mode
     enable_backchannel enable_dnc_detection enable_dynamic_responsiveness enable_dynamic_voice_speed
     enable_expressive_mode end_call_after_silence_ms expressive_emotion_tags expressive_mode_prompt fallback_voice_ids
-    guardrail_config handbook_config interruption_sensitivity is_public ivr_option language max_call_duration_ms
+    guardrail_config handbook_config interruption_sensitivity is_transfer_agent ivr_option language max_call_duration_ms
     opt_in_signed_url pii_config post_call_analysis_data post_call_analysis_model post_session_tools pre_session_tools
     pronunciation_dictionary reminder_max_count reminder_trigger_ms response_engine responsiveness ring_duration_ms
     signed_url_expiration_ms stt_mode timezone user_dtmf_options version_description version_title vocab_specialization
