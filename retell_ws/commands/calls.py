@@ -21,7 +21,7 @@ from rich.text import Text
 from ..registration.recent import Row, filters
 from ..report.since import moment
 from ..report.words import NONE, milliseconds
-from .retells import console_of, rest_of, settings_of, telling
+from .rest import console_of, rest_of, settings_of, telling
 
 __all__ = ["calls"]
 

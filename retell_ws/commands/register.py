@@ -20,7 +20,7 @@ from ..errors import UsageError
 from ..registration.addresses import Address, socket_address, warning_of, webhook_address
 from ..registration.numbers import checked
 from ..registration.plan import WEBHOOK_EVENTS, Change, Wish
-from .retells import console_of, rest_of, settings_of, telling
+from .rest import console_of, rest_of, settings_of, telling
 
 if TYPE_CHECKING:
     from ..registration.register import Outcome, Prepared

@@ -15,7 +15,7 @@ import msgspec
 from ..errors import UsageError
 from .addresses import Address, shortened
 
-__all__ = ["WEBHOOK_EVENTS", "Agent", "Change", "Plan", "Step", "Wish", "body", "changes", "engine_url", "plan"]
+__all__ = ["WEBHOOK_EVENTS", "Agent", "Change", "Plan", "Step", "Wish", "body", "changes", "plan"]
 
 Agent: TypeAlias = Mapping[str, Any]
 """An agent as Retell's API gives it."""
@@ -140,12 +140,6 @@ def body(wish: Wish, found: Sequence[Change]) -> dict[str, Any]:
     """Write what the API is sent to make these changes. It holds the URL, secret and all."""
     fields = _fields(wish)
     return {change.field: fields[change.field] for change in found}
-
-
-def engine_url(agent: Agent) -> str:
-    """Give the URL that an agent dials; empty when it is of another kind."""
-    url = _engine(agent).get("llm_websocket_url")
-    return url if isinstance(url, str) else ""
 
 
 def _fields(wish: Wish) -> dict[str, Any]:

@@ -101,23 +101,18 @@ async def apply(rest: RetellRest, prepared: Prepared) -> Outcome:
     Raises:
         RetellApiError: Retell's API refused, or the agent is not as it was wanted. Another run goes on from there.
     """
-    agent_id, version = prepared.agent_id, prepared.version
-    fields = body(prepared.wish, prepared.plan.changes)
-    for step in prepared.plan.steps:
-        match step:
-            case "create":
-                made = await rest.create(fields)
-                agent_id, version = str(made.get("agent_id")), _version(made)
-            case "new version":
-                assert agent_id is not None and version is not None
-                version = _version(await rest.new_version(agent_id, version))
-            case "update":
-                assert agent_id is not None and version is not None
-                await rest.update(agent_id, version, fields)
-            case "publish":
-                assert agent_id is not None and version is not None
-                await rest.publish(agent_id, version)
-    assert agent_id is not None and version is not None
+    steps, fields = prepared.plan.steps, body(prepared.wish, prepared.plan.changes)
+    if prepared.agent_id is None or prepared.version is None:
+        made = await rest.create(fields)
+        agent_id, version = str(made.get("agent_id")), _version(made)
+    else:
+        agent_id, version = prepared.agent_id, prepared.version
+    if "new version" in steps:
+        version = _version(await rest.new_version(agent_id, version))
+    if "update" in steps:
+        await rest.update(agent_id, version, fields)
+    if "publish" in steps:
+        await rest.publish(agent_id, version)
     outcome = await _read_back(rest, prepared, agent_id, version)
     for binding in prepared.bindings:
         await rest.bind(binding.number, inbound(agent_id, publish=outcome.is_published))

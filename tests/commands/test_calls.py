@@ -99,7 +99,7 @@ async def test_without_keepalive_our_time_has_the_network_in_it(
 async def test_a_narrow_terminal_has_room_too(
     api: FakeRetellApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retell_ws.commands.retells.COLUMNS", 80)
+    monkeypatch.setattr("retell_ws.commands.rest.COLUMNS", 80)
     monkeypatch.setenv("COLUMNS", "80")
     _, out, _ = await ended(capsys, "--limit", "5")
     assert max(map(len, out.splitlines())) <= 80

@@ -11,7 +11,7 @@ from retell.types import AgentCreateParams, AgentUpdateParams
 
 from retell_ws.errors import UsageError
 from retell_ws.registration.addresses import Address
-from retell_ws.registration.plan import DEFAULTS, WEBHOOK_EVENTS, Change, Wish, body, changes, engine_url, plan
+from retell_ws.registration.plan import DEFAULTS, WEBHOOK_EVENTS, Change, Wish, body, changes, plan
 
 SECRET = "canary-0123456789_abcdef"
 URL = f"wss://ana.example.com/llm-websocket/{SECRET}"
@@ -125,7 +125,6 @@ def test_what_an_agent_does_not_say_is_retells_default(name: str) -> None:
 def test_an_engine_that_cannot_be_read_is_not_ours(now: Any) -> None:
     (change,) = changes(agent(response_engine=now), FULL)
     assert change == Change("response_engine", None, SHOWN)
-    assert engine_url({"response_engine": now}) == ""
 
 
 def test_urls_are_shown_without_their_secrets_also_when_only_these_differ() -> None:
@@ -136,7 +135,6 @@ def test_urls_are_shown_without_their_secrets_also_when_only_these_differ() -> N
     assert hook == Change("webhook_url", "https://x.example.com/•••", "https://ana.example.com/webhook")
     assert not hook.is_hidden()
     assert SECRET not in repr(FULL) and SECRET not in repr(plan(agent(response_engine=old), FULL, publish=True))
-    assert engine_url(agent()) == URL
 
 
 @pytest.mark.parametrize("kind", ["retell-llm", "conversation-flow", None])
