@@ -11,6 +11,7 @@
     ├── JournalError          the disk's: it is full, or somebody keeps the journal; another try may work
     ├── BusError              the bus's: it refuses us for good, and waiting mends nothing
     ├── SinkError             where consumers write: not at the moment; waiting may mend it
+    ├── RetellApiError        Retell's REST API: it refused, did not answer, or did something else than it was asked
     └── ModelError            the model's side
         ├── ModelUnavailable  nothing came: no connection, 5xx, 529; another try may work
         ├── ModelRateLimited  429; another try may work after `retry_after_s`
@@ -32,6 +33,7 @@ __all__ = [
     "ModelRateLimited",
     "ModelRejected",
     "ModelUnavailable",
+    "RetellApiError",
     "RetellWsError",
     "SettingsError",
     "SinkError",
@@ -92,6 +94,10 @@ class BusError(RetellWsError):
 
 class SinkError(RetellWsError):
     """What a consumer writes to cannot be written at the moment. The text says what, and holds no speech."""
+
+
+class RetellApiError(RetellWsError):
+    """Retell's REST API did not do what it was asked. The text says what, in one line, and holds no secret."""
 
 
 class ModelError(RetellWsError):

@@ -16,6 +16,7 @@ PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "kafka": ("confluent_kafka",),
     "analytics": ("duckdb", "obstore"),
     "otel": ("opentelemetry",),
+    "retell": ("retell",),
 }
 
 

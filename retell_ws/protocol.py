@@ -54,6 +54,8 @@ SECTIONS: Final = {
     "5.2": "The events of a call, with its call object under `call`; what belongs to a transfer stands beside it.",
     "5.3": "Ten seconds for any 2xx, and up to three more tries, so the same event may come again.",
     "5.4": "Signed by HMAC-SHA256 over the raw body and the time in milliseconds, which is good for five minutes.",
+    "6.2": "An agent with an LLM of its own: its URL and voice; a draft may change, a published version stays.",
+    "6.5": "The list of calls: typed filters joined by AND, pages, no transcripts.",
     "6.6": "The call object: who, when, why it ended, the transcript, latencies and costs; most of it optional.",
     "6.8": "Why a call ended, in Retell's words.",
     "7": "Retell's latency is counted to the first complete sentence.",

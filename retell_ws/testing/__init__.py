@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .dial import DialError as DialError
     from .dial import DialPolicy as DialPolicy
     from .fake_anthropic import FakeAnthropicProcess as FakeAnthropicProcess
+    from .fake_retell_api import FakeRetellApi as FakeRetellApi
     from .frames import Finding as Finding
     from .report import Answer as Answer
     from .report import CallReport as CallReport
@@ -50,6 +51,7 @@ _HOMES = {
     "DialPolicy": "dial",
     "FakeAnthropicProcess": "fake_anthropic",
     "FakeRetell": "retell",
+    "FakeRetellApi": "fake_retell_api",
     "Finding": "frames",
     "Latency": "toxics",
     "LimitData": "toxics",
@@ -78,6 +80,7 @@ __all__ = [
     "DialPolicy",
     "FakeAnthropicProcess",
     "FakeRetell",
+    "FakeRetellApi",
     "Finding",
     "Latency",
     "LimitData",

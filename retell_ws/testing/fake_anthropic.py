@@ -16,11 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import gc
-import os
-import signal
-import stat
 import sys
 from typing import Final
 
@@ -32,6 +28,7 @@ from .fake_anthropic_faults import FAULTS, Play
 from .fake_anthropic_process import FakeAnthropic, FakeAnthropicProcess
 from .fake_anthropic_server import FakeApi
 from .first_tokens import FirstTokens
+from .lifetime import told_to_stop
 
 __all__ = ["FakeAnthropic", "FakeAnthropicProcess", "main"]
 
@@ -76,18 +73,12 @@ def _first_tokens(given: str) -> FirstTokens:
 
 async def _serve(host: str, port: int, play: Play) -> None:
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     api = FakeApi(play)
     try:
         server = await loop.create_server(api.protocol, host, port, backlog=BACKLOG)
     except OSError as exc:
         sys.exit(f"fake_anthropic: cannot listen on {host}:{port}: {exc.strerror or exc}")
-    with contextlib.ExitStack() as stack:
-        if sys.stdin is not None and _is_pipe(sys.stdin.fileno()):
-            loop.add_reader(sys.stdin.fileno(), _read, sys.stdin.fileno(), stop)
-            stack.callback(loop.remove_reader, sys.stdin.fileno())
+    with told_to_stop() as stop:
         gc.collect()
         gc.freeze()  # a pass over what never dies would show in the pace
         port = server.sockets[0].getsockname()[1]
@@ -97,17 +88,6 @@ async def _serve(host: str, port: int, play: Play) -> None:
     server.close()
     api.close()
     await server.wait_closed()
-
-
-def _is_pipe(descriptor: int) -> bool:
-    """Tell a pipe or socket, whose end means that our starter is gone, from a terminal or /dev/null."""
-    mode = os.fstat(descriptor).st_mode
-    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
-
-
-def _read(descriptor: int, stop: asyncio.Event) -> None:
-    if not os.read(descriptor, 4096):
-        stop.set()
 
 
 if __name__ == "__main__":
