@@ -369,7 +369,9 @@ def build_model(settings: Settings, environment: Mapping[str, str] = os.environ)
             )
         case "anthropic-sdk":
             if environment.get(HEADERS):
-                raise SettingsError(f"unset {HEADERS}: its headers would go out with the key, and may stand in its place")
+                raise SettingsError(
+                    f"unset {HEADERS}: its headers would go out with the key, and may stand in its place"
+                )
             from .models.anthropic_sdk import AnthropicSdkModel
 
             return _racing(
