@@ -28,7 +28,7 @@ MUTE.propagate = False
 logger = logging.getLogger(__name__)
 
 FRAMES: Final = 1000
-"""Frames that a peer may send in a second: Retell sends ten, and a hundred times as many still cost other calls little."""
+"""Frames that a peer may send in a second: Retell sends ten, and a hundred times as many still cost others little."""
 
 PIECE: Final = 4096
 """Bytes that are read between two looks at their number: a loop hands over up to 256 KB, which may be 40,000 frames."""
