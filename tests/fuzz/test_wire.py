@@ -22,6 +22,7 @@ from retell_ws.wire import (
     encode,
     without_halves,
 )
+
 from .strategies import FUZZ, mutated
 
 EXAMPLES = Path(__file__).parent.parent / "wire"
