@@ -67,7 +67,7 @@ def read(text: str, name: str) -> tuple[Opening, ...] | AnswerFile:
     if text.lstrip().startswith("{"):
         try:
             found = msgspec.json.decode(text, type=AnswerFile)
-        except msgspec.MsgspecError as exc:
+        except (msgspec.MsgspecError, RecursionError) as exc:
             raise UsageError(f"{name} holds no answers of `answers warm --out`: {exc}") from None
         if found.version != VERSION:
             raise UsageError(f"{name} was written by another version; `answers warm` writes it anew")
@@ -88,7 +88,7 @@ def _opening(line: str, place: str) -> Opening:
         return (line,)
     try:
         said = msgspec.json.decode(line, type=tuple[str, ...])
-    except msgspec.MsgspecError as exc:
+    except (msgspec.MsgspecError, RecursionError) as exc:
         raise UsageError(f"{place}: a list of what the caller says, in JSON: {exc}") from None
     if not said or not all(words.strip() for words in said):
         raise UsageError(f"{place}: an utterance without words")

@@ -45,6 +45,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 KEY = "ANTHROPIC_API_KEY"
+HEADERS = "ANTHROPIC_CUSTOM_HEADERS"
+"""What the official client adds to each request, unasked: another host, another key."""
 RETELL_KEY = "RETELL_API_KEY"
 WEBHOOK_KEY = "RETELL_WEBHOOK_KEY"
 """Where a second key may stand: only one of an account's has the webhook badge, and it may be changed."""
@@ -390,6 +392,10 @@ def build_model(settings: Settings, environment: Mapping[str, str] = os.environ)
                 settings,
             )
         case "anthropic-sdk":
+            if environment.get(HEADERS):
+                raise SettingsError(
+                    f"unset {HEADERS}: its headers would go out with the key, and may stand in its place"
+                )
             from .models.anthropic_sdk import AnthropicSdkModel
 
             return _racing(

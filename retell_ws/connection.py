@@ -1,7 +1,8 @@
 """The library's connection with the limits it leaves to its caller: none may be left half-dead for longer than these.
 
-The library bounds what it reads, but it writes its own answers (the pong to a WebSocket ping, the close frame) without
-a look at whether anybody reads them, and after a close it waits for the other side as long as that likes.
+The library bounds what it reads, but not how many frames that is, of which each costs the loop as much as a message. It
+writes its own answers (the pong to a WebSocket ping, the close frame) without a look at whether anybody reads them, and
+after a close it waits for the other side as long as that likes.
 """
 
 from __future__ import annotations
@@ -15,13 +16,22 @@ from time import monotonic
 from typing import Any, Final, cast
 
 from websockets.asyncio.server import ServerConnection
+from websockets.protocol import Event
 
-__all__ = ["MUTE", "Connection", "making"]
+__all__ = ["FRAMES", "MUTE", "Connection", "making"]
 
 MUTE: Final = logging.getLogger("retell_ws.websockets")
 """The library logs frames at DEBUG and requests at ERROR: speech, and the secret in the path. It stays mute."""
 MUTE.setLevel(logging.CRITICAL + 1)
 MUTE.propagate = False
+
+logger = logging.getLogger(__name__)
+
+FRAMES: Final = 1000
+"""Frames that a peer may send in a second: Retell sends ten, and a hundred times as many still cost others little."""
+
+PIECE: Final = 4096
+"""Bytes that are read between two looks at their number: a loop hands over up to 256 KB, which may be 40,000 frames."""
 
 KERNEL_BUFFER: Final = 128 * 1024
 """Bytes the kernel may hold for a peer; its default grows to megabytes, which only hides that nobody reads."""
@@ -56,6 +66,8 @@ class Connection(ServerConnection):
         self.received_at = 0.0
         self._unread: asyncio.TimerHandle | None = None
         self._closing: asyncio.TimerHandle | None = None
+        self._second = 0.0  # when the one began in which frames are counted
+        self._frames = 0
 
     @property
     def is_full(self) -> bool:
@@ -86,9 +98,20 @@ class Connection(ServerConnection):
 
     def data_received(self, data: bytes) -> None:
         self.received_at = monotonic()
-        super().data_received(data)
+        if self.received_at - self._second >= 1:
+            self._second, self._frames = self.received_at, 0
+        for at in range(0, len(data), PIECE):
+            super().data_received(data[at : at + PIECE])
+            if self._frames > FRAMES:
+                logger.warning("more than %d frames in a second: socket dropped", FRAMES)
+                self.transport.abort()
+                return
         if self._closing is None and self.protocol.close_expected():
             self._closing = self.loop.call_later(self._close_s, self.transport.abort)
+
+    def process_event(self, event: Event) -> None:
+        self._frames += 1
+        super().process_event(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_unread()

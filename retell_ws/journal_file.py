@@ -95,7 +95,7 @@ class JournalFile:
     def _locked(self) -> Iterator[None]:
         """Be the only one who makes the file or puts another in its place."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(self._folder / "journal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(self._folder / "journal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
@@ -112,7 +112,8 @@ class JournalFile:
             self._connect()
 
     def _connect(self) -> None:
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)  # what SQLite makes would be 0644
+        # What SQLite makes would be 0644; and it would follow a link that somebody has laid there.
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self._inode = os.fstat(handle).st_ino
         os.close(handle)
         self._db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)

@@ -108,7 +108,7 @@ class Relay:
         self._bus = bus
         self._clock = clock
         self._breathe = breathe
-        self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self._is_ours = False
         self._looked = -LOCK_S
         self._flight = Flight()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Collection
 from types import TracebackType
@@ -23,6 +24,9 @@ ANSWER_S: Final = 2.0
 
 LIVE: Final = frozenset({"registered", "ongoing"})
 """What `call_status` may be while the socket of a call is open."""
+
+MAX_ANSWER: Final = 4 * 1024 * 1024
+"""Bytes of an answer that are read: the object of a call that goes on has its transcript in it."""
 
 _call = msgspec.json.Decoder(CallInfo)
 
@@ -65,14 +69,31 @@ class RetellApi:
             say. Nothing is raised.
         """
         try:
-            answer = await self._http.get(f"/v2/get-call/{quote(call_id, safe='')}")
-            if answer.status_code != 200:
-                logger.warning("Retell's API answered %d", answer.status_code, extra={"call_id": call_id})
-                return None
-            details = _call.decode(answer.content)
-        except (httpx2.HTTPError, msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+            # The client's own timeout is that of one read, and it would take any number of bytes.
+            async with (
+                asyncio.timeout(ANSWER_S),
+                self._http.stream("GET", f"/v2/get-call/{quote(call_id, safe='')}") as answer,
+            ):
+                if answer.status_code != 200:
+                    logger.warning("Retell's API answered %d", answer.status_code, extra={"call_id": call_id})
+                    return None
+                if (body := await _body(answer)) is None:
+                    logger.warning("Retell's API gave no end of an answer", extra={"call_id": call_id})
+                    return None
+            details = _call.decode(body)
+        except (httpx2.HTTPError, TimeoutError, msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
             logger.warning("Retell's API did not answer: %s", type(exc).__name__, extra={"call_id": call_id})
             return None
         if details.call_status not in LIVE or (self._agents and details.agent_id not in self._agents):
             return None
         return details
+
+
+async def _body(answer: httpx2.Response) -> bytes | None:
+    """Read a body; None when it is longer than any of a call."""
+    body = bytearray()
+    async for piece in answer.aiter_bytes():
+        body += piece
+        if len(body) > MAX_ANSWER:
+            return None
+    return bytes(body)

@@ -7,12 +7,13 @@ import gc
 import ipaddress
 import logging
 import os
+import resource
 import secrets
 import sys
 import threading
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ CHECK_S = 3.0
 VERDICT_S = 0.25
 """Seconds the start waits for that. A refusal comes in less; a first token does not, and Retell may be redialling."""
 
+
+FILES = 65_536
+"""Files that may be open: a call has a socket and a connection to the model, and the usual limit is 1024."""
 
 THREADS = 64
 """Plain functions of the agent's that run at once; the loop's own pool has six threads on a small machine."""
@@ -93,6 +97,7 @@ def run(agent: Agent, flags: Mapping[str, Any], *, config: Path | None = None) -
 
 
 async def _serve(agent: Agent, settings: Settings, worker: Worker | None) -> None:
+    _open_more_files()
     this = asyncio.current_task()
     if this is None:
         raise AssertionError("a coroutine runs in a task")
@@ -223,6 +228,15 @@ def _leave() -> None:
     logger.error("something of the agent's does not end: left behind")
     logging.shutdown()
     os._exit(0)
+
+
+def _open_more_files() -> None:
+    """Raise the limit as far as this process may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # the system may have a lower one of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _spare_the_collector() -> None:

@@ -61,6 +61,9 @@ HANDSHAKE_S: Final = 5.0
 HEADROOM: Final = 1.1
 """How far calls that another server had may go beyond `max_calls`: shed, they would be lost in mid-sentence."""
 
+BACKLOG: Final = 1024
+"""Connections that may wait to be accepted; one that finds no room waits a second before it asks again."""
+
 CLOSE_S: Final = 5.0
 """Seconds that handlers may take to end."""
 
@@ -170,6 +173,7 @@ class Server:
                 create_connection=making(send_s=self._settings.send_ms / 1000, close_s=GOODBYE_S),
                 process_request=self._admit,
                 reuse_port=self._settings.workers > 1,
+                backlog=BACKLOG,
                 compression=None,  # 27 KB a socket and a third of the CPU, for frames of 120 bytes
                 ping_interval=None,  # Retell's JSON ping is the keepalive; the library's would close with 1011
                 max_size=MAX_MESSAGE,

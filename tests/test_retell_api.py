@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ import pytest
 from retell_ws.agent import Agent
 from retell_ws.blueprints import running
 from retell_ws.errors import SettingsError
-from retell_ws.retell_api import RetellApi
+from retell_ws.retell_api import MAX_ANSWER, RetellApi
 from retell_ws.settings import Settings
 from retell_ws.testing import FakeRetell
 from retell_ws.wire import CallInfo
@@ -100,6 +100,34 @@ async def test_an_api_that_is_silent_or_gone_is_not_waited_for(monkeypatch: pyte
         assert await retell.ongoing_call("call_1") is None
     async with await client(url) as retell:
         assert await retell.ongoing_call("call_1") is None
+
+
+@pytest.mark.parametrize("piece", [b" " * 65536, b" "])
+async def test_an_answer_without_an_end_is_not_read_for_ever(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    # In large pieces it is too long before it is too late, and in small ones the other way round.
+    monkeypatch.setattr("retell_ws.retell_api.ANSWER_S", 5.0 if len(piece) > 1 else 0.2)
+    sent, gone = 0, asyncio.Event()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        with suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(piece)
+                await writer.drain()
+                sent += len(piece)
+                await asyncio.sleep(0.001)
+        writer.close()
+        gone.set()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server, await client(f"http://{host}:{port}") as retell:
+        async with asyncio.timeout(4):
+            assert await retell.ongoing_call("call_1") is None
+        await gone.wait()
+    assert sent < 4 * MAX_ANSWER
 
 
 async def test_a_call_id_cannot_change_the_question() -> None:

@@ -62,7 +62,7 @@ def let_go(folder: Path, consumer: str) -> None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         yield handle
     finally:
@@ -188,7 +188,7 @@ class JournalSource:
         self._journal = Journal(self._folder)
         try:
             path = self._folder / f"{self._consumer}.lock"
-            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             self._journal.register(self._consumer)  # from now on entries are kept for it
         except BaseException:
             self._close()

@@ -80,6 +80,7 @@ class AnthropicSdkModel:
         self._http = anthropic.DefaultAsyncHttpxClient(
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE_S),
             timeout=httpx2.Timeout(read_timeout_s, connect=connect_timeout_s, pool=POOL_WAIT_S),
+            follow_redirects=False,  # its default would carry the talk to wherever a host says
         )
         self._client = anthropic.AsyncAnthropic(
             api_key=api_key,
