@@ -366,7 +366,8 @@ def build_model(settings: Settings, environment: Mapping[str, str] = os.environ)
                 settings,
             )
         case "anthropic-sdk":
-            from .models.anthropic_sdk import AnthropicSdkModel
+            with needing("sdk", "--model anthropic-sdk"):
+                from .models.anthropic_sdk import AnthropicSdkModel
 
             return _racing(
                 AnthropicSdkModel(

@@ -11,6 +11,7 @@ from .errors import SettingsError
 __all__ = ["needing"]
 
 PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
+    "sdk": ("anthropic",),
     "redis": ("redis", "hiredis"),
     "kafka": ("confluent_kafka",),
     "analytics": ("duckdb", "obstore"),
