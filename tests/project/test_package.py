@@ -64,7 +64,16 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Install it with the locked base, each file checked against its hash; give the environment."""
     home = tmp_path_factory.mktemp("installed")
     venv.create(home, with_pip=False, symlinks=True)
-    pip = [sys.executable, "-m", "pip", "--python", home / "bin/python", "install", "--quiet", "--no-input"]
+    pip: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        home / "bin/python",
+        "install",
+        "--quiet",
+        "--no-input",
+    ]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # pip would find the checkout
     done = subprocess.run(
         [*pip, "--retries", "1", "--only-binary", ":all:", "--require-hashes", "-r", ROOT / "locks/base.txt"],
