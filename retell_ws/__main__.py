@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Literal
 
 from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensError
 
@@ -68,6 +69,18 @@ for name, about in {
     function = "list_" if name == "list" else name
     transcripts.command(f"retell_ws.commands.transcripts:{function}", name=name, help=about, version=_version)
 app.command(transcripts)
+
+
+@app.command(version=_version)
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
+    """Write what lets a shell complete commands and flags.
+
+    Bash looks for it in `~/.local/share/bash-completion/completions/retell_ws`.
+
+    Args:
+        shell: Which one.
+    """
+    sys.stdout.write(app.generate_completion(shell=shell))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

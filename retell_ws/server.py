@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from http import HTTPStatus
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 from websockets.asyncio.server import Server as Listener
@@ -42,7 +42,7 @@ from .verification import Verify
 if TYPE_CHECKING:
     from .http import HttpPort
 
-__all__ = ["Server"]
+__all__ = ["Server", "options"]
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +76,26 @@ RETRY_AFTER_S: Final = 2
 
 def _why(exc: OSError) -> str:
     return os.strerror(exc.errno) if exc.errno else str(exc)  # asyncio's own text says the address once more
+
+
+def options(*, send_s: float) -> dict[str, Any]:
+    """Tell the library how each socket is to be: what `websockets.serve` takes, but for who is served and where.
+
+    Args:
+        send_s: Seconds a peer may leave what is sent unread.
+    """
+    return {
+        "create_connection": making(send_s=send_s, close_s=GOODBYE_S),
+        "compression": None,  # 27 KB a socket and a third of the CPU, for frames of 120 bytes
+        "ping_interval": None,  # Retell's JSON ping is the keepalive; the library's would close with 1011
+        "max_size": MAX_MESSAGE,
+        "max_queue": MAX_QUEUE,
+        "write_limit": PENDING,
+        "open_timeout": HANDSHAKE_S,
+        "close_timeout": GOODBYE_S,
+        "server_header": None,
+        "logger": MUTE,
+    }
 
 
 class Server:
@@ -170,19 +190,10 @@ class Server:
                 self._handle,
                 host,
                 port,
-                create_connection=making(send_s=self._settings.send_ms / 1000, close_s=GOODBYE_S),
                 process_request=self._admit,
                 reuse_port=self._settings.workers > 1,
                 backlog=BACKLOG,
-                compression=None,  # 27 KB a socket and a third of the CPU, for frames of 120 bytes
-                ping_interval=None,  # Retell's JSON ping is the keepalive; the library's would close with 1011
-                max_size=MAX_MESSAGE,
-                max_queue=MAX_QUEUE,
-                write_limit=PENDING,
-                open_timeout=HANDSHAKE_S,
-                close_timeout=GOODBYE_S,
-                server_header=None,
-                logger=MUTE,
+                **options(send_s=self._settings.send_ms / 1000),
             )
         except OSError as exc:
             raise UsageError(f"cannot listen on {host}:{port}: {_why(exc)}; --port 0 picks a free one") from None

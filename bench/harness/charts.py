@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator
 
 matplotlib.use("Agg")  # a server has no display
 
-__all__ = ["Line", "Span", "bars", "columns", "lines", "shares", "spans"]
+__all__ = ["Line", "Panel", "Span", "bars", "columns", "courses", "lines", "shares", "spans"]
 
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -59,6 +59,21 @@ class Span:
         self.label = label
         self.colour = colour
         self.values = values
+
+
+class Panel:
+    """One of several charts above each other that share their time.
+
+    Args:
+        y_label: The figures, with their unit.
+        series: The lines.
+        band: A name, and a lowest and a highest figure, for a band behind them.
+    """
+
+    def __init__(self, y_label: str, series: Sequence[Line], band: tuple[str, float, float] | None = None) -> None:
+        self.y_label = y_label
+        self.series = series
+        self.band = band
 
 
 @contextmanager
@@ -316,3 +331,40 @@ def columns(
         axes.set_yticks(range(0, 101, 20))
         axes.grid(axis="y", color=_FAINT, linewidth=0.7)
         axes.legend(frameon=False, fontsize=8.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def courses(path: Path, *, title: str, x_label: str, panels: Sequence[Panel], source: str) -> None:
+    """Draw how figures went over time, from zero up, in charts above each other.
+
+    Args:
+        path: The PNG.
+        title: The one thing they say.
+        x_label: The time, with its unit.
+        panels: Top to bottom.
+        source: How it was measured, in small print.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with plt.rc_context(_STYLE):
+        figure, rows = plt.subplots(
+            len(panels), figsize=(8, 1.2 + 1.9 * len(panels)), layout="constrained", sharex=True, squeeze=False
+        )
+        figure.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left")
+        figure.supxlabel(source, fontsize=7.5, color="#777777", x=0.01, ha="left")
+        for (axes,), panel in zip(rows, panels, strict=True):
+            if panel.band is not None:
+                name, low, high = panel.band
+                axes.axhspan(low, high, color=_FAINT, alpha=0.6, linewidth=0)
+                axes.annotate(
+                    name, (1.0, (low + high) / 2), (4, 0), xycoords=("axes fraction", "data"),
+                    textcoords="offset points", va="center", fontsize=8.5,
+                )  # fmt: skip
+            for line in panel.series:
+                style = "--" if line.dashed else "-"
+                axes.plot([*line.points], [*line.points.values()], style, color=line.colour, label=line.label)
+            axes.set_ylabel(panel.y_label)
+            axes.set_ylim(bottom=0)
+            axes.grid(axis="y", color=_FAINT, linewidth=0.7)
+            axes.legend(frameon=False, fontsize=8.5, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        rows[-1][0].set_xlabel(x_label)
+        figure.savefig(path)
+        plt.close(figure)
