@@ -8,12 +8,13 @@ from typing import Final
 
 from .errors import SettingsError
 
-__all__ = ["needing"]
+__all__ = ["PACKAGES", "needing"]
 
 PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "redis": ("redis", "hiredis"),
     "kafka": ("confluent_kafka",),
     "analytics": ("duckdb", "obstore"),
+    "retell": ("retell",),
 }
 
 
