@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -17,16 +17,22 @@ __all__ = ["check", "serving"]
 
 LIMIT_S: Final = 180.0
 
+TTFT_MS: Final = 50
+SPACING_MS: Final = 5
+"""Quick, and still word by word."""
+
 REACH: Final = "see that the server runs, and that --url has its path and its secret: ws://host:8080/llm-websocket"
 
 
 @asynccontextmanager
-async def serving(setup: Setup, name: str) -> AsyncIterator[str]:
+async def serving(setup: Setup, name: str, *, ttft_ms: int, spacing_ms: int) -> AsyncIterator[str]:
     """Give the URL of the server on trial: the one that was named, which must be there, or a spare one.
 
     Args:
         setup: What is validated.
         name: Of the spare one.
+        ttft_ms: The scripted model's time to its first word there, when that one answers.
+        spacing_ms: And between two words.
 
     Raises:
         DialError: Nobody answers at the URL.
@@ -38,23 +44,28 @@ async def serving(setup: Setup, name: str) -> AsyncIterator[str]:
             pass
         yield setup.url
         return
-    # Without its pauses the scripted model's time is nearly nothing: what is left is ours.
-    async with setup.served(name, scripted_ttft_ms=0, scripted_spacing_ms=0) as spare:
+    async with setup.served(name, scripted_ttft_ms=ttft_ms, scripted_spacing_ms=spacing_ms) as spare:
         yield spare.url
 
 
-async def check(setup: Setup, book: Book, progress: Callable[[str], None] = lambda name: None) -> None:
+async def check(
+    setup: Setup, book: Book, *, only: Collection[str] = (), progress: Callable[[str], None] = lambda name: None
+) -> None:
     """Run the suite, and tell of what is not as it should be.
 
     Args:
         setup: What is validated.
         book: Takes it down.
+        only: Names or topics of its checks; none: all.
         progress: Is told of each check that ended.
     """
     report: Report | None = None
-    async with book.line("the protocol", limit_s=LIMIT_S, advice=REACH) as line, serving(setup, "conformance") as url:
+    async with (
+        book.line("the protocol", limit_s=LIMIT_S, advice=REACH) as line,
+        serving(setup, "conformance", ttft_ms=TTFT_MS, spacing_ms=SPACING_MS) as url,
+    ):
         patience = Patience(calls=min(50, setup.settings.max_calls))
-        report = await run(url, patience=patience, on_result=lambda result: progress(result.name))
+        report = await run(url, only=only, patience=patience, on_result=lambda result: progress(result.name))
         counted = f"{report.count('pass')} checks passed, {report.count('warn')} warned, {report.count('skip')} skipped"
         if failed := len(report.failures):
             line.fails(f"{failed} failed, {counted}", "the lines below say which; retell_ws check tells more")

@@ -52,12 +52,12 @@ async def check(setup: Setup, book: Book) -> None:
 def _counted(line: Entry, brokers: int) -> None:
     if brokers < SAFE_REPLICAS:
         line.warns(
-            f"{brokers} {'answers' if brokers == 1 else 'answer'}: a broker that is lost may take facts with it",
+            f"{brokers} {'broker answers' if brokers == 1 else 'brokers answer'}: a lost one may take facts along",
             f"{SAFE_REPLICAS} brokers and --kafka-replicas {SAFE_REPLICAS} where facts must outlive one; "
             "until then they are safe in the journal alone",
         )
     else:
-        line.passes(f"{brokers} answer")
+        line.passes(f"{brokers} brokers answer")
 
 
 def _topics(line: Entry, states: list[TopicState], brokers: int) -> None:

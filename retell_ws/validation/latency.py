@@ -34,7 +34,10 @@ async def check(setup: Setup, book: Book) -> Latency | None:
     verdict: Verdict | None = None
     of = _whose(setup)
     budget_ms = round(1000 * setup.settings.budget_s())
-    async with book.line("first sentence", limit_s=LIMIT_S, advice=REACH) as line, serving(setup, "latency") as url:
+    async with (
+        book.line("first sentence", limit_s=LIMIT_S, advice=REACH) as line,
+        serving(setup, "latency", ttft_ms=0, spacing_ms=0) as url,  # the model's time is nothing: what is left is ours
+    ):
         plan = Plan(url=url, calls=setup.callers, turns=TURNS, pause_s=PAUSE_S, turn_s=TURN_S)
         tally = await run_calls(plan, lambda: None)
         verdict = judge(plan, tally, budget_ms)

@@ -130,7 +130,7 @@ def _kept(line: Entry, info: Mapping[str, str]) -> None:
         return
     policy, limit = info.get("maxmemory_policy", ""), info.get("maxmemory_human", "no limit")
     is_saved = info.get("aof_enabled") == "1"
-    disk = "an append-only file" if is_saved else f"last saved with {info.get('rdb_last_bgsave_status', 'no word')}"
+    disk = "an append-only file" if is_saved else f"last save {info.get('rdb_last_bgsave_status', 'unknown')}"
     limited = f"up to {limit}" if info.get("maxmemory", "0") != "0" else "no limit of memory"
     seen = f"{policy or 'no policy told'}, {limited}; {disk}"
     if policy and policy not in SAFE:
