@@ -18,7 +18,7 @@ MARK = "RETELL_VALIDATED"
 
 GREETING = "This is a spare server."
 
-QUESTION = "I would like to hear each single word of this rather long sentence only once from beginning to end"
+QUESTION = "I would like to hear each single word of this rather long sentence only once from beginning until its end"
 """Each of its words is another one: the scripted model says them back, and who listens can tell them apart."""
 
 

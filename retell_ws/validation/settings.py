@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from .book import Book
 from .machine import machine, versions
 from .settled import told
@@ -12,6 +14,7 @@ __all__ = ["check"]
 
 async def check(setup: Setup, book: Book) -> None:
     """Say what can be said without starting anything."""
-    for finding in told(setup.settings, machine()):
+    here, found = await asyncio.to_thread(lambda: (machine(), versions()))
+    for finding in told(setup.settings, here):
         book.put(finding.name, finding.outcome, finding.seen, finding.advice)
-    book.put("versions", "pass", ", ".join(f"{name} {number}" for name, number in versions().items()))
+    book.put("versions", "pass", ", ".join(f"{name} {number}" for name, number in found.items()))
