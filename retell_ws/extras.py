@@ -9,7 +9,7 @@ from typing import Final
 
 from .errors import SettingsError
 
-__all__ = ["needing", "own_version"]
+__all__ = ["PACKAGES", "needing", "own_version"]
 
 PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "redis": ("redis", "hiredis"),

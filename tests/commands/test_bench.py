@@ -12,9 +12,10 @@ import orjson
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from retell_ws.commands.bench import bench, judge
-from retell_ws.commands.callers import Plan, Tally
+from retell_ws.commands.bench import bench
 from retell_ws.errors import UsageError
+from retell_ws.testing.callers import Plan, Tally
+from retell_ws.testing.verdict import judge
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 

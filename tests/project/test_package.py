@@ -151,7 +151,6 @@ async def test_it_answers_a_call_with_the_example_it_brings(installed: Path) -> 
 
 def test_what_needs_an_extra_says_which(installed: Path) -> None:
     for flags, extra in (
-        (("serve", "--model", "anthropic-sdk"), "sdk"),
         (("serve", "--blueprint", "distributed", "--redis-url", "redis://127.0.0.1:1"), "redis"),
         (("report",), "analytics"),
     ):

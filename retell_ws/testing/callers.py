@@ -1,4 +1,4 @@
-"""Synthetic callers for `bench`: they dial, ask, time what comes and hang up. They judge nothing."""
+"""Synthetic callers: they dial, ask, time what comes and hang up. They judge nothing (`verdict.py` does)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from websockets.exceptions import ConnectionClosed
 
 from ..errors import WireError
 from ..speech import first_sentence_end
-from ..testing.dial import DialError, DialPolicy, call_url, dial
 from ..wire import Pong, Response, decode_outbound
+from .dial import DialError, DialPolicy, call_url, dial
 
 __all__ = ["Plan", "Tally", "run_calls"]
 

@@ -1,0 +1,191 @@
+"""`retell_ws blueprint validate`: prove a set-up, as a table, as JSON, as a page."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+import webbrowser
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from ..agent_file import load as load_agent
+from ..errors import UsageError
+from ..settings import load
+from ..validation.line import TOPICS, Report, by_topic
+from .flags import Flags, given
+from .serve import EXAMPLE
+
+if TYPE_CHECKING:
+    from ..validation.setup import Setup
+
+__all__ = ["validate"]
+
+MARKS = {"pass": ("pass", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "bold red"), "skip": ("skip", "dim")}
+
+COLUMNS = 160
+"""Of a table that no terminal shows."""
+
+
+def validate(
+    agent: str = EXAMPLE,
+    /,
+    *,
+    url: str = "",
+    report: Path | None = None,
+    open: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+    only: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)] = (),
+    callers: Annotated[int, Parameter(validator=Number(gte=1, lte=200))] = 8,
+    agent_id: str = "",
+    config: Path | None = None,
+    flags: Annotated[Flags | None, Parameter(name="*")] = None,
+) -> int:
+    """Prove a set-up: what it is asked for is there, fits together, and does what it should.
+
+    Give it the agent and the settings that `serve` gets. It starts spare servers with them, on ports and in a folder of
+    their own, and calls those: a server that runs already is left alone, and so are its archive and its topics. With a
+    key the real model answers some 250 questions, and may call the agent's tools; `--model scripted` costs nothing.
+
+    Args:
+        agent: FILE.py, FILE.py:NAME or MODULE:NAME; without it a small receptionist is on trial.
+        url: A server that runs already, as it would stand in Retell: conformance and latency are checked there.
+        report: Write a page as well.
+        open: Open the page in a browser.
+        json: Print one JSON document instead of a table.
+        only: Topics to look at; all of them without.
+        callers: Synthetic callers at once, for the latency.
+        agent_id: Retell's id of the agent, to see whether Retell dials this server.
+        config: A TOML file of settings; flags and the environment override it.
+        flags: The settings.
+
+    Returns:
+        0 when nothing failed, 1 when something did.
+
+    Raises:
+        UsageError: There is no such topic, agent or setting, or the page cannot be written.
+    """
+    from ..testing.dial import call_url
+    from ..validation.setup import Setup
+
+    for topic in only:
+        if topic not in TOPICS:
+            raise UsageError(f"--only: there is no topic {topic!r}; they are {', '.join(TOPICS)}")
+    if url:
+        call_url(url, "")
+    if open and report is None:
+        report = Path("retell_ws-validation.html")
+    if report is not None and not report.absolute().parent.is_dir():
+        raise UsageError(f"cannot write {report}: there is no folder {report.absolute().parent}")
+    settings = load(given(flags), config=config)
+    with TemporaryDirectory(prefix="retell_ws-validate-", ignore_cleanup_errors=True) as folder:
+        setup = Setup(
+            target=agent,
+            agent=load_agent(agent),
+            settings=settings,
+            folder=Path(folder),
+            run=f"validate_{secrets.token_hex(4)}",
+            url=url,
+            callers=callers,
+            agent_id=agent_id,
+            environment=dict(os.environ),
+        )
+        found = asyncio.run(_validate(setup, only))
+    if json:
+        sys.stdout.buffer.write(_json(found) + b"\n")
+        sys.stdout.flush()
+    else:
+        _show(found, Console(width=None if sys.stdout.isatty() else COLUMNS))
+    if report is not None:
+        _write(report, found)
+        Console(stderr=True).print(f"the report is in {report}", highlight=False, markup=False)
+        if open:
+            webbrowser.open(report.absolute().as_uri())
+    return 0 if found.is_proved else 1
+
+
+async def _validate(setup: Setup, only: tuple[str, ...]) -> Report:
+    from ..validation.run import validate as run
+
+    this = asyncio.current_task()
+    if this is None:
+        raise AssertionError("a coroutine runs in a task")
+    # As Ctrl-C does by itself: what was started is ended first.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+    columns = (TextColumn("{task.description:<44}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("", total=len(only) or len(TOPICS))
+        begun: list[str] = []
+
+        def begin(topic: str, name: str) -> None:
+            if not name:
+                begun.append(topic)
+            said = f"{topic}: {name}" if name else topic
+            progress.update(bar, completed=len(begun) - 1, description=said[:44])
+
+        try:
+            return await run(setup, only=dict.fromkeys(only), begin=begin)
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
+
+def _json(report: Report) -> bytes:
+    document = {
+        "proved": report.is_proved,
+        "verdict": report.verdict,
+        "counts": {mark: report.count(mark) for mark in ("pass", "warn", "fail", "skip")},
+        **{name: getattr(report, name) for name in report.__struct_fields__},
+    }
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2, default=_plain)
+
+
+def _plain(value: object) -> object:
+    import msgspec
+
+    return msgspec.to_builtins(value)
+
+
+def _show(report: Report, console: Console) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    table.add_column(overflow="fold")
+    for topic, lines in by_topic(report.lines).items():
+        table.add_row(Text(topic, style="bold"), "", Text(TOPICS[topic], style="dim"))
+        for line in lines:
+            mark, style = MARKS[line.outcome]
+            # Text, not markup: what was seen may come from a stranger's server.
+            seen = Text(line.seen, style="" if line.outcome in ("warn", "fail") else "dim")
+            if line.advice:
+                seen.append(f"\n→ {line.advice}", style="italic dim" if line.outcome == "skip" else "italic")
+            table.add_row(Text(f"  {line.name}"), Text(mark, style=style), seen)
+    console.print(table)
+    style = "bold green" if report.is_proved else "bold red"
+    told = Text(f"{report.verdict}: ", style=style).append(f"{report.counts}, in {report.took_s:.0f} s.", style="")
+    console.print()
+    console.print(told)
+
+
+def _write(out: Path, report: Report) -> None:
+    """Write the page whole: whoever looks at the old one never sees half of this."""
+    from ..validation.page import page
+
+    beside = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        beside.write_text(page(report), "utf-8")
+        os.replace(beside, out)
+    except OSError as exc:
+        beside.unlink(missing_ok=True)
+        raise UsageError(f"cannot write {out}: {exc.strerror}") from None

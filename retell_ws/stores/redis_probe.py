@@ -1,0 +1,187 @@
+"""Looks a Redis over, for whoever wants to know whether it will do: what it is, how far away, and what it lets us do.
+
+One connection, which waits for one reply after the other: nothing here is in the way of a call.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
+
+from ..errors import RetellWsError
+from .redis_client import connecting
+from .redis_scripts import ATTACH
+
+__all__ = ["ProbeError", "RedisProbe", "version_of"]
+
+PINGS: Final = 50
+
+PAGE: Final = 500
+"""Keys that are looked at, and deleted, at once."""
+
+
+class ProbeError(RetellWsError):
+    """It cannot be reached, or it does not let us in. The text quotes nothing of the URL."""
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """Read a version: `7.2.4` is (7, 2, 4); of what has no numbers, nothing."""
+    return tuple(map(int, re.findall(r"\d+", text)))
+
+
+class RedisProbe:
+    """One connection to a Redis while the block lasts.
+
+    Args:
+        url: As of `redis_client.client_of`.
+
+    Raises:
+        ValueError: It is no such URL.
+        ProbeError: On entering: it cannot be reached.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._make = connecting(url)
+        self._connection = self._make(None, 0)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._connection.connect()  # type: ignore[no-untyped-call]
+        except (RedisError, OSError, TimeoutError) as exc:
+            await self._connection.disconnect()
+            raise ProbeError(f"it cannot be reached: {_why(exc)}") from None
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._connection.disconnect()
+
+    async def hello(self) -> Mapping[str, str]:
+        """Ask what it is, which any user may: `server`, `version`, `mode` and `role`."""
+        reply = await self._ask("HELLO")
+        if not isinstance(reply, list):
+            return {}
+        pairs = zip(reply[::2], reply[1::2], strict=False)
+        return {_text(name): _text(value) for name, value in pairs if isinstance(value, bytes)}
+
+    async def info(self) -> Mapping[str, str]:
+        """Ask how it is set up; empty when our user may not."""
+        try:
+            reply = await self._ask("INFO")
+        except ResponseError:
+            return {}
+        lines = (line.partition(":") for line in _text(reply).splitlines() if not line.startswith("#"))
+        return {name: value for name, colon, value in lines if colon}
+
+    async def round_trips(self) -> list[float]:
+        """Measure how far away it is: seconds of some round trips, the shortest first."""
+        took = []
+        for _ in range(PINGS):
+            began = time.perf_counter()
+            await self._ask("PING")
+            took.append(time.perf_counter() - began)
+        return sorted(took)
+
+    async def skew(self) -> float:
+        """Compare clocks: by how many seconds its own is ahead of ours."""
+        began = time.time()
+        seconds, micros = await self._ask("TIME")
+        return int(seconds) + int(micros) / 1e6 - (began + time.time()) / 2
+
+    async def refused(self, key: str, channel: str) -> list[str]:
+        """Do once what servers do all the time.
+
+        Args:
+            key: One that is ours; it is deleted.
+            channel: One that is ours.
+
+        Returns:
+            Rules of an ACL that are missing, as `+hset`, `~retell_ws:*` or `&retell_ws:server:*`.
+        """
+        commands: tuple[tuple[str, tuple[Any, ...]], ...] = (
+            ("+script|load", ("SCRIPT", "LOAD", ATTACH.text)),
+            ("+evalsha", ("EVALSHA", ATTACH.sha, 1, key, "validate")),
+            ("+eval", ("EVAL", "return 1", 1, key)),
+            ("+hset", ("HSET", key, "a", "1")),
+            ("+hget", ("HGET", key, "a")),
+            ("+hgetall", ("HGETALL", key)),
+            ("+hsetnx", ("HSETNX", key, "a", "1")),
+            ("+hdel", ("HDEL", key, "a")),
+            ("+expire", ("EXPIRE", key, 60)),
+            ("+time", ("TIME",)),
+            ("+del", ("DEL", key)),
+            ("+set", ("SET", key, "1", "EX", 60)),
+            ("+get", ("GET", key)),
+            ("+getrange", ("GETRANGE", key, 0, 1)),
+            ("+del", ("DEL", key)),
+            ("+publish", ("PUBLISH", channel, "")),
+            ("+ping", ("PING",)),
+            ("+subscribe", ("SUBSCRIBE", channel)),  # last: afterwards the connection is for nothing else
+        )
+        missing = [missed for rule, command in commands if (missed := await self._missing(rule, command))]
+        return list(dict.fromkeys(missing))
+
+    async def _missing(self, rule: str, command: tuple[Any, ...]) -> str:
+        try:
+            await self._ask(*command)
+        except NoPermissionError as exc:
+            said = str(exc)
+            if "key" in said:
+                return "~ of keys"
+            return "& of channels" if "channel" in said else rule
+        except ResponseError:
+            return ""  # a cluster has it elsewhere, or a script is not known there: it was allowed all the same
+        return ""
+
+    async def sweep(self, prefix: str) -> int | None:
+        """Delete all keys that begin with a prefix; of a cluster those of this node.
+
+        Returns:
+            How many there were; None when our user may not look for them.
+        """
+        gone, cursor = 0, b"0"
+        while True:
+            try:
+                cursor, keys = await self._ask("SCAN", cursor, "MATCH", f"{_literally(prefix)}*", "COUNT", PAGE)
+                for key in keys:
+                    await self._ask("DEL", key)
+                    gone += 1
+            except ResponseError:
+                return None
+            if cursor == b"0":
+                return gone
+
+    async def _ask(self, *command: Any) -> Any:
+        try:
+            await self._connection.send_command(*command)
+            reply = await self._connection.read_response(disconnect_on_error=True)
+        except ResponseError:
+            raise
+        except (RedisError, OSError, TimeoutError) as exc:
+            raise ProbeError(f"{command[0]} got no reply: {_why(exc)}") from None
+        return reply
+
+
+def _why(exc: Exception) -> str:
+    """Say what went wrong; the error's own text may quote what was configured."""
+    words = str(exc).split()
+    if isinstance(exc, ResponseError) or "uthentication" in type(exc).__name__:
+        return f"it refuses user or password ({type(exc).__name__})"
+    if "refused" in words or "Error" in words and "111" in words:
+        return "nobody listens there"
+    return type(exc).__name__
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _literally(prefix: str) -> str:
+    """Take their meaning from the characters that a pattern gives one."""
+    return "".join(f"\\{letter}" if letter in "*?[]\\^" else letter for letter in prefix)

@@ -1,0 +1,81 @@
+"""Kafka: whether its brokers are there, and whether our topics are, or can be."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from ..buses.topics import SAFE_REPLICAS
+from ..settings import Settings
+from .book import Book, Entry
+from .setup import Setup
+
+if TYPE_CHECKING:
+    from ..buses.kafka_probe import KafkaProbe, TopicState
+
+__all__ = ["check", "probe_of"]
+
+LIMIT_S: Final = 20.0
+
+REACH: Final = "see --kafka-bootstrap, the brokers' advertised.listeners, and with TLS or passwords --kafka-config"
+
+
+def probe_of(settings: Settings) -> KafkaProbe:
+    """Make what asks the brokers.
+
+    Raises:
+        SettingsError: The package is missing, or a setting of the client's is wrong.
+    """
+    from ..buses.kafka_probe import KafkaProbe
+
+    return KafkaProbe(settings)
+
+
+async def check(setup: Setup, book: Book) -> None:
+    """Look Kafka over."""
+    settings = setup.settings
+    if not settings.kafka_bootstrap:
+        said = "facts are read from the journal on this disk" if settings.data_folder() else "no facts are kept"
+        book.skips("brokers", said, "facts for other machines: --blueprint events --kafka-bootstrap HOST:PORT")
+        return
+    brokers = 0
+    async with book.line("brokers", limit_s=LIMIT_S, advice=REACH) as line:
+        probe = await asyncio.to_thread(probe_of, settings)
+        brokers = await asyncio.to_thread(probe.brokers)
+        _counted(line, brokers)
+    if not brokers:
+        return
+    async with book.line("topics", limit_s=LIMIT_S, advice=REACH) as line:
+        _topics(line, await asyncio.to_thread(probe.topics), brokers)
+
+
+def _counted(line: Entry, brokers: int) -> None:
+    if brokers < SAFE_REPLICAS:
+        line.warns(
+            f"{brokers} {'broker answers' if brokers == 1 else 'brokers answer'}: a lost one may take facts along",
+            f"{SAFE_REPLICAS} brokers and --kafka-replicas {SAFE_REPLICAS} where facts must outlive one; "
+            "until then they are safe in the journal alone",
+        )
+    else:
+        line.passes(f"{brokers} brokers answer")
+
+
+def _topics(line: Entry, states: list[TopicState], brokers: int) -> None:
+    refused = [state for state in states if state.refused]
+    differing = [f"{state.name} has {'; '.join(state.differs)}" for state in states if state.differs]
+    thin = [state.name for state in states if state.is_there and state.replicas < min(SAFE_REPLICAS, brokers)]
+    made = [state.name for state in states if not state.is_there]
+    seen = ", ".join(
+        f"{state.name} ({state.partitions} partitions, {state.replicas} copies)" for state in states if state.is_there
+    )
+    if refused:
+        line.fails(
+            "; ".join(dict.fromkeys(state.refused for state in refused)),
+            f"make them yourself, or let our user: CREATE of {', '.join(state.name for state in refused)}",
+        )
+    elif differing:
+        line.warns("; ".join(differing), "kafka-configs or kafka-topics --alter; servers leave topics as they are")
+    elif thin:
+        line.warns(f"fewer copies than brokers: {', '.join(thin)}", "reassign their partitions to three brokers")
+    else:
+        line.passes("; ".join(filter(None, (seen, f"can be made: {', '.join(made)}" if made else ""))))

@@ -1,0 +1,59 @@
+"""What this machine is, and which versions run on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Final
+
+from ..extras import PACKAGES
+from .settled import Machine
+
+__all__ = ["described", "machine", "versions"]
+
+SHOWN: Final = (
+    "retell-ws",
+    "uvloop",
+    "websockets",
+    "msgspec",
+    "aiohttp",
+    "redis",
+    "confluent-kafka",
+    "duckdb",
+    "retell-sdk",
+)
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of Python and of the packages that matter, as far as they are installed."""
+    found = {"python": platform.python_version()}
+    for name in SHOWN:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def described() -> dict[str, str]:
+    """Describe the machine, for whoever compares two reports."""
+    load = os.getloadavg()[0]
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": platform.machine(),
+        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1),
+        "load": f"{load:.1f}",
+    }
+
+
+def machine() -> Machine:
+    """Look at what settings ask a machine for."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    missing = {extra for extra, packages in PACKAGES.items() if not all(map(find_spec, packages))}
+    return Machine(
+        files=2**31 if files == resource.RLIM_INFINITY else files,
+        missing=frozenset(missing),
+    )

@@ -1,0 +1,98 @@
+"""The agent at Retell: whether Retell dials this server, and tells it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+from ..blueprints import RETELL_KEY
+from .book import Book, Unchecked
+from .line import Outcome
+from .registration import ApiError, Registered, registered
+from .settled import Told
+from .setup import Setup
+
+__all__ = ["check", "compared"]
+
+LIMIT_S: Final = 25.0
+
+REGISTER: Final = "retell_ws register --url wss://your-host/llm-websocket, or Retell's dashboard"
+
+
+async def check(setup: Setup, book: Book) -> None:
+    """Look the agent up at Retell."""
+    names = [setup.agent_id] if setup.agent_id else sorted(setup.settings.retell_agents())
+    if not setup.environment.get(RETELL_KEY) or not names:
+        lacking = [] if setup.environment.get(RETELL_KEY) else [f"{RETELL_KEY} in the environment"]
+        lacking += [] if names else ["--agent-id agent_…, as `register` prints it"]
+        book.skips("registered", "Retell is not asked", f"it takes {' and '.join(lacking)}")
+        return
+    for name in names:
+        found: Registered | None = None
+        async with book.line(f"{name} registered", limit_s=LIMIT_S, advice=REGISTER) as line:
+            found = await _asked(setup, name)
+            line.passes(f"a {found.kind or 'nameless'} agent, version {found.version}")
+        for told in compared(found, setup.url, setup.settings.path_secrets()) if found else ():
+            book.put(*told)
+
+
+async def _asked(setup: Setup, agent_id: str) -> Registered:
+    try:
+        return await registered(setup.environment[RETELL_KEY], setup.settings.retell_url, agent_id)
+    except ApiError as exc:
+        if exc.status is None:  # the network is no property of the set-up
+            raise Unchecked(str(exc), f"let this machine reach {setup.settings.retell_url}") from None
+        words = {401: f"the key in {RETELL_KEY} is refused", 404: "the key's account has no such agent"}
+        raise ApiError(words.get(exc.status, str(exc)), status=exc.status) from None
+
+
+def compared(found: Registered, url: str, secrets: Sequence[bytes]) -> list[Told]:
+    """Hold what Retell has against what it should have.
+
+    Args:
+        found: What it has.
+        url: Where the server is, when that is known.
+        secrets: Of its path. They are compared, and not told.
+    """
+    return [_dials(found, url, secrets), _tells(found), _published(found)]
+
+
+def _dials(found: Registered, url: str, secrets: Sequence[bytes]) -> Told:
+    name, parts = "Retell dials us", urlsplit(found.url)
+    outcome: Outcome = "fail"
+    if found.kind != "custom-llm":
+        return Told(name, outcome, f"it is a {found.kind or 'nameless'} agent, which has a model of Retell's", REGISTER)
+    if secrets and parts.path.rstrip("/").rpartition("/")[2].encode() not in secrets:
+        return Told(name, outcome, f"the URL at {parts.netloc} does not end in the path secret", REGISTER)
+    if url and _place(url) != _place(found.url):
+        return Told(name, outcome, f"it dials {parts.netloc}, and not {urlsplit(url).netloc}", REGISTER)
+    if parts.scheme not in ("wss", "https"):
+        return Told(name, "warn", f"{parts.netloc} without TLS: whoever reads along has the calls", "say wss:// there")
+    return Told(name, "pass", f"at {parts.netloc}, with TLS{' and the path secret' if secrets else ''}")
+
+
+def _tells(found: Registered) -> Told:
+    name, parts = "Retell tells us", urlsplit(found.webhook_url)
+    if not found.webhook_url:
+        return Told(name, "warn", "the agent has no webhook: only the account's own, if it has one", REGISTER)
+    if parts.path.rstrip("/").rpartition("/")[2] != "webhook":
+        return Told(name, "warn", f"webhooks go to {parts.netloc}{parts.path}, which is no /webhook of ours", REGISTER)
+    return Told(name, "pass", f"webhooks go to {parts.netloc}{parts.path}")
+
+
+def _published(found: Registered) -> Told:
+    if found.is_published:
+        return Told("published", "pass", f"version {found.version}")
+    return Told(
+        "published",
+        "warn",
+        f"version {found.version} is a draft: calls are answered by the version that was published before",
+        "publish it: retell_ws register --publish, or Retell's dashboard",
+    )
+
+
+def _place(url: str) -> tuple[str, int, str]:
+    parts = urlsplit(url)
+    secure = parts.scheme in ("wss", "https")
+    return parts.hostname or "", parts.port or (443 if secure else 80), parts.path.rstrip("/")
