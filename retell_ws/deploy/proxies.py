@@ -135,7 +135,7 @@ def _check_domain(proxy: Proxy, domain: str, tls: Certificate | None) -> None:
 
 def _check_leaving(proxy: Proxy, leaving: str, servers: Sequence[str]) -> None:
     if proxy == "caddy":
-        raise UsageError("--leaving: HAProxy and nginx can ask one server before the others; Caddy ends calls on a reload")
+        raise UsageError("--leaving: Caddy ends calls when it is given another file: --proxy haproxy or nginx")
     _address(leaving, "--leaving")
     if leaving in servers:
         raise UsageError(f"--leaving: {leaving} is one of the servers that stay")
