@@ -110,6 +110,7 @@ def _joining(wanted: Wanted, before: Wanted | None) -> list[str]:
     http = before.second_addresses()[0] if before is not None and knows_old else ""
     is_there = before is not None and before.proxy == wanted.proxy and before.listen == wanted.listen
     return [
+        *_secrets(wanted),
         *_redis(wanted),
         "Start the new servers beside the old one, or their units:",
         *(f"$ {command} &" for command in wanted.serving()),
@@ -135,7 +136,12 @@ def _going_on(wanted: Wanted, before: Wanted, *, anew: bool) -> list[str]:
     there = before.serving()
     added = [command for command in wanted.serving() if command not in there] if not anew else []
     lines = ["Start what was not there:", *(f"$ {command} &" for command in added)] if added else []
-    return [*lines, *(_restarting(wanted) if anew else []), *_reload(wanted)]
+    return [
+        *(_secrets(wanted) if anew or added else []),
+        *lines,
+        *(_restarting(wanted) if anew else []),
+        *_reload(wanted),
+    ]
 
 
 def _restarting(wanted: Wanted) -> list[str]:
@@ -144,8 +150,7 @@ def _restarting(wanted: Wanted) -> list[str]:
             "Start the server anew when it has no calls: they are in its memory.",
             *(f"$ {command} &" for command in wanted.serving()),
         ]
-    lines = [*_secrets(wanted)] if wanted.blueprint == "events" else []
-    lines += [
+    lines = [
         *_consuming(wanted),
         "Start the servers anew, one after the other: live calls have drain_s to end, then they move to the others.",
     ]
@@ -164,7 +169,7 @@ def _restarting(wanted: Wanted) -> list[str]:
 
 def _secrets(wanted: Wanted) -> list[str]:
     return [
-        f"Secrets: cp {wanted.folder}/retell_ws.env.example {wanted.folder}/retell_ws.env, chmod 600, fill in; then",
+        f"Secrets stand in {wanted.folder}/retell_ws.env (chmod 600); retell_ws.env.example says which:",
         f"$ set -a; . {wanted.folder}/retell_ws.env; set +a",
     ]
 
@@ -218,7 +223,8 @@ def _of_old(before: Wanted) -> str:
 
 
 def _pattern(wanted: Wanted, end: str) -> str:
-    return f"serve {wanted.agent} --config {wanted.folder}/retell_ws.toml{end}"
+    # In brackets, so that a shell that was given the command as an argument is not found itself.
+    return f"[s]erve {wanted.agent} --config {wanted.folder}/retell_ws.toml{end}"
 
 
 def _containers(wanted: Wanted, *, joins: bool) -> list[str]:
