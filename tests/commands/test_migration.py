@@ -1,4 +1,4 @@
-"""From `single` to `distributed` to `events` by the commands that `blueprint apply` prints, while people are on the line.
+"""From `single` to `distributed` to `events` by the commands `blueprint apply` prints, while people are on the line.
 
 Real processes: servers, HAProxy, a Valkey, a fake of the model's API. Nobody is greeted twice, no word is lost or said
 twice, and new calls go to the new servers.
@@ -118,7 +118,7 @@ class Team:
                     os.killpg(shell.pid, number)
             with suppress(TimeoutError):
                 async with asyncio.timeout(8):
-                    while any([await asyncio.to_thread(group, shell.pid) for shell in self.shells]):
+                    while any([await asyncio.to_thread(group, each.pid) for each in self.shells]):  # noqa: ASYNC110  # no children of ours
                         await asyncio.sleep(0.05)
 
 
@@ -212,7 +212,7 @@ async def typing(team: Team, commands: list[str]) -> AsyncIterator[asyncio.Task[
 async def comes_to(team: Team, *calls: int) -> None:
     """Wait until the servers have so many calls, the first one first."""
     async with asyncio.timeout(60):
-        while [await team.calls(number) for number in range(len(calls))] != list(calls):
+        while [await team.calls(number) for number in range(len(calls))] != list(calls):  # noqa: ASYNC110  # nothing tells us
             await asyncio.sleep(0.05)
 
 
