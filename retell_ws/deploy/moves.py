@@ -189,8 +189,8 @@ def _consuming(wanted: Wanted) -> list[str]:
 
 
 def _proxy(wanted: Wanted, *, is_there: bool) -> list[str]:
-    if is_there:
-        return ["Let the proxy read its file anew; live calls go on:", *_reload(wanted)[1:]]
+    if is_there and (reload := _reload(wanted)):
+        return ["Let the proxy read its file anew; live calls go on:", *reload[1:]]
     match wanted.proxy:
         case "haproxy":
             file = f"{wanted.folder}/{file_of('haproxy')}"
@@ -199,8 +199,13 @@ def _proxy(wanted: Wanted, *, is_there: bool) -> list[str]:
             start = f"nginx -c {wanted.folder}/{file_of('nginx')}"
         case "caddy":
             start = f"caddy run --adapter caddyfile --config {wanted.folder}/{file_of('caddy')} &"
-        case "none":
-            return ["Have your balancer ask /readyz of the servers each second, and Retell dial it."]
+        case _:
+            lines = ["Have your balancer ask /readyz of the servers each second, and Retell dial it."]
+            if wanted.leaving:
+                lines += [
+                    f"It has to ask {wanted.leaving} first about every socket, and the others where that says 503."
+                ]
+            return lines
     return [f"Start the proxy, and let Retell dial it at {wanted.listen}:", f"$ {start}"]
 
 

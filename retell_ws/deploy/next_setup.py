@@ -72,7 +72,7 @@ def next_setup(
     kafka = str(asked.get("kafka", ""))
     if blueprint == "events" and "kafka" not in asked:
         kafka = before.kafka if before is not None else str(own.get("kafka_bootstrap", ""))
-    servers = asked.get("servers") or _servers(blueprint, kafka, was)
+    servers = asked["servers"] if "servers" in asked else _servers(blueprint, kafka, was)
     redis_url = _redis_url(blueprint, asked, was, own, needed=blueprint == "distributed" or servers > 1)
     old = _in_memory(before, own) if blueprint != "single" else ""
     joins = bool(old) and (before is None or before.blueprint != blueprint or bool(redis_url))

@@ -140,16 +140,15 @@ def _statements(text: str) -> list[str]:
 def _trailing(statement: str) -> str:
     """Give the comment behind a value, with the blanks before it."""
     line = statement.rstrip("\n")
-    value = tomllib.loads(line)
     at = line.find("#")
     while at >= 0:
         before = line[:at]
         try:
-            if tomllib.loads(before) == value:
-                return f"{before[len(before.rstrip()) :]}{line[at:]}"
-        except tomllib.TOMLDecodeError:
-            pass  # the mark stands in a text
-        at = line.find("#", at + 1)
+            tomllib.loads(before)
+        except tomllib.TOMLDecodeError:  # the mark stands in a text
+            at = line.find("#", at + 1)
+        else:
+            return f"{before[len(before.rstrip()) :]}{line[at:]}"
     return ""
 
 
@@ -168,5 +167,5 @@ def _forget_comment(lines: list[str], key: str) -> None:
     comment = _comment(key).splitlines(keepends=True)
     if lines[-len(comment) :] == comment:
         del lines[-len(comment) :]
-        if lines and lines[-1] == "\n":
+        if lines[-1:] == ["\n"]:
             lines.pop()

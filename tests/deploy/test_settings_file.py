@@ -65,6 +65,20 @@ def test_what_we_wrote_and_somebody_changed_is_theirs() -> None:
     assert found.text == "port = 9000\n" and found.kept == {"port": 9000}
 
 
+def test_a_mark_in_a_value_is_no_comment() -> None:
+    own = 'host = "#1 #2"  # ours #3\nmodel_name = "a#b"\n'
+    found = merged(
+        own, {"host": "::", "model_name": "c"}, written={}, must=frozenset({"host", "model_name"}), barred={}
+    )
+    assert found.text == 'host = "::"  # ours #3\nmodel_name = "c"\n'
+
+
+def test_a_blank_line_of_ours_goes_with_what_stood_behind_it() -> None:
+    ours: dict[str, Value] = {"port": 8081}
+    first = merged("", ours, written={}, must=MUST, barred={}).text
+    assert merged(first, {}, written=ours, must=MUST, barred={}).text == ""
+
+
 def test_a_number_is_no_truth() -> None:
     assert merged("journal_mb = 1\n", {}, written={"journal_mb": True}, must=MUST, barred={}).text == "journal_mb = 1\n"
 
