@@ -28,7 +28,10 @@ FILE: Final = "retell_ws.toml"
 _SETTINGS: Final = {"port": "port", "redis_url": "redis_url", "kafka": "kafka_bootstrap"}
 """Options that are settings, too: what is said now wins over what stands in the file."""
 
-_SECRET: Final = re.compile(r"^([ +-]\s*(?:# )?[\"']?(?:path_secret|admin_token|redis_url)[\"']?\s*=\s*).*")
+# A URL holds a password only where there is an @.
+_SECRET: Final = re.compile(
+    r"^([ +-]\s*(?:# )?[\"']?(?:(?:path_secret|admin_token)[\"']?\s*=|redis_url[\"']?\s*=(?=.*@))\s*).*"
+)
 
 
 def apply(

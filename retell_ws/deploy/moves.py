@@ -52,6 +52,7 @@ def told(wanted: Wanted, before: Wanted | None, *, changed: Collection[str]) -> 
         Section("Has to run", _runs(wanted)),
         Section("Next, on one machine", tuple(steps)),
         Section("In containers", tuple(_containers(wanted, joins=joins))),
+        Section("In Kubernetes", _kubernetes(wanted)),
         Section("To go back", _back(wanted, joins=joins, moves=moves)),
     ]
     return [section for section in found if section.lines]
@@ -242,6 +243,15 @@ def _containers(wanted: Wanted, *, joins: bool) -> list[str]:
             "$ docker kill -s USR2 retell_ws-server-1     # and docker stop -t 100, once it has no call",
         ]
     return found
+
+
+def _kubernetes(wanted: Wanted) -> tuple[str, ...]:
+    if wanted.blueprint == "single" or (wanted.blueprint == "events" and not wanted.kafka):
+        return ()
+    return (
+        f"First the Secret, as {wanted.folder}/kubernetes/10-config.yaml says; then",
+        f"$ kubectl apply -f {wanted.folder}/kubernetes",
+    )
 
 
 def _back(wanted: Wanted, *, joins: bool, moves: bool) -> tuple[str, ...]:

@@ -234,6 +234,7 @@ def test_secrets_in_the_settings_are_not_shown(folder: Path, capsys: pytest.Capt
     told = capsys.readouterr()
     assert "aaaaaaaa" not in told.out + told.err and "hunter2" not in told.out + told.err
     assert "hunter2" not in (folder / REMEMBERED).read_text()
+    assert "redis_url = ***" in told.out
     assert "aaaaaaaa" in (folder / "retell_ws.toml").read_text()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from retell_ws.deploy.files import Wanted
 from retell_ws.deploy.moves import told
 from retell_ws.deploy.next_setup import Options, next_setup
+
+README = Path(__file__).parent.parent.parent / "README.md"
 
 
 def setup(blueprint: Any, before: Wanted | None = None, own: dict[str, Any] | None = None, **options: Any) -> Wanted:
@@ -123,3 +127,16 @@ def test_callers_are_spoken_of() -> None:
 def test_a_balancer_of_somebody_s_own_is_told_whom_to_ask_first() -> None:
     before = setup("single", proxy="none")
     assert "ask 127.0.0.1:8081 first" in words(setup("distributed", before), before)
+
+
+def test_the_readme_has_the_commands_that_are_told() -> None:
+    (block,) = re.findall(r"<!-- joining:begin -->\n(.*?)<!-- joining:end -->", README.read_text("utf-8"), re.DOTALL)
+    first, *said = re.findall(r"^\$ (.*)$", block, re.MULTILINE)
+    assert first == "retell_ws blueprint apply distributed --into /opt/agent --yes"
+    options = Options()
+    before = next_setup("single", "/opt/agent", "/bin/retell_ws", options, before=None, own={})
+    wanted = next_setup("distributed", "/opt/agent", "/bin/retell_ws", options, before=before, own={})
+    commands = [command.replace("/bin/retell_ws", "retell_ws") for command in steps(wanted, before)]
+    left_out = [command for command in commands if command not in said]
+    assert [command for command in commands if command in said] == said
+    assert all(command.endswith(("8082/readyz", "8083/readyz")) for command in left_out), "the last one stands for all"
