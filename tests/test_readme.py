@@ -101,6 +101,7 @@ async def test_the_tests_in_the_readme_pass(tmp_path: Path) -> None:
         "register",
         "calls",
         "completion",
+        "blueprint",
     ],
 )
 def test_every_command_of_the_readme_exists(command: str) -> None:

@@ -20,6 +20,7 @@ def proxy(
     listen: str = "",
     tls: str = "",
     domain: str = "",
+    leaving: str = "",
     out: Path | None = None,
 ) -> int:
     """Write the configuration of a proxy before several servers, for calls that last and servers that come and go.
@@ -33,10 +34,12 @@ def proxy(
         listen: HOST:PORT or :PORT where the proxy listens; by default :8080, and :443 with TLS.
         tls: CERT.pem or CERT.pem,KEY.pem on the proxy's machine: it ends TLS with them.
         domain: The host's name, for which Caddy gets a certificate.
+        leaving: HOST:PORT of a server that leaves and has its calls in its memory: it is asked first, for the redials
+            of its calls, until it has none.
         out: The file to write; without it the configuration goes to stdout.
     """
     certificate = Certificate.named(",".join(_absolute(path) for path in tls.split(",", 1))) if tls else None
-    text = configuration(kind, server, listen=listen, http=http or (), tls=certificate, domain=domain)
+    text = configuration(kind, server, listen=listen, http=http or (), tls=certificate, domain=domain, leaving=leaving)
     if out is None:
         sys.stdout.write(text)
         return 0

@@ -59,6 +59,7 @@ def configuration(
     http: Sequence[str] = (),
     tls: Certificate | None = None,
     domain: str = "",
+    leaving: str = "",
 ) -> str:
     """Write the configuration of a proxy.
 
@@ -70,6 +71,8 @@ def configuration(
             to the servers' ports of calls.
         tls: The certificate with which the proxy ends TLS; None when something before it does.
         domain: The name for which Caddy gets a certificate by itself; empty: none.
+        leaving: `HOST:PORT` of a server that leaves and has its calls in its own memory: it is asked first about every
+            socket, and the others about those it does not know. Empty: none.
 
     Raises:
         UsageError: There is no server, one is named twice, something is no address, or the proxy cannot do that.
@@ -85,16 +88,19 @@ def configuration(
         raise UsageError(f"--http: {both[0]} is the port of calls; webhooks come to the second port")
     if domain:
         _check_domain(proxy, domain, tls)
+    if leaving:
+        _check_leaving(proxy, leaving, servers)
     listen = listen or (":443" if tls or domain else ":8080")
     host, port = _address(listen, "--listen")
     values = {
         "listen": listen,
         "host": host,
         "port": port,
-        "tries": str(max(2, len(servers))),
+        "tries": str(max(2, len(servers) + bool(leaving))),
         "domain": domain,
         "chain": "" if tls is None else tls.chain,
         "key": "" if tls is None else tls.key,
+        "leaving": leaving,
     }
     match proxy:
         case "haproxy":
@@ -114,6 +120,7 @@ def configuration(
             values["servers"] = " ".join(servers)
             values["webhooks"] = " ".join(http)
     parts = {"webhook": bool(http), "tls": tls is not None, "domain": bool(domain), "secure": bool(tls or domain)}
+    parts["leaving"] = bool(leaving)
     return fill(read(TEMPLATES[proxy]), values, parts)
 
 
@@ -124,6 +131,14 @@ def _check_domain(proxy: Proxy, domain: str, tls: Certificate | None) -> None:
         raise UsageError("--domain and --tls: Caddy either gets a certificate or is given one")
     if not _DOMAIN.fullmatch(domain):
         raise UsageError(f"--domain: {domain!r} is no name of a host")
+
+
+def _check_leaving(proxy: Proxy, leaving: str, servers: Sequence[str]) -> None:
+    if proxy == "caddy":
+        raise UsageError("--leaving: Caddy ends calls when it is given another file: --proxy haproxy or nginx")
+    _address(leaving, "--leaving")
+    if leaving in servers:
+        raise UsageError(f"--leaving: {leaving} is one of the servers that stay")
 
 
 def _lines(form: str, servers: Sequence[str]) -> str:

@@ -194,6 +194,53 @@ async def test_when_all_are_full_a_call_is_refused_and_one_that_ended_makes_room
                         break
 
 
+@pytest.mark.parametrize("proxy", ["haproxy", "nginx"])
+async def test_a_server_that_leaves_with_its_calls_in_memory_is_asked_first_for_them_alone(
+    proxy: Proxy, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        old, *new = [await stack.enter_async_context(server(drain_s=60)) for _ in range(3)]
+        port, file = free_port(), tmp_path / "proxy.conf"
+        text = configuration(proxy, [address(each) for each in new], listen=f"127.0.0.1:{port}", leaving=address(old))
+        file.write_text(text.replace("/var/log/nginx/", f"{tmp_path}/"))
+        url = f"ws://127.0.0.1:{port}/llm-websocket/{SECRET}"
+
+        def live() -> list[int]:
+            return [int(each.statistics()["calls"]) for each in (old, *new)]
+
+        async with listening(proxy, file, port), AsyncExitStack() as callers:
+            first = await call(url, callers)
+            await until(lambda: live() == [1, 0, 0])  # nobody has told the old one yet that it leaves
+            draining = asyncio.create_task(old.drain())
+            await until(lambda: old.is_draining)
+            for _ in range(4):
+                await call(url, callers)
+            assert live() == [1, 2, 2], "new calls go to the others, in turn"
+            await first.drop()
+            await until(lambda: live()[0] == 0)
+            await first.redial()
+            assert (await first.ask("Are you open on Monday?")).text
+            assert live() == [1, 2, 2], "and a redial to the one that knows the call"
+            await first.hang_up()
+            await draining
+            await old.__aexit__(None, None, None)
+            await call(url, callers)
+            assert sum(live()[1:]) == 5, "when it has gone it is missed by nobody"
+    log = await asyncio.to_thread(written, tmp_path)
+    assert SECRET not in log and "call_" not in log
+
+
+def test_caddy_cannot_do_that() -> None:
+    with pytest.raises(UsageError, match="--leaving"):
+        configuration("caddy", ["a:1"], leaving="b:1")
+
+
+@pytest.mark.parametrize("leaving", ["a:1", "b", "b:1; x"])
+def test_who_leaves_is_an_address_of_another_server(leaving: str) -> None:
+    with pytest.raises(UsageError, match="--leaving"):
+        configuration("haproxy", ["a:1"], leaving=leaving)
+
+
 def impatient(text: str) -> str:
     """Shorten the limits that hold before the handshake."""
     for limit in ("timeout client 30s", "timeout server 3s"):

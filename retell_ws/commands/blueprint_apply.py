@@ -1,0 +1,208 @@
+"""`retell_ws blueprint apply`: write the files of a blueprint, or move a set-up to it."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from rich.console import Console
+from rich.text import Text
+
+from ..deploy.files import BARRED, MUST, Blueprint, Wanted, files, settings
+from ..deploy.folder import Applied, Change, changes, read_file, remembered, write
+from ..deploy.moves import told
+from ..deploy.next_setup import NONE, Options, next_setup
+from ..deploy.proxies import Proxy
+from ..deploy.settings_file import Merged, merged, read_settings
+from ..errors import SettingsError
+from ..settings import load
+
+__all__ = ["apply"]
+
+FILE: Final = "retell_ws.toml"
+
+_SETTINGS: Final = {"port": "port", "redis_url": "redis_url", "kafka": "kafka_bootstrap"}
+"""Options that are settings, too: what is said now wins over what stands in the file."""
+
+# A URL holds a password only where there is an @.
+_SECRET: Final = re.compile(
+    r"^([ +-]\s*(?:# )?[\"']?(?:(?:path_secret|admin_token)[\"']?\s*=|redis_url[\"']?\s*=(?=.*@))\s*).*"
+)
+
+
+def apply(
+    name: Blueprint,
+    /,
+    *,
+    into: Path,
+    agent: Path | None = None,
+    servers: int | None = None,
+    port: int | None = None,
+    proxy: Proxy | Literal["none"] | None = None,
+    listen: str | None = None,
+    tls: str | None = None,
+    domain: str | None = None,
+    image: str | None = None,
+    redis_url: str | None = None,
+    kafka: str | None = None,
+    leaving: str | None = None,
+    yes: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+) -> int:
+    """Write the files of a blueprint into a folder, or move the set-up there to it, and say what to do next.
+
+    It shows what would change and asks. Your own settings stay, unless they contradict the blueprint; a file that you
+    have edited is not overwritten without --force. No secret is written. What is not given is as it was the last time.
+
+    Args:
+        name: The blueprint.
+        into: The folder; made when it is not there.
+        agent: The agent's file; by default agent.py in the folder.
+        servers: How many servers; by default 3, and 1 in `single` and without Kafka in `events`.
+        port: The port of the first server's calls; those of the others follow, the second ports are 10000 above.
+        proxy: What is before the servers; by default HAProxy.
+        listen: HOST:PORT or :PORT where the proxy listens; by default :8080, and :443 with TLS.
+        tls: CERT.pem or CERT.pem,KEY.pem with which the proxy ends TLS.
+        domain: The name Retell dials: Caddy gets a certificate for it, Kubernetes an Ingress.
+        image: The image of containers.
+        redis_url: Where calls are kept; without a password, which stands in the file of secrets.
+        kafka: HOST:PORT of Kafka's brokers, with commas; `none`: facts stay in the journal.
+        leaving: HOST:PORT of a server of `single` that still has calls: the proxy asks it first. By default the one
+            that was here; `none`: it has gone.
+        yes: Write without asking.
+        force: Also overwrite files that were edited.
+        dry_run: Show what would change, and write nothing.
+
+    Returns:
+        0; 1 when nothing was written though there was something to write.
+
+    Raises:
+        UsageError: Something is not of the form it should be, or a file cannot be read or written.
+    """
+    folder = into.resolve()
+    applied = remembered(folder)
+    before = None if applied is None else applied.wanted
+    text = read_file(folder, FILE) or ""
+    own = read_settings(text, str(folder / FILE))
+    options = Options(
+        agent=None if agent is None else str(agent.resolve()),
+        servers=servers,
+        port=port,
+        proxy=proxy,
+        listen=listen,
+        tls=tls if tls in (None, NONE) else ",".join(str(Path(path).absolute()) for path in tls.split(",", 1)),
+        domain=domain,
+        image=image,
+        redis_url=redis_url,
+        kafka=kafka,
+        leaving=leaving,
+    )
+    wanted = next_setup(name, str(folder), _command(), options, before=before, own=own)
+    edited = merged(
+        text,
+        settings(wanted),
+        written={} if applied is None else applied.settings,
+        must=MUST | {key for option, key in _SETTINGS.items() if option in options.asked()},
+        barred=BARRED[name],
+        name=str(folder / FILE),
+    )
+    _check(edited.text, str(folder / FILE))
+    texts = {FILE: edited.text, **files(wanted)}
+    found = changes(folder, texts, applied)
+    console = Console(highlight=False, soft_wrap=True)
+    foreign = [change.name for change in found if change.is_foreign and change.name != FILE]
+    if found:
+        _show(console, found)
+    _tell_settings(console, edited)
+    if foreign and not force:
+        err = Console(stderr=True, highlight=False, soft_wrap=True)
+        err.print(f"retell_ws: nothing was written; edited by somebody, --force overwrites: {', '.join(foreign)}")
+        return 1
+    if not found:
+        console.print(f"{folder}: nothing to change")
+        return 0
+    if dry_run:
+        console.print("Nothing was written (--dry-run).")
+        return 0
+    if not yes and not _agreed(console, folder, len(found)):
+        return 1
+    if applied is None or applied.wanted != wanted or found:
+        now = Applied(wanted=wanted, settings=settings(wanted), files={} if applied is None else applied.files)
+        write(folder, {change.name: change.after for change in found}, now.with_files(texts))
+    _tell(console, wanted, before, found)
+    return 0
+
+
+def _command() -> str:
+    """Give our command line as it can be called from anywhere."""
+    beside = Path(sys.executable).parent / "retell_ws"
+    return str(beside) if beside.is_file() else f"{sys.executable} -m retell_ws"
+
+
+def _check(text: str, name: str) -> None:
+    """Refuse a file of settings that a server would refuse.
+
+    Raises:
+        SettingsError: It would.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / FILE
+        file.write_text(text, "utf-8")
+        try:
+            load(environment={}, config=file)
+        except SettingsError as exc:
+            raise SettingsError(str(exc).replace(str(file), name)) from None
+
+
+def _show(console: Console, found: Sequence[Change]) -> None:
+    for change in found:
+        for line in change.diff():
+            console.print(Text(_SECRET.sub(r"\1***", line), style=_style(line)))
+
+
+def _style(line: str) -> str:
+    if line.startswith(("---", "+++")):
+        return "bold"
+    return {"@": "cyan", "+": "green", "-": "red"}.get(line[:1], "")
+
+
+def _agreed(console: Console, folder: Path, number: int) -> bool:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        console.print("Nothing was written: there is nobody to ask here. --yes writes.")
+        return False
+    answer = console.input(f"Write {number} files into {folder}? \\[y/N] ")
+    if answer.strip().lower() in ("y", "yes"):
+        return True
+    console.print("Nothing was written.")
+    return False
+
+
+def _tell_settings(console: Console, edited: Merged) -> None:
+    for key in edited.kept:
+        console.print(f"{FILE}: {key} stays as you have set it")
+    for key, value in edited.changed.items():
+        console.print(f"{FILE}: {key} contradicts the blueprint, and becomes {value!r}")
+    for key, why in edited.left_out.items():
+        console.print(f"{FILE}: {key} is commented out: {why}", markup=False)
+
+
+def _tell(console: Console, wanted: Wanted, before: Wanted | None, found: Sequence[Change]) -> None:
+    """Say what was done, and what is to be done now."""
+    made = sum(change.before is None for change in found)
+    console.print(f"\n[bold]{_title(wanted, before)}[/]: {made} files written, {len(found) - made} changed\n")
+    for section in told(wanted, before, changed=[change.name for change in found]):
+        console.print(f"[bold]{section.title}[/]")
+        for line in section.lines:
+            console.print(Text(f"    {line}", style="cyan") if line.startswith("$ ") else Text(f"  {line}"))
+        console.print()
+
+
+def _title(wanted: Wanted, before: Wanted | None) -> str:
+    if before is not None and before.blueprint != wanted.blueprint:
+        return f"From {before.blueprint} to {wanted.blueprint}"
+    return wanted.blueprint

@@ -1,0 +1,101 @@
+"""`retell_ws blueprint recommend`: say which blueprint fits, and why."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from ..deploy.machines import TURN_EVERY_S, Capacity, Machine, capacity
+from ..deploy.recommend import BLUEPRINTS, Advice, Want, advise
+from .self_bench import CALLS, TURNS, measured
+
+__all__ = ["recommend"]
+
+
+def recommend(
+    *,
+    calls: int,
+    p95_ms: int | None = None,
+    needs: str = "",
+    measure: Annotated[bool, Parameter(negative="--no-measure")] = True,
+    json: bool = False,
+) -> int:
+    """Say which blueprint fits, and why, and how many calls this machine can have.
+
+    A server, a fake of the model's API and synthetic callers run for some seconds: nothing is asked of anybody else.
+
+    Args:
+        calls: Calls at once, at the busiest time.
+        p95_ms: From Retell's request to the first sentence, in milliseconds, for 19 of 20 turns.
+        needs: What else is needed, with commas: failover, rolling-restart, several-servers, workers, speculation,
+            answer-cache, live-control, analytics, transcripts, escalation, webhooks, kafka.
+        measure: Measure what a turn costs on this machine.
+        json: Print it as one JSON object.
+
+    Raises:
+        UsageError: A need is unknown, or nothing can be measured here.
+    """
+    want = Want(calls, p95_ms, tuple(name.strip() for name in needs.split(",") if name.strip()))
+    advice = advise(want)
+    machine = _measured() if measure else None
+    found = None if machine is None else capacity(machine, calls, shared=advice.is_shared)
+    if json:
+        told = {"want": want, "advice": advice, "measured": machine, "derived": found}
+        sys.stdout.write(msgspec.json.encode(told).decode() + "\n")
+    else:
+        _show(Console(highlight=False), advice, machine, found, calls)
+    return 0
+
+
+def _measured() -> Machine:
+    columns = (TextColumn("{task.description}"), BarColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
+        task = bars.add_task(f"{CALLS} synthetic callers", total=CALLS * TURNS)
+        return asyncio.run(measured(lambda: bars.advance(task)))
+
+
+def _show(console: Console, advice: Advice, machine: Machine | None, found: Capacity | None, calls: int) -> None:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", *BLUEPRINTS, "why"):
+        table.add_column(Text(heading, style="bold green" if heading == advice.blueprint else "bold"), overflow="fold")
+    for row in advice.rows:
+        cells = [
+            Text(getattr(row, name) or "–", style="green" if row.first == name and row.decides else "")
+            for name in BLUEPRINTS
+        ]
+        table.add_row(Text(row.need, style="bold" if row.decides else ""), *cells, Text(row.why))
+    console.print(table)
+    console.print(f"\nRecommended: [bold green]{advice.blueprint}[/]")
+    _list(console, "To run", advice.runs)
+    _list(console, "To be measured", advice.measure)
+    if machine is not None and found is not None:
+        _list(console, "This machine", _capacity(machine, found, calls, is_shared=advice.is_shared))
+    console.print(f"\nNext: [cyan]{advice.apply}[/]", soft_wrap=True)
+
+
+def _list(console: Console, title: str, lines: tuple[str, ...]) -> None:
+    console.print(f"\n[bold]{title}[/]")
+    for line in lines:
+        console.print(Padding(Text(line), (0, 0, 0, 2)))
+
+
+def _capacity(machine: Machine, found: Capacity, calls: int, *, is_shared: bool) -> tuple[str, ...]:
+    frame = "" if machine.first_frame_ms is None else f"; first frame {machine.first_frame_ms:.1f} ms after the model's"
+    machines = "one such machine" if found.machines == 1 else f"{found.machines} such machines"
+    return (
+        f"measured: {machine.cpu_ms:.2f} ms of processor time for a turn ({machine.turns} turns){frame}",
+        f"derived: {found.calls_per_core} calls a core, {found.calls_here} on {machine.cores} cores, half busy; "
+        f"a question every {TURN_EVERY_S:g} s",
+        f"derived: {calls} calls at once need {machines}{', one of them to spare' if is_shared else ''}",
+        "the model provider's limits, the network and the balancer are not in it",
+    )

@@ -1,0 +1,117 @@
+"""What a turn costs on this machine: a server of our own, a fake of the model's API and synthetic callers, for seconds.
+
+Only the server's own processor time counts. Callers and model have processes of their own, but they share the machine,
+so its times are rather too long; its processor time is not much affected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import msgspec
+
+from ..deploy.machines import Machine
+from ..errors import UsageError
+from ..testing.fake_anthropic import FakeAnthropicProcess
+from .callers import Plan, run_calls
+
+__all__ = ["CALLS", "TURNS", "measured"]
+
+CALLS: Final = 20
+TURNS: Final = 8
+PAUSE_S: Final = 0.3
+TTFT_MS: Final = 50
+"""Of the fake model: it is taken off the first frame again."""
+
+START_S: Final = 20.0
+STOP_S: Final = 10.0
+
+_KEPT: Final = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV")
+
+
+async def measured(progress: Callable[[], None]) -> Machine:
+    """Measure what a turn costs here.
+
+    Args:
+        progress: Is called after every turn; there are `CALLS` times `TURNS`.
+
+    Raises:
+        UsageError: This system does not tell the processor time of a process, or the server does not start.
+    """
+    _cpu_s(os.getpid())
+    async with FakeAnthropicProcess(ttft_ms=TTFT_MS, spacing_ms=15, deltas=40) as fake, _server(fake.url) as (pid, url):
+        plan = Plan(url=url, calls=CALLS, turns=1, pause_s=PAUSE_S, turn_s=15)
+        await run_calls(plan, lambda: None)  # what is done once is done
+        before = _cpu_s(pid)
+        tally = await run_calls(msgspec.structs.replace(plan, turns=TURNS), progress)
+        cpu_s = _cpu_s(pid) - before
+    turns = len(tally.first_frame_s)
+    if not turns or tally.failures:
+        raise UsageError("the synthetic callers were not answered: --no-measure leaves the measurement out")
+    return Machine(
+        cores=os.cpu_count() or 1,
+        turns=turns,
+        cpu_ms=max(0.01, 1000 * cpu_s / turns),
+        first_frame_ms=max(0.0, 1000 * median(tally.first_frame_s) - TTFT_MS),
+    )
+
+
+@asynccontextmanager
+async def _server(model_url: str) -> AsyncIterator[tuple[int, str]]:
+    """Run a server.
+
+    Yields:
+        Its process, and what Retell would be given.
+
+    Raises:
+        UsageError: It does not start.
+    """
+    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    # No settings and no key of anybody's.
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "retell_ws", "serve", "--port", "0", "--model-url", model_url, "--log-level", "error"),
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=DEVNULL,
+        env={**environment, "ANTHROPIC_API_KEY": "any"},
+    )
+    try:
+        yield process.pid, await _address(process)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await process.communicate()
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def _address(process: Process) -> str:
+    if process.stdout is None:
+        raise AssertionError("it was asked for a pipe")
+    try:
+        async with asyncio.timeout(START_S):
+            line = await process.stdout.readline()
+        return str(msgspec.json.decode(line)["ws"])
+    except (TimeoutError, msgspec.DecodeError):
+        raise UsageError("a server to measure does not start here: --no-measure leaves the measurement out") from None
+
+
+def _cpu_s(pid: int) -> float:
+    """Ask the system how much processor time a process has had, in seconds."""
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
+    except OSError:
+        raise UsageError("only Linux tells the processor time of a process: --no-measure leaves it out") from None
+    fields = told.rpartition(")")[2].split()  # what stands before may hold blanks
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

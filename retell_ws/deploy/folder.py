@@ -1,0 +1,177 @@
+"""The folder that a blueprint is written into: what is there, what would change, and the writing itself.
+
+What we wrote is remembered by its hash. A file that still has it is ours to change; any other one is somebody's own,
+and is left alone unless they say otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from difflib import unified_diff
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from ..errors import UsageError
+from .files import Wanted
+
+__all__ = ["REMEMBERED", "Applied", "Change", "changes", "read_file", "remembered", "write"]
+
+REMEMBERED: Final = ".retell_ws-applied.json"
+
+LARGEST: Final = 1024 * 1024
+"""Bytes of a file that is read: ours are a few thousand."""
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written last, and what was asked for then.
+
+    Attributes:
+        wanted: What was asked for; what is not given again stays.
+        settings: What was put into the file of settings.
+        files: The hash of each file as it was written.
+    """
+
+    version: Literal[1] = 1
+    wanted: Wanted
+    settings: dict[str, str | int | float | bool] = {}
+    files: dict[str, str] = {}
+
+    def with_files(self, texts: Mapping[str, str]) -> Applied:
+        """Remember these files, too, or in another form."""
+        return msgspec.structs.replace(self, files={**self.files, **{name: _hash(texts[name]) for name in texts}})
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One file that is to be another one.
+
+    Attributes:
+        name: Its path in the folder.
+        before: What is there; None: nothing.
+        after: What is to be there.
+        is_foreign: Somebody else wrote what is there, or has edited it.
+    """
+
+    name: str
+    before: str | None
+    after: str
+    is_foreign: bool
+
+    def diff(self) -> Iterator[str]:
+        """Give the change as a unified diff, line by line."""
+        before = [] if self.before is None else self.before.splitlines()
+        source = "/dev/null" if self.before is None else self.name
+        yield from unified_diff(before, self.after.splitlines(), source, self.name, lineterm="")
+
+
+def read_file(folder: Path, name: str) -> str | None:
+    """Read a file of the folder; None when it is not there.
+
+    Raises:
+        UsageError: It is no plain file, or cannot be read, or a folder on the way to it leads elsewhere.
+    """
+    path = folder / name
+    for part in [*reversed(path.relative_to(folder).parents[:-1]), path.relative_to(folder)]:
+        if (folder / part).is_symlink():
+            raise UsageError(f"{folder / part} is a link: what is written through it would land elsewhere")
+    try:
+        with path.open("rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise UsageError(f"{path} is no file")
+            data = file.read(LARGEST + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise UsageError(f"cannot read {path}: {exc.strerror}") from None
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if len(data) > LARGEST or (data and not text):
+        raise UsageError(f"{path} is no text of ours: move it away")
+    return text
+
+
+def remembered(folder: Path) -> Applied | None:
+    """Read what was written last; None when nothing was.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    text = read_file(folder, REMEMBERED)
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=Applied)
+    except (msgspec.MsgspecError, ValueError):
+        raise UsageError(f"{folder / REMEMBERED} is not what we wrote: delete it, and name all options again") from None
+
+
+def changes(folder: Path, texts: Mapping[str, str], applied: Applied | None) -> list[Change]:
+    """Find what would change.
+
+    Args:
+        folder: The folder; it need not be there.
+        texts: The files as they are to be, by their path in it.
+        applied: What was written last.
+
+    Raises:
+        UsageError: One is no plain file, or cannot be read.
+    """
+    known = {} if applied is None else applied.files
+    found = []
+    for name, after in texts.items():
+        before = read_file(folder, name)
+        if before != after:
+            found.append(Change(name, before, after, before is not None and known.get(name) != _hash(before)))
+    return found
+
+
+def write(folder: Path, texts: Mapping[str, str], applied: Applied) -> None:
+    """Write files, each as a whole or not at all, and then what is remembered.
+
+    Args:
+        folder: The folder; made when it is not there.
+        texts: The files to write, by their path in it.
+        applied: What is remembered.
+
+    Raises:
+        UsageError: One cannot be written.
+    """
+    remembers = msgspec.json.format(msgspec.json.encode(applied, order="sorted"), indent=2).decode() + "\n"
+    for name, text in {**texts, REMEMBERED: remembers}.items():
+        try:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            _replace(folder / name, text)
+        except OSError as exc:
+            raise UsageError(f"cannot write {folder / name}: {exc.strerror}") from None
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put a file in the place of another one, which keeps its rights."""
+    try:
+        mode = stat.S_IMODE(path.lstat().st_mode)
+    except FileNotFoundError:
+        mode = 0o644
+    handle, name = tempfile.mkstemp(prefix=".retell_ws-", dir=path.parent)
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), mode)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,97 @@
+"""What somebody may need of a set-up, by name, and what each blueprint gives of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from .files import Blueprint
+
+__all__ = ["NEEDS", "Need"]
+
+
+class Need(msgspec.Struct, frozen=True):
+    """What somebody may need.
+
+    Attributes:
+        single: What `single` gives; empty: nothing.
+        distributed: Likewise.
+        events: Likewise.
+        why: The reason for what was decided.
+        first: The first blueprint that gives it.
+        redis: It takes calls that are kept in Redis.
+        kafka: It takes Kafka.
+        facts: It takes facts, which several servers only have together in Kafka.
+    """
+
+    single: str
+    distributed: str
+    events: str
+    why: str
+    first: Blueprint
+    redis: bool = False
+    kafka: bool = False
+    facts: bool = False
+
+
+_SHARED: Final = "with Redis: the next word, from another server"
+_FACTS: Final = "with --data, on one server"
+
+NEEDS: Final[dict[str, Need]] = {
+    "failover": Need(
+        "", _SHARED, _SHARED, "the calls of `single` are in one process, and go with it", "distributed", redis=True
+    ),
+    "rolling-restart": Need(
+        "calls end within drain_s, new ones are refused",
+        "live calls move between turns",
+        "live calls move between turns",
+        "an update of `single` has nowhere to move its calls to",
+        "distributed",
+        redis=True,
+    ),
+    "several-servers": Need("", _SHARED, _SHARED, "any server has to know any call", "distributed", redis=True),
+    "workers": Need(
+        "", "--workers N", "--workers N, with Redis", "each process has its own memory", "distributed", redis=True
+    ),
+    "speculation": Need("with --speculate", "yes", "yes", "a setting; it costs tokens", "single"),
+    "answer-cache": Need(
+        "in memory",
+        "in Redis, for all servers",
+        "in Redis, or in memory",
+        "the agent allows it: Agent(cache=True)",
+        "single",
+    ),
+    "live-control": Need(
+        "over the second port", "over any server", "over any server", "a call is moved over the second port", "single"
+    ),
+    "analytics": Need(
+        _FACTS,
+        _FACTS,
+        "yes",
+        "`events` keeps facts without Kafka, too: it starts the consumers itself",
+        "events",
+        facts=True,
+    ),
+    "transcripts": Need(
+        _FACTS, _FACTS, "yes", "the archive is one of the consumers of facts; it needs no Kafka", "events", facts=True
+    ),
+    "escalation": Need(
+        "with --data and --rules",
+        "with --data and --rules",
+        "with --rules",
+        "rules look at facts; they need no Kafka",
+        "events",
+        facts=True,
+    ),
+    "webhooks": Need(
+        "verified; kept with --data",
+        "verified; kept with --data",
+        "verified and kept",
+        "what Retell tells is a fact",
+        "events",
+        facts=True,
+    ),
+    "kafka": Need("", "", "--kafka-bootstrap", "others read along only on a bus", "events", kafka=True, facts=True),
+}
+"""All that can be named, and what decides about it."""

@@ -1,0 +1,171 @@
+"""Edits a file of settings line by line: what somebody wrote into it stays, comments and all. No I/O.
+
+The file is flat TOML, a key a statement. What a blueprint wants is put there; what its owner chose wins, unless it
+contradicts the blueprint. A statement that has to go is commented out, with the reason, and never deleted, unless we
+wrote it ourselves.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import tomllib
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, TypeAlias, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from ..errors import SettingsError
+from ..settings import Settings
+
+__all__ = ["Merged", "Value", "merged", "read_settings"]
+
+Value: TypeAlias = str | int | float | bool
+
+WIDTH: Final = 120
+
+
+class Merged(NamedTuple):
+    """A file of settings after an edit.
+
+    Attributes:
+        text: The file.
+        kept: Settings that the owner chose otherwise than the blueprint would, and that stay, with the owner's value.
+        changed: Settings of the owner's that had to get another value, with that one.
+        left_out: Settings of the owner's that were commented out, with the reason.
+    """
+
+    text: str
+    kept: dict[str, Value]
+    changed: dict[str, Value]
+    left_out: dict[str, str]
+
+
+def read_settings(text: str, name: str) -> dict[str, Any]:
+    """Read a file of settings.
+
+    Args:
+        text: The file.
+        name: Of the file, for the error.
+
+    Raises:
+        SettingsError: It is no TOML, or holds a table: there are none in settings.
+    """
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise SettingsError(f"{name} is no TOML: {exc}") from None
+    for key, value in found.items():
+        if isinstance(value, dict | list):
+            raise SettingsError(f"{name}: {key} is no setting: each is one value")
+    return found
+
+
+def merged(
+    text: str,
+    wanted: Mapping[str, Value],
+    *,
+    written: Mapping[str, Value],
+    must: frozenset[str],
+    barred: Mapping[str, str],
+    name: str = "the file of settings",
+) -> Merged:
+    """Bring a file of settings to what a blueprint wants.
+
+    Args:
+        text: The file as it is; empty when there is none.
+        wanted: What the blueprint wants.
+        written: What an earlier edit has put there: as long as it stands, it is not the owner's.
+        must: Those of `wanted` that the owner cannot choose otherwise.
+        barred: Settings that contradict the blueprint, with the reason.
+        name: Of the file, for the error.
+
+    Raises:
+        SettingsError: As `read_settings`.
+    """
+    now = read_settings(text, name)
+    ours = {key for key, value in now.items() if key in written and _same(value, written[key])}
+    kept: dict[str, Value] = {}
+    changed: dict[str, Value] = {}
+    left_out: dict[str, str] = {}
+    lines: list[str] = []
+    for statement in _statements(text):
+        key = next(iter(tomllib.loads(statement)), None)
+        if key is None:
+            lines.append(statement)
+        elif key in wanted and _same(now[key], wanted[key]):
+            lines.append(statement)
+        elif key in wanted and (key in ours or key in must):
+            if key not in ours:
+                changed[key] = wanted[key]
+            lines.append(f"{_statement(key, wanted[key])}{_trailing(statement)}\n")
+        elif key in wanted:
+            kept[key] = now[key]
+            lines.append(statement)
+        elif key in ours:
+            _forget_comment(lines, key)
+        elif key in barred:
+            left_out[key] = barred[key]
+            lines.append(f"# Left out: {barred[key]}.\n{textwrap.indent(statement.rstrip(), '# ')}\n")
+        else:
+            lines.append(statement)
+    edited = "".join(lines)
+    added = [f"{_comment(key)}{_statement(key, value)}\n" for key, value in wanted.items() if key not in now]
+    if added and edited:
+        edited = edited.rstrip("\n") + "\n\n"
+    return Merged(edited + "\n".join(added), kept, changed, left_out)
+
+
+def _same(one: object, other: object) -> bool:
+    return type(one) is type(other) and one == other  # for Python 1 is True
+
+
+def _statements(text: str) -> list[str]:
+    """Split a file that is TOML into statements, each with its line ends: blank lines and comments are some, too."""
+    found, rest = [], ""
+    for line in re.findall(r"[^\n]*\n|[^\n]+", text.replace("\r\n", "\n")):
+        rest += line
+        try:
+            tomllib.loads(rest)
+        except tomllib.TOMLDecodeError:
+            continue  # it goes on in the next line
+        found.append(rest if rest.endswith("\n") else f"{rest}\n")
+        rest = ""
+    if rest:
+        raise AssertionError("a file that is TOML ends with a statement")
+    return found
+
+
+def _trailing(statement: str) -> str:
+    """Give the comment behind a value, with the blanks before it."""
+    line = statement.rstrip("\n")
+    at = line.find("#")
+    while at >= 0:
+        before = line[:at]
+        try:
+            tomllib.loads(before)
+        except tomllib.TOMLDecodeError:  # the mark stands in a text
+            at = line.find("#", at + 1)
+        else:
+            return f"{before[len(before.rstrip()) :]}{line[at:]}"
+    return ""
+
+
+def _statement(key: str, value: Value) -> str:
+    return f"{key} = {msgspec.json.encode(value).decode()}"  # one value of JSON is one of TOML
+
+
+def _comment(key: str) -> str:
+    hint = get_type_hints(Settings, include_extras=True)[key]
+    about = next(meta.description for meta in get_args(hint) if isinstance(meta, Meta) and meta.description)
+    return "".join(f"# {line}\n" for line in textwrap.wrap(about, WIDTH - 2, break_on_hyphens=False))
+
+
+def _forget_comment(lines: list[str], key: str) -> None:
+    """Take the comment that we wrote before a statement away with it."""
+    comment = _comment(key).splitlines(keepends=True)
+    if lines[-len(comment) :] == comment:
+        del lines[-len(comment) :]
+        if lines[-1:] == ["\n"]:
+            lines.pop()

@@ -1,0 +1,279 @@
+"""`blueprint apply` into an empty folder, one that moves on, one that was edited; every file has its reader."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retell_ws.__main__ import main
+from retell_ws.deploy.files import Blueprint
+from retell_ws.deploy.folder import REMEMBERED
+from retell_ws.rules import read as read_rules
+from retell_ws.settings import load
+
+from ..deploy.proxies import commands
+from ..machine import program
+
+yaml = pytest.importorskip("yaml")
+kubernetes_validate = pytest.importorskip("kubernetes_validate")
+
+BLUEPRINTS: tuple[Blueprint, ...] = ("single", "distributed", "events")
+KAFKA = ("--kafka", "127.0.0.1:9092")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "agent"
+
+
+def apply(folder: Path, blueprint: str, *options: str, status: int = 0) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["blueprint", "apply", blueprint, "--into", str(folder), *options])
+    assert caught.value.code == status
+
+
+def texts(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+async def accepted(*command: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0, out.decode()
+    return out.decode()
+
+
+# ---------------------------------------------------------------------------- what is written
+
+
+@pytest.mark.parametrize("blueprint", BLUEPRINTS)
+def test_the_settings_are_those_of_the_blueprint(folder: Path, blueprint: Blueprint) -> None:
+    apply(folder, blueprint, "--yes", *(KAFKA if blueprint == "events" else ()))
+    settings = load(config=folder / "retell_ws.toml", environment={})
+    assert settings.blueprint == blueprint
+    assert settings.is_shared() == (blueprint != "single")
+    assert settings.kafka_bootstrap == ("127.0.0.1:9092" if blueprint == "events" else "")
+    for line in (folder / "retell_ws.toml").read_text().splitlines():
+        assert line.startswith("# ") or "=" in line or not line
+
+
+@pytest.mark.parametrize("blueprint", BLUEPRINTS)
+def test_each_blueprint_has_its_files(folder: Path, blueprint: Blueprint) -> None:
+    apply(folder, blueprint, "--yes", *(KAFKA if blueprint == "events" else ()))
+    found = {name for name in texts(folder) if not name.startswith("kubernetes/")}
+    expected = {"retell_ws.toml", "retell_ws.env.example", "compose.yaml", "haproxy.cfg", "Dockerfile", REMEMBERED}
+    expected |= {"retell_ws.service" if blueprint == "single" else "retell_ws@.service"}
+    if blueprint == "events":
+        expected |= {"compose.events.yaml", "retell_ws-consume@.service", "rules.toml"}
+        read_rules((folder / "rules.toml").read_text(), "rules.toml")
+    assert found == expected
+    assert (folder / "kubernetes").is_dir() == (blueprint != "single")
+    for path in (folder / "kubernetes").glob("*.yaml"):
+        for thing in yaml.safe_load_all(path.read_text()):
+            if "keda" not in thing["apiVersion"]:
+                kubernetes_validate.validate(thing, "1.31", strict=True)
+
+
+@pytest.mark.parametrize("proxy", ["haproxy", "nginx"])
+async def test_a_proxy_accepts_its_file_also_while_a_server_leaves(folder: Path, proxy: Any) -> None:
+    for blueprint in ("single", "distributed"):
+        apply(folder, blueprint, "--yes", "--proxy", proxy)
+        file = folder / {"haproxy": "haproxy.cfg", "nginx": "nginx.conf"}[proxy]
+        copy = folder / "checked"
+        copy.write_text(file.read_text().replace("/var/log/nginx/", f"{folder}/"))
+        told = await accepted(*commands(proxy, copy)[0])
+        assert "[WARNING]" not in told and "[warn]" not in told
+        assert "127.0.0.1:8081" in copy.read_text(), "as the server, and then as the one that leaves"
+
+
+@pytest.mark.parametrize("blueprint", BLUEPRINTS)
+async def test_systemd_accepts_the_units(folder: Path, blueprint: Blueprint) -> None:
+    verify = program("systemd-analyze", optional=True)
+    apply(folder, blueprint, "--yes", *(KAFKA if blueprint == "events" else ()))
+    for unit in sorted(folder.glob("*.service")):  # noqa: ASYNC240
+        name = unit.name.replace("@", "@analytics" if "consume" in unit.name else "@8081")
+        copy = folder / "units" / name
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_text(unit.read_text())
+        told = await accepted(verify, "verify", "--man=no", "--recursive-errors=no", str(copy))
+        assert name not in told, "there is nothing to warn of"
+
+
+@pytest.mark.parametrize("blueprint", BLUEPRINTS)
+def test_compose_has_the_servers_and_what_they_depend_on(folder: Path, blueprint: Blueprint) -> None:
+    more = () if blueprint == "single" else ("--servers", "4")
+    apply(folder, blueprint, "--yes", *more, *(KAFKA if blueprint == "events" else ()), "--image", "x.example/a:1")
+    names = ["server"] if blueprint == "single" else [f"server{n}" for n in range(1, 5)]
+    for file in folder.glob("compose*.yaml"):
+        found = yaml.safe_load(file.read_text())
+        services = found["services"]
+        assert [name for name in services if name.startswith("server")] == names
+        assert not any("build" in service for service in services.values())
+        for name in names:
+            assert f" {name}:8080" in found["configs"]["haproxy"]["content"]
+        for service in services.values():
+            for volume in service.get("volumes", []):
+                kept = volume.partition(":")[0]
+                assert not re.fullmatch(r"\w+", kept) or kept in found["volumes"]
+    first = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
+    assert set(first["haproxy"]["depends_on"]) == set(names)
+    assert ("redis" in first) == (blueprint != "single")
+    server = first[names[0]]
+    assert server["image"] == "x.example/a:1" and server["environment"]["RETELL_WS_BLUEPRINT"] != "events"
+    mounted = dict(volume.rsplit(":", 2)[:2] for volume in server["volumes"])
+    assert mounted == {"${AGENT:-./agent.py}": "/agent/agent.py", "./retell_ws.toml": "/etc/retell_ws/retell_ws.toml"}
+    assert server["environment"]["RETELL_WS_CONFIG"] in mounted.values()
+
+
+def test_no_secret_is_written(folder: Path) -> None:
+    apply(folder, "events", "--yes", *KAFKA)
+    example = (folder / "retell_ws.env.example").read_text()
+    values = [line.partition("=")[2] for line in example.splitlines() if re.match(r"^[A-Z_]+=", line)]
+    assert set(values) == {"", "compose.yaml:compose.events.yaml"}
+    apply(folder, "events", "--redis-url", "redis://:pass@store:6379", status=2)
+
+
+# ---------------------------------------------------------------------------- what is there already
+
+
+@pytest.mark.parametrize("blueprint", BLUEPRINTS)
+def test_a_second_time_there_is_nothing_to_change(
+    folder: Path, blueprint: Blueprint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply(folder, blueprint, "--yes", *(KAFKA if blueprint == "events" else ()))
+    before = texts(folder)
+    capsys.readouterr()
+    apply(folder, blueprint)
+    assert capsys.readouterr().out == f"{folder}: nothing to change\n"
+    assert texts(folder) == before
+
+
+def test_a_set_up_moves_on_and_settings_of_the_owner_s_stay(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    apply(folder, "single", "--yes")
+    file = folder / "retell_ws.toml"
+    file.write_text(f"# Ana's\nmax_calls = 7  # few\n{file.read_text()}")
+    apply(folder, "distributed", "--yes")
+    assert file.read_text().startswith("# Ana's\nmax_calls = 7  # few\n")
+    assert tomllib.loads(file.read_text()) == {
+        "max_calls": 7,
+        "blueprint": "distributed",
+        "redis_url": "redis://127.0.0.1:6379/0",
+    }
+    assert "From single to distributed" in capsys.readouterr().out
+    apply(folder, "events", "--yes", *KAFKA)
+    assert load(config=file, environment={}).kafka_bootstrap == "127.0.0.1:9092"
+    assert "retell_ws.service" in texts(folder), "the old server may still run by it"
+
+
+def test_what_contradicts_the_blueprint_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.mkdir()
+    (folder / "retell_ws.toml").write_text('workers = 4\nredis_url = "redis://x"\nblueprint = "distributed"\n')
+    apply(folder, "single", "--yes")
+    told = capsys.readouterr().out
+    assert "retell_ws.toml: workers is commented out: `single` is one process" in told
+    assert "retell_ws.toml: blueprint contradicts the blueprint, and becomes 'single'" in told
+    assert load(config=folder / "retell_ws.toml", environment={}).blueprint == "single"
+
+
+def test_a_file_that_somebody_edited_is_left_alone_and_so_is_all_else(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply(folder, "single", "--yes")
+    (folder / "haproxy.cfg").write_text("# mine\n")
+    before = texts(folder)
+    apply(folder, "distributed", "--yes", status=1)
+    assert "edited by somebody, --force overwrites: haproxy.cfg\n" in capsys.readouterr().err
+    assert texts(folder) == before
+    apply(folder, "distributed", "--yes", "--force")
+    assert "leaving" in (folder / "haproxy.cfg").read_text()
+
+
+def test_a_file_of_somebody_else_s_is_left_alone(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "compose.yaml").write_text("services: {}\n")
+    apply(folder, "single", "--yes", status=1)
+    assert texts(folder) == {"compose.yaml": "services: {}\n"}
+
+
+@pytest.mark.parametrize(("options", "status"), [(("--dry-run",), 0), ((), 1)])
+def test_without_a_yes_nothing_is_written(
+    folder: Path, options: tuple[str, ...], status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply(folder, "single", *options, status=status)
+    told = capsys.readouterr().out
+    assert "Nothing was written" in told and '\n+blueprint = "single"\n' in told
+    assert not folder.exists()
+
+
+def test_a_link_is_not_followed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    for name, blueprint in (("haproxy.cfg", "single"), ("kubernetes", "distributed")):
+        (folder / name).symlink_to(tmp_path / "elsewhere")
+        apply(folder, blueprint, "--yes", "--force", status=2)
+        assert f"{name} is a link" in capsys.readouterr().err
+        (folder / name).unlink()
+    assert not any((tmp_path / "elsewhere").iterdir()) and not any(folder.iterdir())
+
+
+def test_secrets_in_the_settings_are_not_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.mkdir()
+    (folder / "retell_ws.toml").write_text(
+        'admin_token = "aaaaaaaaaaaaaaaaaaaaaaaa"\nredis_url = "redis://:hunter2@store"\nblueprint = "distributed"\n'
+    )
+    for blueprint in ("distributed", "single"):
+        apply(folder, blueprint, "--yes", "--force")
+    told = capsys.readouterr()
+    assert "aaaaaaaa" not in told.out + told.err and "hunter2" not in told.out + told.err
+    assert "hunter2" not in (folder / REMEMBERED).read_text()
+    assert "redis_url = ***" in told.out
+    assert "aaaaaaaa" in (folder / "retell_ws.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("port = ", "is no TOML"),
+        ("[x]\n", "is no setting"),
+        ("blueprnt = 1\n", "did you mean blueprint?"),
+        ("\udcff", "no text of ours"),
+    ],
+)
+def test_settings_that_are_none_are_told(
+    folder: Path, text: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder.mkdir()
+    (folder / "retell_ws.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    apply(folder, "single", "--yes", status=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line and str(folder / "retell_ws.toml") in line
+
+
+def test_a_memory_that_is_not_ours_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.mkdir()
+    (folder / REMEMBERED).write_text("{}")
+    apply(folder, "single", "--yes", status=2)
+    assert "delete it" in capsys.readouterr().err
+
+
+def test_a_file_keeps_its_rights(folder: Path) -> None:
+    apply(folder, "single", "--yes")
+    os.chmod(folder / "retell_ws.toml", 0o600)
+    apply(folder, "distributed", "--yes")
+    assert (folder / "retell_ws.toml").stat().st_mode & 0o777 == 0o600
+    assert not [name for name in texts(folder) if "tmp" in name]
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    apply(tmp_path / "file", "single", "--yes", status=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot read" in line or "cannot write" in line

@@ -1,0 +1,142 @@
+"""What is told of a move: which commands, in which order, and that no call is on a server that is stopped."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retell_ws.deploy.files import Wanted
+from retell_ws.deploy.moves import told
+from retell_ws.deploy.next_setup import Options, next_setup
+
+README = Path(__file__).parent.parent.parent / "README.md"
+
+
+def setup(blueprint: Any, before: Wanted | None = None, own: dict[str, Any] | None = None, **options: Any) -> Wanted:
+    return next_setup(blueprint, "/opt/a", "/bin/retell_ws", Options(**options), before=before, own=own or {})
+
+
+def steps(wanted: Wanted, before: Wanted | None = None, *changed: str) -> list[str]:
+    """The commands on one machine."""
+    (section,) = [each for each in told(wanted, before, changed=changed) if each.title == "Next, on one machine"]
+    return [line[2:] for line in section.lines if line.startswith("$ ")]
+
+
+def words(wanted: Wanted, before: Wanted | None = None) -> str:
+    return "\n".join(line for section in told(wanted, before, changed=()) for line in section.lines)
+
+
+def at(commands: list[str], part: str) -> int:
+    """Where the first command is that holds this."""
+    return next(number for number, command in enumerate(commands) if part in command)
+
+
+def test_the_old_server_is_told_after_the_proxy_and_stopped_after_its_last_call() -> None:
+    before = setup("single")
+    commands = steps(setup("distributed", before), before, "retell_ws.toml")
+    order = (
+        "redis-cli",
+        "--port 8082",
+        "8082/readyz",
+        "kill -USR2 $(cat",
+        "pkill -USR2",
+        "retell_ws_calls 0",
+        "pkill -TERM",
+    )
+    places = [at(commands, part) for part in order]
+    assert places == sorted(places)
+    assert at(commands, "--leaving none") > places[-1]
+    assert "http://127.0.0.1:18081/metrics" in commands[at(commands, "retell_ws_calls 0")]
+
+
+def test_a_pattern_finds_the_old_server_and_none_of_the_new_ones() -> None:
+    before = setup("single")
+    wanted = setup("distributed", before)
+    (stop,) = [command for command in steps(wanted, before) if command.startswith("pkill -TERM")]
+    pattern = stop.split("'")[1].replace("[s]", "s").removesuffix("$")
+    assert before.serving()[0].endswith(pattern)
+    assert not any(command.endswith(pattern) for command in wanted.serving())
+
+
+def test_servers_that_share_their_calls_are_restarted_one_after_the_other() -> None:
+    before = setup("distributed", servers=2)
+    commands = steps(setup("events", before, kafka="k:1"), before, "retell_ws.toml")
+    kinds = [at(commands[start:], "pkill -TERM") + start for start in (0, at(commands, "8081/readyz"))]
+    assert "--port 8081 " in commands[kinds[0]] and "--port 8082 " in commands[kinds[1]]
+    assert any("consume analytics archive" in command for command in commands[: kinds[0]])
+
+
+def test_a_server_in_whose_memory_calls_are_is_not_just_stopped() -> None:
+    before = setup("events")
+    wanted = setup("events", before, kafka="k:1")
+    assert not any("TERM" in command for command in steps(wanted, before, "retell_ws.toml"))
+    lines = [line for section in told(wanted, before, changed=["retell_ws.toml"]) for line in section.lines]
+    assert any("when it has no calls" in line for line in lines)
+
+
+def test_what_only_the_proxy_has_to_know_restarts_nobody() -> None:
+    before = setup("distributed", setup("single"))
+    after = setup("distributed", before, leaving="none")
+    assert steps(after, before, "haproxy.cfg") == [
+        "haproxy -c -f /opt/a/haproxy.cfg && kill -USR2 $(cat /opt/a/haproxy.pid)"
+    ]
+    more = steps(setup("distributed", after, servers=4), after, "haproxy.cfg")
+    assert [command for command in more if "serve" in command] == [
+        f"{setup('distributed', after, servers=4).serving()[3]} &"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "start", "again"),
+    [
+        ("haproxy", "haproxy -W", "haproxy -c"),
+        ("nginx", "nginx -c", "nginx -t"),
+        ("caddy", "caddy run", ""),
+        ("none", "", ""),
+    ],
+)
+def test_each_proxy_is_started_and_told_in_its_own_words(proxy: str, start: str, again: str) -> None:
+    first = setup("distributed", proxy=proxy)
+    assert any(command.startswith(start) for command in steps(first))
+    after = steps(setup("distributed", first, servers=4), first)
+    assert any(command.startswith(again) for command in after)
+    assert ("your balancer" in words(first)) == (proxy == "none")
+
+
+def test_a_server_that_nobody_set_up_is_described() -> None:
+    wanted = setup("distributed", own={"port": 8080})
+    commands = steps(wanted)
+    assert "kill -USR2 OLD_SERVER" in commands and "kill -TERM OLD_SERVER" in commands
+    assert any(command.startswith("haproxy -W") for command in commands), "there was no proxy to tell"
+
+
+def test_callers_are_spoken_of() -> None:
+    single = setup("single")
+    assert "begins anew" in words(single)
+    assert "costs some tokens" in words(setup("distributed", single), single)
+    assert "new ones go to the new servers" in words(setup("distributed", single), single)
+    assert "another one says the next word" in words(setup("events", kafka="k:1"))
+    assert "in the memory of one server" in words(setup("events"))
+    shared = setup("distributed")
+    assert "server by server" in words(setup("events", shared, kafka="k:1"), shared)
+
+
+def test_a_balancer_of_somebody_s_own_is_told_whom_to_ask_first() -> None:
+    before = setup("single", proxy="none")
+    assert "ask 127.0.0.1:8081 first" in words(setup("distributed", before), before)
+
+
+def test_the_readme_has_the_commands_that_are_told() -> None:
+    (block,) = re.findall(r"<!-- joining:begin -->\n(.*?)<!-- joining:end -->", README.read_text("utf-8"), re.DOTALL)
+    first, *said = re.findall(r"^\$ (.*)$", block, re.MULTILINE)
+    assert first == "retell_ws blueprint apply distributed --into /opt/agent --yes"
+    options = Options()
+    before = next_setup("single", "/opt/agent", "/bin/retell_ws", options, before=None, own={})
+    wanted = next_setup("distributed", "/opt/agent", "/bin/retell_ws", options, before=before, own={})
+    commands = [command.replace("/bin/retell_ws", "retell_ws") for command in steps(wanted, before)]
+    left_out = [command for command in commands if command not in said]
+    assert [command for command in commands if command in said] == said
+    assert all(command.endswith(("8082/readyz", "8083/readyz")) for command in left_out), "the last one stands for all"
