@@ -214,7 +214,7 @@ class Session:
         """Give what somebody who looks on may be shown; where nobody does, it holds neither words nor turns."""
         response_id, sent = self._machine.said
         heard, question = self._machine.heard, self._machine.question
-        return Glimpse(self.status(), heard, question, response_id, sent, tuple(self._turns))
+        return Glimpse(self.status(), heard, question, response_id, sent, self._turns.last())
 
     def control(self, command: Command, *, holds: bool) -> Reply:
         """Do what somebody asks for from outside, as a hook would.

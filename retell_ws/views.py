@@ -6,7 +6,6 @@ Everything here is bounded: a view is asked for once a second, by every browser 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -128,6 +127,11 @@ class TimedTurn(TurnMeasured, frozen=True, kw_only=True, tag=False):
 
     at: float
 
+    @classmethod
+    def of(cls, at: float, turn: TurnMeasured) -> TimedTurn:
+        """Put the two together."""
+        return cls(at=at, **msgspec.structs.asdict(turn))
+
 
 class CallView(msgspec.Struct, frozen=True, kw_only=True):
     """One call, as a person may look on.
@@ -156,7 +160,7 @@ class Glimpse(msgspec.Struct, frozen=True, gc=False):
         question: What was asked last.
         response_id: The id that is answered, or was last.
         sent: The words sent under it.
-        turns: The turns.
+        turns: The last turns: when Retell asked, in seconds since 1970, and what was measured.
     """
 
     status: Status
@@ -164,7 +168,7 @@ class Glimpse(msgspec.Struct, frozen=True, gc=False):
     question: Question | None
     response_id: int
     sent: str
-    turns: tuple[TimedTurn, ...]
+    turns: tuple[tuple[float, TurnMeasured], ...]
 
 
 class Turns:
@@ -185,6 +189,6 @@ class Turns:
         if type(fact) is TurnMeasured:
             self._last.append((at - (fact.done_s or 0.0), fact))
 
-    def __iter__(self) -> Iterator[TimedTurn]:
-        for at, turn in self._last:
-            yield TimedTurn(at=at, **msgspec.structs.asdict(turn))
+    def last(self) -> tuple[tuple[float, TurnMeasured], ...]:
+        """Give them, oldest first, each with the time at which Retell asked."""
+        return tuple(self._last)

@@ -14,7 +14,7 @@ from msgspec import Raw
 from ..masked_facts import KEY_PRESSED
 from ..masking import Mask
 from ..transcript import AGENT, DTMF, Question, TranscriptItem, decode_transcript_items
-from ..views import MAX_LINES, CallView, Glimpse, ShownLine, Speaking
+from ..views import MAX_LINES, CallView, Glimpse, ShownLine, Speaking, TimedTurn
 
 __all__ = ["MAX_SHOWN", "MAX_TEXT", "Lens"]
 
@@ -71,7 +71,7 @@ class Lens:
             status=glimpse.status,
             lines=tuple(reversed(kept)),
             speaking=self._speaking(glimpse, lines),
-            turns=glimpse.turns,
+            turns=tuple(TimedTurn.of(at, turn) for at, turn in glimpse.turns),
         )
 
     def _lines(self, glimpse: Glimpse) -> tuple[ShownLine, ...]:
