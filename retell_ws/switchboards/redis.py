@@ -186,17 +186,15 @@ class RedisSwitchboard:
                 roll = self._rolls.get(letter.id)
                 if roll is None or not roll.hear(letter.sender, present):
                     self._counted["ignored"] += 1
-            case RollCall() if sights is None or letter.sender == self._name:
+            case RollCall() if letter.sender == self._name:
                 pass
             case _ if len(self._replies) >= MAX_REPLIES:
                 self._counted["ignored"] += 1  # before it is done: nobody would be told
             case Request():
                 self._counted["answered"] += 1
                 self._start(self._reply(letter.sender, Told(letter.id, self._name, answer(letter))))
-            case Show():
+            case _:  # Show, RollCall
                 self._start(self._show(letter, sights))
-            case _ if sights is not None:  # RollCall
-                self._start(self._present(letter, sights))
 
     def _came(self, letter_id: str, sender: str, what: Reply | CallView | None) -> None:
         waiting = self._waiting.get((letter_id, sender))
@@ -214,12 +212,19 @@ class RedisSwitchboard:
         async with self._sending:
             await self._publish(server, letter)  # or not, and they say that they were not told
 
-    async def _show(self, asked: Show, sights: Sights | None) -> None:
-        view = None if sights is None else await sights.call(asked.call_id)
-        await self._reply(asked.sender, Shown(asked.id, self._name, view))
-
-    async def _present(self, asked: RollCall, sights: Sights) -> None:
-        await self._reply(asked.sender, Present(asked.id, self._name, sights.server()))
+    async def _show(self, asked: Show | RollCall, sights: Sights | None) -> None:
+        answer: Letter
+        try:
+            if isinstance(asked, Show):
+                answer = Shown(asked.id, self._name, None if sights is None else await sights.call(asked.call_id))
+            elif sights is not None:
+                answer = Present(asked.id, self._name, sights.server())
+            else:
+                return  # as if it had not been heard
+        except Exception:  # a bug of ours costs one look
+            logger.exception("a look failed")
+        else:
+            await self._reply(asked.sender, answer)
 
     # ------------------------------------------------------------------------ what we ask
 

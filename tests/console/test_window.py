@@ -77,7 +77,7 @@ async def window_to(url: str) -> AsyncIterator[Through]:
 @asynccontextmanager
 async def through(answer: Answer) -> AsyncIterator[Through]:
     """Have a server that does as the test likes."""
-    async with serve(answer, "127.0.0.1", 0, compression=None, max_size=None) as server:
+    async with serve(answer, "127.0.0.1", 0, compression=None, max_size=None, close_timeout=0.1) as server:
         async with window_to(f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/x") as made:
             yield made
 
