@@ -8,7 +8,7 @@ const SVG = "http://www.w3.org/2000/svg";
  * Make an element.
  *
  * @param {string} tag Its name.
- * @param {object} attributes Functions become listeners of that event, `true` an empty attribute; null and false none.
+ * @param {object} attributes `onclick` and its like become listeners, `true` an empty attribute; null and false none.
  * @param {...(Node|string|null)} children Strings become text.
  */
 export function element(tag, attributes = {}, ...children) {
@@ -60,7 +60,7 @@ export function keep(parent, items, keyOf, make, update) {
 
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") node.addEventListener(name, value);
+    if (typeof value === "function") node.addEventListener(name.slice(2), value);
     else if (value === true) node.setAttribute(name, "");
     else if (value != null && value !== false) node.setAttribute(name, value);
   }

@@ -16,7 +16,7 @@ export class Servers {
   #state;
   #told = element("p", { class: "note", role: "status" });
   #cards = element("div", { class: "cards" });
-  #asked = null; // the name of the server that gave this page: no other one can be drained from here
+  #asked = null; // the name of the server that answers: no other one can be drained from here
 
   constructor(api, state) {
     this.#api = api;
@@ -28,9 +28,9 @@ export class Servers {
   /** Look until told to stop. */
   open() {
     return poll(EVERY_MS, async (signal) => {
-      const { complete, servers, answered_by } = await this.#api.servers(signal);
+      const { complete, servers } = await this.#api.servers(signal);
       this.#state.found(complete ? "" : "The other servers cannot be asked now: this is one server's view.");
-      this.#asked = answered_by;
+      this.#asked = servers[0].name; // it stands first
       const inOrder = servers.toSorted((one, other) => one.name.localeCompare(other.name));
       const calls = servers.reduce((sum, one) => sum + one.calls, 0);
       const room = servers.reduce((sum, one) => sum + one.max_calls, 0);

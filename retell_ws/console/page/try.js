@@ -61,7 +61,6 @@ export class Try {
       element("header", {}, element("h1", {}, "Try it"), this.#pill, this.#told),
       element("div", { class: "card" }, this.#talk.element, this.#composer, this.#before),
       this.#log.element);
-    this.#draw();
   }
 
   /** Whether a call is under way. */
@@ -97,8 +96,7 @@ export class Try {
 
   async #budget() {
     try {
-      const { servers, answered_by } = await this.#api.servers();
-      return servers.find((one) => one.name === answered_by)?.budget_ms ?? null;
+      return (await this.#api.servers()).servers[0].budget_ms; // the one that answers stands first
     } catch {
       return null; // times are shown without it
     }

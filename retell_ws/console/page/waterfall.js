@@ -16,7 +16,7 @@ const PARTS = [
 ];
 
 const STEPS = [50, 100, 200, 250, 500, 1000, 2000, 2500, 5000, 10_000, 20_000, 60_000];
-const TICKS = 5;
+const TICKS = 6;
 const WIDTH = 1000; // of a bar's own coordinates: it is stretched to the page's
 const MIN_WIDTH = 3; // a part of some microseconds shall be seen
 
