@@ -58,7 +58,7 @@ def portal() -> Iterator[BlockingPortal]:
 @pytest.fixture(scope="module")
 def server(portal: BlockingPortal) -> Iterator[Server]:
     settings = Settings(
-        port=0, http_port=0, admin_token=TOKEN, model="scripted", scripted_ttft_ms=30, scripted_spacing_ms=10
+        port=0, http_port=0, admin_token=TOKEN, max_calls=100, model="scripted", scripted_ttft_ms=30, scripted_spacing_ms=20
     )
     with portal.wrap_async_context_manager(running(AGENT, settings)) as server:
         yield server

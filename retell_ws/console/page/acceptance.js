@@ -115,14 +115,11 @@ export class Acceptance {
 
   #interrupt(message, now) {
     const hangsUp = this.current.isComplete && this.current.action?.kind === "end_call";
-    const isOver =
-      this.interrupt && (message.interrupt_id < this.interrupt.id ||
-        (message.interrupt_id === this.interrupt.id && this.interrupt.isComplete));
-    if (hangsUp || isOver || !isSpeech(message)) return { kind: "dropped", message };
+    if (hangsUp || !isSpeech(message)) return { kind: "dropped", message };
     if (!this.current.isComplete) this.current.cancelled = true;
-    if (this.interrupt?.id !== message.interrupt_id) {
-      this.interrupt = new Exchange(message.interrupt_id, now, { unasked: true });
-    }
+    const { interrupt_id: id } = message;
+    if (!this.interrupt || id > this.interrupt.id) this.interrupt = new Exchange(id, now, { unasked: true });
+    else if (id < this.interrupt.id || this.interrupt.isComplete) return { kind: "dropped", message };
     this.interrupt.take(message, now);
     return { kind: "speech", exchange: this.interrupt, message };
   }

@@ -4,10 +4,10 @@
 
 import { Api } from "./api.js";
 import { Call } from "./call.js";
+import { Caller } from "./caller.js";
 import { Calls } from "./calls.js";
 import { put, write } from "./dom.js";
 import { Servers } from "./servers.js";
-import { Try } from "./try.js";
 
 const REFUSED = {
   401: "That is not this server's token.",
@@ -18,7 +18,7 @@ const byId = (id) => document.getElementById(id);
 
 class App {
   #api = new Api();
-  #tried = new Try(this.#api, () => this.#mark());
+  #tried = new Caller(this.#api, () => this.#mark());
   #close = () => {};
 
   constructor() {
@@ -29,8 +29,9 @@ class App {
       byId("view").focus();
     });
     addEventListener("hashchange", () => this.#route());
-    // A call would end in an error; whoever leaves the page hangs up.
+    // A line that just breaks would be waited for; whoever leaves the page hangs up.
     addEventListener("beforeunload", (event) => this.#tried.isCalling && event.preventDefault());
+    addEventListener("pagehide", () => this.#tried.leave());
     if (this.#api.hasToken) this.#show();
     else this.#leave("");
   }

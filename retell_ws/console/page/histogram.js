@@ -28,7 +28,7 @@ export function histogram(first, budgetMs) {
     const height = count && Math.max((count / most) * (floor - HEAD), 2);
     const from = n ? bounds[n - 1] : 0;
     const to = bounds[n];
-    const span = to === undefined ? `over ${milliseconds(from)}` : `${from} to ${milliseconds(to)}`;
+    const span = to === undefined ? `over ${milliseconds(from)}` : `${milliseconds(from)} to ${milliseconds(to)}`;
     return drawing("g", {},
       drawing("title", {}, `${span}: ${number(count)}, ${percent(count / (all || 1))}`),
       drawing("rect", { class: "target", x: n * width, y: 0, width, height: floor }),

@@ -1,6 +1,6 @@
 /**
  * Plays Retell for one call, from its first dial to its end: pings, redials, tells what is heard, asks, and does what
- * an answer asks for once it was spoken. Judges no frame (`acceptance.js`) and shows nothing (`try.js`).
+ * an answer asks for once it was spoken. Judges no frame (`acceptance.js`) and shows nothing (`caller.js`).
  *
  * Reminders come only when they are asked for: whoever reads an answer is no silent caller.
  */
@@ -42,6 +42,7 @@ export class Retell {
   #timestamp = 0;
   #attempts = 0;
   #died = { dead: 0, dropped: 0 };
+  #isBegun = false; // a line was there once
   #userTurn = false;
   #typed = null;
   #timers = {};
@@ -159,11 +160,15 @@ export class Retell {
   }
 
   #opened(socket) {
-    if (socket !== this.#socket) return;
+    if (socket === this.#socket) this.rules.connected(performance.now());
+  }
+
+  /** A line counts from its first message on: the console takes a socket before the server has. */
+  #begun() {
     clearTimeout(this.#timers.open);
-    this.rules.connected(performance.now());
+    this.#attempts = 0;
+    this.#isBegun = true;
     this.state = "open";
-    this.#changed();
   }
 
   #closed(socket, { code, reason }) {
@@ -180,11 +185,11 @@ export class Retell {
   #failed(why) {
     if (this.state === "ended") return;
     this.#attempts += 1;
-    if (this.rules.sockets && this.#attempts < ATTEMPTS) {
+    if (this.#isBegun && this.#attempts < ATTEMPTS) {
       this.state = "dialling";
       this.#timers.pause = setTimeout(() => this.#connect(), PAUSE_MS);
       this.#changed();
-    } else this.#end(this.rules.sockets ? "error_llm_websocket_lost_connection" : "error_llm_websocket_open", why);
+    } else this.#end(this.#isBegun ? "error_llm_websocket_lost_connection" : "error_llm_websocket_open", why);
   }
 
   #mend(how, limit, reason) {
@@ -271,7 +276,7 @@ export class Retell {
   #hear(socket, data) {
     if (socket !== this.#socket || typeof data !== "string") return;
     const now = performance.now();
-    this.#attempts = 0;
+    if (this.state === "dialling") this.#begun();
     const message = read(data);
     if (message?.response_type !== "ping_pong") this.#onMessage(false, data);
     if (!message) return;

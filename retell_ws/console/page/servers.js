@@ -52,11 +52,9 @@ export class Servers {
   #update(card, one) {
     const [name, pill, drain] = card.querySelector(".head").children;
     write(name, one.name);
-    write(pill, one.draining ? "draining" : "takes calls");
-    pill.className = `pill ${one.draining ? "orange" : "green"}`;
+    showDraining(pill, drain, one.draining);
     drain.hidden = one.name !== this.#asked;
-    write(drain, one.draining ? "Take calls again" : "Drain");
-    drain.onclick = () => this.#drain(drain, !one.draining);
+    drain.onclick = () => this.#drain(pill, drain, !one.draining);
     write(card.querySelector(".note"),
       `${one.blueprint} · ${one.model} · ${one.speculates ? "speculates" : "does not speculate"} · ` +
       `version ${one.version} · since ${clock(one.started_at)}`);
@@ -82,13 +80,20 @@ export class Servers {
       `No first sentence yet. The budget is ${milliseconds(budgetMs)}. `, element("a", { href: "#/try" }, "Try it →")));
   }
 
-  async #drain(button, isOn) {
+  async #drain(pill, button, isOn) {
     button.disabled = true;
     try {
-      await this.#api.drain(isOn);
+      const { draining } = await this.#api.drain(isOn);
+      showDraining(pill, button, draining);
     } catch (error) {
       this.#state.failed(error);
     }
     button.disabled = false;
   }
+}
+
+function showDraining(pill, button, isOn) {
+  write(pill, isOn ? "draining" : "takes calls");
+  pill.className = `pill ${isOn ? "orange" : "green"}`;
+  write(button, isOn ? "Take calls again" : "Drain");
 }

@@ -12,7 +12,7 @@ const PACES = [["as on the phone", 375], ["four times as fast", 94], ["at once",
 
 const STATES = { dialling: ["dialling", "orange"], open: ["on the line", "green"], ended: ["ended", "grey"] };
 
-export class Try {
+export class Caller {
   title = "Try it";
 
   #api;
