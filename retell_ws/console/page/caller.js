@@ -114,7 +114,6 @@ export class Caller {
 
   #typed() {
     this.#retell?.typing(this.#text.value);
-    this.#changed();
   }
 
   #paced() {
@@ -156,7 +155,7 @@ export class Caller {
     this.#log.element.hidden = !retell;
     this.#buttons.silence.disabled = this.#buttons.redial.disabled = !isOpen;
     write(this.#speak, retell?.isBusy ? "Interrupt" : "Say");
-    this.#speak.disabled = !isOpen || (!retell.isBusy && !this.#text.value.trim());
+    this.#speak.disabled = !isOpen; // not for want of words: Enter would do nothing until the next drawing
     this.#text.placeholder = retell?.isBusy ? "Enter interrupts…" : "What you say…";
     if (retell) {
       this.#talk.show(retell.happenings, (one) => one.number, makeLine, (item, one) => this.#update(item, one, retell));

@@ -52,9 +52,8 @@ export class Servers {
   #update(card, one) {
     const [name, pill, drain] = card.querySelector(".head").children;
     write(name, one.name);
-    showDraining(pill, drain, one.draining);
     drain.hidden = one.name !== this.#asked;
-    drain.onclick = () => this.#drain(pill, drain, !one.draining);
+    this.#showDraining(pill, drain, one.draining);
     write(card.querySelector(".note"),
       `${one.blueprint} · ${one.model} · ${one.speculates ? "speculates" : "does not speculate"} · ` +
       `version ${one.version} · since ${clock(one.started_at)}`);
@@ -84,16 +83,17 @@ export class Servers {
     button.disabled = true;
     try {
       const { draining } = await this.#api.drain(isOn);
-      showDraining(pill, button, draining);
+      this.#showDraining(pill, button, draining); // and does not wait for the next look
     } catch (error) {
       this.#state.failed(error);
     }
     button.disabled = false;
   }
-}
 
-function showDraining(pill, button, isOn) {
-  write(pill, isOn ? "draining" : "takes calls");
-  pill.className = `pill ${isOn ? "orange" : "green"}`;
-  write(button, isOn ? "Take calls again" : "Drain");
+  #showDraining(pill, button, isOn) {
+    write(pill, isOn ? "draining" : "takes calls");
+    pill.className = `pill ${isOn ? "orange" : "green"}`;
+    write(button, isOn ? "Take calls again" : "Drain");
+    button.onclick = () => this.#drain(pill, button, !isOn);
+  }
 }
