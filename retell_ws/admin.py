@@ -1,4 +1,4 @@
-"""What may be done to calls over the second port, by whoever has the admin token.
+"""What may be done to calls over the second port, by whoever has the admin token; and how such requests are answered.
 
 The token comes in a header that no browser sends by itself, so a page somebody looks at can do nothing here.
 """
@@ -17,7 +17,7 @@ from aiohttp import web
 from .control import Command, Done, End, Look, Outcome, Refused, Say, Seen, Status, Transfer, Update, Why, read
 from .errors import CallError, WireError
 
-__all__ = ["Admin"]
+__all__ = ["BODY_S", "CALL_ID", "Admin", "answered", "refusal", "refused"]
 
 BODY_S: Final = 5.0
 """Seconds a client may take for its body."""
@@ -35,9 +35,10 @@ STATUSES: Final[dict[Why, HTTPStatus]] = {
 
 NOBODY: Final = "nobody may: set admin_token"
 
-_GUARDED: Final = ("/calls", "/drain")
+_GUARDED: Final = ("/calls", "/drain", "/servers", "/directory", "/console/try")
 
-_CALL_ID: Final = "{call_id:[A-Za-z0-9_-]{1,128}}"
+CALL_ID: Final = "{call_id:[A-Za-z0-9_-]{1,128}}"
+"""A call's id in the path of a route."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -72,8 +73,8 @@ class Admin:
         """Give the routes."""
         return (
             web.get("/calls", self._list),
-            web.get(f"/calls/{_CALL_ID}", self._look),
-            web.post(f"/calls/{_CALL_ID}/{{command:{'|'.join(COMMANDS)}}}", self._command),
+            web.get(f"/calls/{CALL_ID}", self._look),
+            web.post(f"/calls/{CALL_ID}/{{command:{'|'.join(COMMANDS)}}}", self._command),
             web.post("/drain", self._start_drain),
             web.delete("/drain", self._stop_drain),
         )
@@ -83,17 +84,17 @@ class Admin:
         """Look at the token before anything else is told: not even which calls there are."""
         if request.path.startswith(_GUARDED):
             if not self._token:
-                return _refusal(HTTPStatus.FORBIDDEN, NOBODY)
+                return refusal(HTTPStatus.FORBIDDEN, NOBODY)
             kind, _, given = request.headers.get("Authorization", "").partition(" ")
             shown = given.strip().encode("utf-8", "surrogateescape")
             if not hmac.compare_digest(shown, self._token) or kind.lower() != "bearer":
-                refusal = _refusal(HTTPStatus.UNAUTHORIZED, "unauthorized")
-                refusal.headers["WWW-Authenticate"] = "Bearer"
-                return refusal
+                unauthorized = refusal(HTTPStatus.UNAUTHORIZED, "unauthorized")
+                unauthorized.headers["WWW-Authenticate"] = "Bearer"
+                return unauthorized
         return await handler(request)
 
     async def _list(self, _: web.Request) -> web.Response:
-        return _json(HTTPStatus.OK, {"calls": self._calls()})
+        return answered(HTTPStatus.OK, {"calls": self._calls()})
 
     async def _look(self, request: web.Request) -> web.Response:
         return _told(await self._do(request.match_info["call_id"], Look()))
@@ -104,36 +105,48 @@ class Admin:
         try:
             command = read(body, COMMANDS[request.match_info["command"]])
         except WireError as exc:
-            return _refusal(HTTPStatus.BAD_REQUEST, str(exc))
+            return refusal(HTTPStatus.BAD_REQUEST, str(exc))
         return _told(await self._do(request.match_info["call_id"], command))
 
     async def _start_drain(self, _: web.Request) -> web.Response:
         self._drain()
-        return _json(HTTPStatus.ACCEPTED, {"draining": True, "calls": len(self._calls())})
+        return answered(HTTPStatus.ACCEPTED, {"draining": True, "calls": len(self._calls())})
 
     async def _stop_drain(self, _: web.Request) -> web.Response:
         try:
             self._undrain()
         except CallError as exc:
-            return _refusal(HTTPStatus.CONFLICT, str(exc))
-        return _json(HTTPStatus.OK, {"draining": False, "calls": len(self._calls())})
+            return refusal(HTTPStatus.CONFLICT, str(exc))
+        return answered(HTTPStatus.OK, {"draining": False, "calls": len(self._calls())})
 
 
 def _told(outcome: Outcome) -> web.Response:
     match outcome:
         case Seen(status=status):
-            return _json(HTTPStatus.OK, status)
+            return answered(HTTPStatus.OK, status)
         case Done(waits_for=""):
-            return _json(HTTPStatus.OK, {"done": True})
+            return answered(HTTPStatus.OK, {"done": True})
         case Done(waits_for=waits_for):
-            return _json(HTTPStatus.ACCEPTED, {"done": False, "waits_for": waits_for})
-        case Refused(kind=kind, why=why):
-            return _refusal(STATUSES[kind], why)
+            return answered(HTTPStatus.ACCEPTED, {"done": False, "waits_for": waits_for})
+        case Refused():
+            return refused(outcome)
 
 
-def _refusal(status: HTTPStatus, why: str) -> web.Response:
-    return _json(status, {"error": why})
+def refused(why: Refused) -> web.Response:
+    """Answer that nothing was done."""
+    return refusal(STATUSES[why.kind], why.why)
 
 
-def _json(status: HTTPStatus, what: Any) -> web.Response:
-    return web.Response(body=msgspec.json.encode(what) + b"\n", status=status, content_type="application/json")
+def refusal(status: HTTPStatus, why: str) -> web.Response:
+    """Answer that it was in vain, with the reason for a person."""
+    return answered(status, {"error": why})
+
+
+def answered(status: HTTPStatus, what: Any) -> web.Response:
+    """Answer with JSON, which no browser keeps or takes for anything else."""
+    return web.Response(
+        body=msgspec.json.encode(what) + b"\n",
+        status=status,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
+    )

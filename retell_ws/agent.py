@@ -201,6 +201,16 @@ class Agent:
             raise AgentError(f"the agent has two tools named `{tool.name}`; set name=... of one")
         self.tools[tool.name] = tool
 
+    def speculates(self, by_default: bool) -> bool:
+        """Tell whether the model is asked before Retell asks.
+
+        Args:
+            by_default: The server's setting.
+        """
+        if self.speculate is not None:
+            return self.speculate
+        return by_default and "before_model" not in self.hooks
+
     def on_start(self, function: _Hook) -> _Hook:
         """Run a function of the `Call` when its first socket is accepted. It may wait; nobody waits for it."""
         return self._hook("on_start", function)

@@ -314,6 +314,11 @@ class CallMachine:
         return self._answer.question
 
     @property
+    def said(self) -> tuple[int, str]:
+        """The id of the present answer, and the words that were written under it."""
+        return self._answer.response_id, self._answer.text[: self._answer.sent]
+
+    @property
     def sent(self) -> int:
         """How many characters of the present answer were written under its id."""
         return self._answer.sent

@@ -53,6 +53,7 @@ class Calls:
         verify: Asks Retell's API about a call; None when calls are not verified.
         record: Takes each fact, with the call's id, the epoch and the number; a plain function that never waits.
         tells_speech: It takes facts with speech in them, too.
+        is_watched: Somebody may look on.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Calls:
         verify: Verify | None,
         record: Callable[[str, int, int, AnyFact], None],
         tells_speech: bool = False,
+        is_watched: bool = False,
     ) -> None:
         self._agent = agent
         self._model = model
@@ -73,6 +75,7 @@ class Calls:
         self._verify = verify
         self._record = record
         self._tells_speech = tells_speech
+        self._is_watched = is_watched
         self._waste = Waste(settings.speculation_percent / 100)
         self._sessions: dict[str, Session] = {}
         self._leases: dict[str, object] = {}  # by call: the newest time this server took it
@@ -86,6 +89,9 @@ class Calls:
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))
+
+    def __reversed__(self) -> Iterator[Session]:
+        return reversed(list(self._sessions.values()))
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -144,6 +150,7 @@ class Calls:
             spawn_lasting=self._spawn_lasting,
             record=self._record,
             tells_speech=self._tells_speech,
+            is_watched=self._is_watched,
             ended=self._forget,
             waste=self._waste,
         )

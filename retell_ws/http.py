@@ -19,6 +19,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from .admin import Admin
 from .connection import MUTE
+from .console.routes import Console
 from .errors import UsageError
 from .inbox import Inbox
 from .measures import Measures
@@ -50,13 +51,21 @@ class HttpPort:
         unready: Why no new call would be taken; empty when one would.
         admin: What may be done to calls.
         inbox: Takes Retell's webhooks.
+        console: The page that shows the calls; None when there is none.
 
     Raises:
         UsageError: On entering: the address cannot be listened on.
     """
 
     def __init__(
-        self, host: str, port: int, measures: Measures, unready: Callable[[], str], admin: Admin, inbox: Inbox
+        self,
+        host: str,
+        port: int,
+        measures: Measures,
+        unready: Callable[[], str],
+        admin: Admin,
+        inbox: Inbox,
+        console: Console | None = None,
     ) -> None:
         self._host = host
         self._port = port
@@ -72,6 +81,7 @@ class HttpPort:
                 web.get("/readyz", self._readyz),
                 *admin.routes(),
                 *inbox.routes(),
+                *(() if console is None else console.routes()),
             ]
         )
         self._runner = web.AppRunner(

@@ -5,8 +5,9 @@ Each figure comes from one kind of fact, so that nothing is counted twice.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from .control import Outcome, Refused, Seen
@@ -21,7 +22,8 @@ from .facts import (
     TurnMeasured,
     TurnSuperseded,
 )
-from .metrics import WEBHOOKS, Metrics
+from .metrics import WAITS_S, WEBHOOKS, Metrics
+from .views import FirstSentences
 
 __all__ = ["Measures"]
 
@@ -68,6 +70,8 @@ class Measures:
         )
         self._turns = self._within = self._over = 0
         self._latest: deque[float] = deque(maxlen=REMEMBERED)
+        self._bounds_s = sorted({*WAITS_S, budget_s})
+        self._classes = [0] * (len(self._bounds_s) + 1)
 
     def record(self, fact: Fact) -> None:
         """Count a fact. Takes some microseconds, and waits for nothing."""
@@ -127,15 +131,26 @@ class Measures:
         figures: dict[str, float] = {"turns": self._turns}
         if judged := self._within + self._over:
             figures["within_budget"] = self._within / judged
+        for percent, seconds in self._percentiles():
+            figures[f"first_sentence_p{percent}_s"] = seconds
+        return figures
+
+    def first_sentences(self) -> FirstSentences:
+        """Tell what callers have waited, for whoever looks on."""
+        ranks = {f"p{percent}_ms": 1000 * seconds for percent, seconds in self._percentiles()}
+        bounds_ms = tuple(round(1000 * bound, 3) for bound in self._bounds_s)
+        return FirstSentences(bounds_ms, tuple(self._classes), self._within, self._over, **ranks)
+
+    def _percentiles(self) -> Iterator[tuple[int, float]]:
         if ranked := sorted(self._latest):
             for percent in (50, 95, 99):  # the nearest rank: a time that was really measured
-                figures[f"first_sentence_p{percent}_s"] = ranked[-(-len(ranked) * percent // 100) - 1]
-        return figures
+                yield percent, ranked[-(-len(ranked) * percent // 100) - 1]
 
     def _sum_up(self, turn: TurnMeasured) -> None:
         self._turns += 1
         if turn.first_sentence_s is not None:
             self._latest.append(turn.first_sentence_s)
+            self._classes[bisect_left(self._bounds_s, turn.first_sentence_s)] += 1
         if (is_within := self._is_within(turn)) is not None:
             self._within += is_within
             self._over += not is_within

@@ -18,7 +18,7 @@ from .control import Why
 from .facts import Fact
 from .webhooks import EVENTS
 
-__all__ = ["WEBHOOKS", "Metrics", "Words"]
+__all__ = ["WAITS_S", "WEBHOOKS", "Metrics", "Words"]
 
 WAITS_S: Final = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8),

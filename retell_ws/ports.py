@@ -14,6 +14,7 @@ from .control import Reply
 from .entries import AnyFact, Entry, Weight
 from .letters import Request
 from .request import ModelRequest
+from .views import CallView, ServerView
 
 __all__ = [
     "AnswerStore",
@@ -28,6 +29,7 @@ __all__ = [
     "Model",
     "Rest",
     "Source",
+    "Sights",
     "Switchboard",
     "Text",
     "ToolCall",
@@ -313,8 +315,20 @@ sent.
 """
 
 
+class Sights(Protocol):
+    """What one server lets others see."""
+
+    def server(self) -> ServerView:
+        """Tell how the server is doing."""
+        ...
+
+    async def call(self, call_id: str) -> CallView | None:
+        """Show a call; None when it is not here, or cannot be shown now. Takes a second or so at most."""
+        ...
+
+
 class Switchboard(Protocol):
-    """How servers ask each other to do something to a call."""
+    """How servers ask each other to do something to a call, and what others may see of them."""
 
     @property
     def name(self) -> str:
@@ -326,13 +340,16 @@ class Switchboard(Protocol):
         """Others can be reached, and can reach this one."""
         ...
 
-    def listening(self, answer: Callable[[Request], Reply]) -> AbstractAsyncContextManager[object]:
+    def listening(
+        self, answer: Callable[[Request], Reply], sights: Sights | None = None
+    ) -> AbstractAsyncContextManager[object]:
         """Take requests while the block lasts.
 
         Entering waits a moment for the others to be reachable, and no longer: calls come first, and it goes on trying.
 
         Args:
             answer: Does what is asked for; waits for nothing. The same request may be given to it twice.
+            sights: What others may see of this server; None: it answers no roll call, and shows no call.
         """
         ...
 
@@ -343,6 +360,30 @@ class Switchboard(Protocol):
             server: Its name.
             request: What.
             limit_s: Seconds to wait for its reply.
+        """
+        ...
+
+    async def show(self, server: str, call_id: str, limit_s: float) -> CallView | Missed | None:
+        """Have another server show a call. Never raises but for cancellation.
+
+        Args:
+            server: Its name.
+            call_id: The call.
+            limit_s: Seconds to wait for it.
+
+        Returns:
+            The call; None when that server says that it cannot show it.
+        """
+        ...
+
+    async def roll_call(self, limit_s: float) -> tuple[Sequence[ServerView], bool]:
+        """Ask all other servers how they are doing. Never raises but for cancellation.
+
+        Args:
+            limit_s: Seconds to wait for them; less where it is known how many there are.
+
+        Returns:
+            Those that have answered, and whether all of them could be asked.
         """
         ...
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from http import HTTPStatus
+from itertools import islice
+from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -25,10 +28,12 @@ from websockets.http11 import Request, Response
 from .agent import Agent
 from .calls import Calls
 from .connection import MUTE, Connection, making
+from .console.sight import Sight
 from .control import Command, Look, NotHere, Outcome, Reply, Status
 from .entries import AnyFact
 from .errors import CallError, UsageError
 from .facts import BadMessage, CallEnded, CallMoved, CallStarted, OverBudget, Resumed, TurnFailed
+from .masking import mask
 from .measures import Measures
 from .peer import Peer
 from .ports import CallStore, Facts, Model, Switchboard, Traces
@@ -38,8 +43,10 @@ from .settings import Settings
 from .speech_facts import SPEECH
 from .stalls import LoopWatch
 from .verification import Verify
+from .views import MAX_LIVE, ServerView
 
 if TYPE_CHECKING:
+    from .console.routes import Console
     from .http import HttpPort
 
 __all__ = ["Server", "options"]
@@ -111,7 +118,7 @@ class Server:
         facts: Takes all that happens, for the bus; None when nobody wants it.
         traces: Takes what spans are made from; None when nobody traces.
         webhook_keys: The API keys that may have signed Retell's webhooks.
-        version: Of this package, for the metrics.
+        version: Of this package, for whoever looks.
 
     Raises:
         UsageError: On entering: the address cannot be listened on.
@@ -136,11 +143,24 @@ class Server:
         self._facts = facts
         self._traces = traces
         self._webhook_keys = webhook_keys
+        self._agent = agent
+        self._model = model
+        self._began_at = time()
+        self._version = version
+        self._name = store.name or f"{socket.gethostname()}:{os.getpid()}"
         self._calls = Calls(
-            agent, model, store, settings, verify=verify, record=self._record, tells_speech=facts is not None
+            agent,
+            model,
+            store,
+            settings,
+            verify=verify,
+            record=self._record,
+            tells_speech=facts is not None,
+            is_watched=bool(settings.admin_token),
         )
         self._switchboard = switchboard
         self._reach = Reach(self._control, store, switchboard)
+        self._sight = self._seen() if settings.admin_token else None
         self._secrets = settings.path_secrets()
         self._counted: Counter[str] = Counter()
         self._draining = False
@@ -165,14 +185,24 @@ class Server:
         async with AsyncExitStack() as stack:
             stack.enter_context(LoopWatch(self._measures.late))
             if self._switchboard is not None:
-                await stack.enter_async_context(self._switchboard.listening(self._reach.answer))
+                await stack.enter_async_context(self._switchboard.listening(self._reach.answer, self._sight))
             if (http_port := self._settings.http_port) is not None:
-                self._http = await stack.enter_async_context(self._second_port(http_port))
+                self._http = await stack.enter_async_context(await self._second_port(http_port))
             await self._listen()
             self._beside = stack.pop_all()
         return self
 
-    def _second_port(self, port: int) -> HttpPort:
+    def _seen(self) -> Sight:
+        return Sight(
+            self._name,
+            server=self._view,
+            find=self._calls.get,
+            mask=self._agent.mask or mask,
+            store=self._store,
+            switchboard=self._switchboard,
+        )
+
+    async def _second_port(self, port: int) -> HttpPort:
         from .admin import Admin  # with it comes aiohttp, which takes a tenth of a second to load
         from .http import HttpPort
         from .inbox import Inbox
@@ -181,7 +211,20 @@ class Server:
             self._settings.admin_token, calls=self._status, do=self.do, drain=self.move_calls, undrain=self._accept
         )
         inbox = Inbox(self._webhook_keys, facts=self._facts, server=self._store.name, count=self._measures.webhook)
-        return HttpPort(self._settings.http_host, port, self._measures, self._unready, admin, inbox)
+        console = None if self._sight is None else await self._console(self._sight)
+        return HttpPort(self._settings.http_host, port, self._measures, self._unready, admin, inbox, console)
+
+    async def _console(self, sight: Sight) -> Console:
+        from .console.files import PageFiles
+        from .console.routes import Console
+
+        return Console(
+            await asyncio.to_thread(PageFiles),
+            labels=tuple(self._agent.directory.targets),
+            fleet=sight.fleet,
+            view=sight.view,
+            url=lambda: self._dialled,
+        )
 
     async def _listen(self) -> None:
         host, port = self._settings.host, self._settings.port
@@ -227,6 +270,11 @@ class Server:
     def url(self) -> str:
         """What Retell is given: the address, with the first secret when one is set."""
         return f"{self.address}/{self._secrets[0].decode()}" if self._secrets else self.address
+
+    @property
+    def _dialled(self) -> str:
+        """What this process itself dials: an address that listens everywhere is none to dial."""
+        return self.url.replace("ws://0.0.0.0:", "ws://127.0.0.1:", 1).replace("ws://[::]:", "ws://[::1]:", 1)
 
     @property
     def http_address(self) -> str | None:
@@ -360,6 +408,23 @@ class Server:
 
     def _status(self) -> list[Status]:
         return [session.status() for session in self._calls if session.is_live]
+
+    def _view(self) -> ServerView:
+        live = islice((session for session in reversed(self._calls) if session.is_live), MAX_LIVE)
+        return ServerView(
+            name=self._name,
+            version=self._version,
+            blueprint=self._settings.blueprint,
+            model=self._model.name,
+            started_at=round(self._began_at, 3),
+            draining=self._draining,
+            calls=self._calls.attached(),
+            max_calls=self._settings.max_calls,
+            budget_ms=round(1000 * self._settings.budget_s()),
+            speculates=self._agent.speculates(self._settings.speculates()),
+            live=tuple(session.status() for session in live),
+            first_sentences=self._measures.first_sentences(),
+        )
 
     def _control(self, call_id: str, command: Command) -> Reply:
         session = self._calls.get(call_id)

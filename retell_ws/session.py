@@ -48,6 +48,7 @@ from .transcribe import callers_words, transcribed
 from .transcript import DTMF, Question
 from .turn import Turn
 from .verification import Verification, Verify
+from .views import Glimpse, Turns
 from .waste import Waste
 from .wire import CallInfo
 
@@ -84,6 +85,7 @@ class Session:
         spawn_lasting: Starts tasks that outlive the call: side effects, and the agent's last words on it.
         record: Takes each fact, with the call's id, the epoch and the number; a plain function that never waits.
         tells_speech: It takes facts with speech in them, too.
+        is_watched: Somebody may ask for a `glimpse`.
         ended: Called once, when the call is over.
         waste: What speculations of all calls cost.
     """
@@ -102,6 +104,7 @@ class Session:
         spawn_lasting: Spawn,
         record: Callable[[str, int, int, AnyFact], None],
         tells_speech: bool,
+        is_watched: bool = False,
         ended: Callable[[Session], None],
         waste: Waste,
     ) -> None:
@@ -111,14 +114,18 @@ class Session:
         self._store = store
         self._settings = settings
         self._spawn = spawn
-        self._record = recorded = Chronicle(call_id, kept.epoch or time_ns() // 1000, record)
+        self._turns = Turns()
+        take = _noting(self._turns, record) if is_watched else record
+        self._record = recorded = Chronicle(call_id, kept.epoch or time_ns() // 1000, take)
         self._tells_speech = tells_speech
         self._ended = ended
         self._loop = asyncio.get_running_loop()
-        speculates = settings.speculates() and "before_model" not in agent.hooks
-        if agent.speculate is not None:
-            speculates = agent.speculate
-        self._machine = CallMachine(call_id, agent, self if speculates else None, keeps_transcript=tells_speech)
+        self._machine = CallMachine(
+            call_id,
+            agent,
+            self if agent.speculates(settings.speculates()) else None,
+            keeps_transcript=tells_speech or is_watched,
+        )
         self._newest: Peer | None = None
         self._older: Peer | None = None
         self._turn: _Running | None = None
@@ -202,6 +209,12 @@ class Session:
         if self._machine.is_leaving:
             turn = "leaving"
         return Status(self.call_id, round(monotonic() - self._began_at, 3), self.is_attached, turn)
+
+    def glimpse(self) -> Glimpse:
+        """Give what somebody who looks on may be shown; where nobody does, it holds neither words nor turns."""
+        response_id, sent = self._machine.said
+        heard, question = self._machine.heard, self._machine.question
+        return Glimpse(self.status(), heard, question, response_id, sent, self._turns.last())
 
     def control(self, command: Command, *, holds: bool) -> Reply:
         """Do what somebody asks for from outside, as a hook would.
@@ -522,3 +535,11 @@ class Session:
         if self._silence is not None:
             self._silence.cancel()
             self._silence = None
+
+
+def _noting(turns: Turns, record: Callable[[str, int, int, AnyFact], None]) -> Callable[[str, int, int, AnyFact], None]:
+    def noted(call_id: str, epoch: int, seq: int, fact: AnyFact) -> None:
+        turns.note(fact, time())
+        record(call_id, epoch, seq, fact)
+
+    return noted

@@ -60,12 +60,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     http_port: Annotated[
         Port | None,
         _about(
-            "second port: `/metrics`, `/livez`, `/readyz`, `/calls`, `/drain`, `/webhook`; 0 picks a free one; by "
-            "default 8081 in `events`, otherwise none. With `workers` the first of as many"
+            "second port: `/metrics`, `/livez`, `/readyz`, `/calls`, `/drain`, `/webhook`, `/console`; 0 picks a free "
+            "one; by default 8081 in `events`, otherwise none. With `workers` the first of as many"
         ),
     ] = None
     admin_token: Annotated[
-        str, _about("who may move calls over the second port: at least 16 of A-Za-z0-9_-; empty: nobody")
+        str, _about("who may see and move calls over the second port: at least 16 of A-Za-z0-9_-; empty: nobody")
     ] = ""
     workers: Annotated[int, _about("processes that share the port: one a core", ge=1, le=64)] = 1
 

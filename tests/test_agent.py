@@ -110,6 +110,15 @@ def test_a_web_call_has_no_numbers_and_may_have_no_data() -> None:
 # ---------------------------------------------------------------------------- options
 
 
+def test_an_agent_may_speculate_or_not_whatever_the_server_does() -> None:
+    agent = Agent("You are Ana.")
+    assert [agent.speculates(by_default) for by_default in (True, False)] == [True, False]
+    agent.before_model(lambda call, request: None)
+    assert not agent.speculates(True), "its functions would run for answers that nobody hears"
+    for speculate in (True, False):
+        assert Agent("You are Ana.", speculate=speculate).speculates(not speculate) is speculate
+
+
 def test_hooks_are_kept_in_order_and_left_as_they_are() -> None:
     agent = Agent("You are Ana.")
 

@@ -34,6 +34,7 @@ FOLDERS = {
         "examples",
         "deploy",
         "registration",
+        "console",
     )
 }
 EXAMPLES = {path for path in MODULES if path.startswith("examples/")} - FOLDERS

@@ -364,6 +364,25 @@ def test_a_summary_has_the_share_and_the_percentiles() -> None:
     }
 
 
+def test_first_sentences_are_told_by_class_and_against_the_budget() -> None:
+    made = measures(
+        *(turn(first_sentence_s=seconds) for seconds in (0.001, 0.65, 0.6501, 0.7, 0.8, 99.0)), budget_s=0.7
+    )
+    made.record(TurnMeasured(9, "failed"))
+    made.record(TurnMeasured(0, "finished", first_sentence_s=0.1))
+    told = made.first_sentences()
+    assert len(told.counts) == len(told.bounds_ms) + 1 and list(told.bounds_ms) == sorted({*told.bounds_ms})
+    assert {bound: number for bound, number in zip(told.bounds_ms, told.counts, strict=False) if number} == {
+        5: 1,
+        650: 1,
+        700: 2,
+        800: 1,
+    }
+    assert (told.counts[-1], told.within, told.over) == (1, 4, 3)
+    assert (told.p50_ms, told.p95_ms, told.p99_ms) == (650.1, 99_000.0, 99_000.0)
+    assert Measures(0.5, lambda: 0).first_sentences().p50_ms is None
+
+
 def test_one_turn_is_all_percentiles() -> None:
     summary = measures(turn(first_sentence_s=0.3)).summary()
     assert [summary[f"first_sentence_p{percent}_s"] for percent in (50, 95, 99)] == [0.3] * 3

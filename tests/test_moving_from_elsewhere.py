@@ -193,6 +193,42 @@ async def test_many_commands_at_once_are_done_once_each(frail: RedisServer) -> N
         assert await retell.ended() == "agent_hangup"
 
 
+# ---------------------------------------------------------------------------- what is seen from anywhere
+
+
+async def test_servers_and_calls_are_seen_from_any_server(frail: RedisServer) -> None:
+    async with fleet(frail, 3) as (a, b, c), b.call() as retell:
+        await retell.request("My number is 415-555-0123.")
+        await until(lambda: b.server.statistics().get("turn_started", 0) >= 1)
+        for place in (a, b, c):
+            told = await ask(place.server, "GET", "/servers")
+            assert told.status == 200 and told.body["complete"] is True
+            assert {each["name"]: [call["id"] for call in each["live"]] for each in told.body["servers"]} == {
+                "a": [],
+                "b": ["call_1"],
+                "c": [],
+            }
+            seen = await ask(place.server, "GET", "/calls/call_1/view")
+            assert (seen.status, seen.body["server"], seen.body["status"]["turn"]) == (200, "b", "answering")
+            assert seen.body["lines"][-1] == {"role": "user", "text": "My number is [phone].", "name": ""}
+        assert (await ask(a.server, "GET", "/calls/call_9/view")).status == 404
+        frail.kill()
+        await until(lambda: not any(place.board.is_up for place in (a, b, c)))
+        told = await ask(b.server, "GET", "/servers")
+        assert told.body["complete"] is False and [each["name"] for each in told.body["servers"]] == ["b"]
+        assert (await ask(b.server, "GET", "/calls/call_1/view")).status == 200
+        assert (await ask(a.server, "GET", "/calls/call_1/view")).status == 503
+
+
+async def test_a_call_of_a_server_that_is_gone_cannot_be_seen_now(frail: RedisServer) -> None:
+    async with fleet(frail, 2) as (a, b):
+        async with b.call():
+            await b.server.__aexit__(None, None, None)
+        assert (await ask(a.server, "GET", "/calls/call_1/view")).status == 409
+        told = await ask(a.server, "GET", "/servers")
+        assert [each["name"] for each in told.body["servers"]] == ["a"] and told.body["complete"] is True
+
+
 # ---------------------------------------------------------------------------- the composition root
 
 
@@ -201,8 +237,8 @@ async def test_the_distributed_blueprint_listens_to_its_redis(frail: RedisServer
         blueprint="distributed", redis_url=frail.url, port=0, http_port=0, admin_token=TOKEN, redis_prefix="x:"
     )
     async with running(Agent("You are Ana."), settings, model=Puppet()) as server, client_of(frail.url) as client:
-        (channel,) = await client.pubsub_channels()
-        assert isinstance(channel, bytes) and channel.startswith(b"x:server:")
+        channels = sorted(str(channel) for channel in await client.pubsub_channels())
+        assert len(channels) == 2 and channels[0] == "b'x:server:@all'" and channels[1].startswith("b'x:server:")
         async with FakeRetell(server.url, call_id="call_1") as retell:
             assert (await ask(server, "POST", "/calls/call_1/say", {"text": "Hi."})).status == 200
             await retell.until(lambda: heard(retell) == (1, "Hi."), timeout_s=5)

@@ -1,4 +1,5 @@
-"""Servers ask each other through Redis: each is subscribed to a channel of its own, and the others publish there.
+"""Servers ask each other through Redis: each is subscribed to a channel of its own, and the others publish there. One
+more is everybody's: a roll call goes there, and the answers to the channel of whoever has called.
 
 Published messages are kept by nobody: one that nobody hears is lost, which is what a command for a live call should be.
 Plain PUBLISH reaches all nodes of a cluster, so any node will do for either side. Whoever can write to Redis can
@@ -10,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -20,8 +22,10 @@ from redis.exceptions import RedisError
 
 from ..control import Reply
 from ..errors import WireError
-from ..letters import Letter, Request, Told, decode, encode
-from ..ports import Missed
+from ..letters import Letter, Present, Request, RollCall, Show, Shown, Told, decode, encode
+from ..ports import Missed, Sights
+from ..views import CallView, ServerView
+from .roll import MAX_PRESENT, Roll
 
 __all__ = ["RedisSwitchboard"]
 
@@ -48,6 +52,9 @@ MAX_ASKED: Final = 200
 MAX_REPLIES: Final = 200
 """Replies of ours that wait to be sent; whoever waits for one beyond is not told."""
 
+EVERYBODY: Final = "@all"
+"""In place of a server's name in the channel of roll calls; no server can have it."""
+
 FAULTS: Final = (RedisError, OSError)
 
 
@@ -66,7 +73,8 @@ class RedisSwitchboard:
         self._prefix = prefix
         self._up = asyncio.Event()
         self._counts_all = False  # what PUBLISH returns is about all subscribers, not those of one node
-        self._waiting: dict[tuple[str, str], asyncio.Future[Reply]] = {}
+        self._waiting: dict[tuple[str, str], asyncio.Future[Any]] = {}
+        self._rolls: dict[str, Roll] = {}
         self._replies: set[asyncio.Task[None]] = set()
         self._sending = asyncio.Semaphore(SENDERS)
         self._counted = {"asked": 0.0, "answered": 0.0, "ignored": 0.0}
@@ -87,13 +95,15 @@ class RedisSwitchboard:
 
     # ------------------------------------------------------------------------ what others ask
 
-    def listening(self, answer: Callable[[Request], Reply]) -> AbstractAsyncContextManager[object]:
+    def listening(
+        self, answer: Callable[[Request], Reply], sights: Sights | None = None
+    ) -> AbstractAsyncContextManager[object]:
         """Take requests; see `ports.Switchboard.listening`."""
-        return self._listening(answer)
+        return self._listening(answer, sights)
 
     @asynccontextmanager
-    async def _listening(self, answer: Callable[[Request], Reply]) -> AsyncIterator[None]:
-        listener = asyncio.create_task(self._listen(answer))
+    async def _listening(self, answer: Callable[[Request], Reply], sights: Sights | None) -> AsyncIterator[None]:
+        listener = asyncio.create_task(self._listen(answer, sights))
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(FIRST_S):
@@ -104,18 +114,19 @@ class RedisSwitchboard:
                 task.cancel()
             await asyncio.wait((listener, *self._replies))
 
-    async def _listen(self, answer: Callable[[Request], Reply]) -> None:
+    async def _listen(self, answer: Callable[[Request], Reply], sights: Sights | None) -> None:
+        names = (self._name,) if sights is None else (EVERYBODY, self._name)
         tries, is_known = 0, False  # the outage is in the log
         while True:
             try:
                 async with self._client.pubsub() as pubsub:
-                    await pubsub.subscribe(self._channel(self._name))
+                    await pubsub.subscribe(*map(self._channel, names))
                     self._counts_all = await self._is_alone()
                     async for letter in self._letters(pubsub):
                         if letter is None:
                             tries, is_known = 0, self._rose(is_known)
                         else:
-                            self._take(letter, answer)
+                            self._take(letter, answer, sights)
             except Exception as exc:  # whatever it is, it must not be for ever
                 if not is_known:
                     is_known = True
@@ -165,42 +176,80 @@ class RedisSwitchboard:
             return False
         return bool(info.get("redis_mode", info.get("server_mode")) != "cluster")
 
-    def _take(self, letter: Letter, answer: Callable[[Request], Reply]) -> None:
-        if isinstance(letter, Told):
-            waiting = self._waiting.get((letter.id, letter.sender))
-            if waiting is None or waiting.done():
-                self._counted["ignored"] += 1  # too late, or nobody's
-            else:
-                waiting.set_result(letter.reply)
-            return
-        if len(self._replies) >= MAX_REPLIES:
-            self._counted["ignored"] += 1  # before it is done: nobody would be told
-            return
-        self._counted["answered"] += 1
-        told = Told(letter.id, self._name, answer(letter))
-        task = asyncio.create_task(self._reply(letter.sender, told))
+    def _take(self, letter: Letter, answer: Callable[[Request], Reply], sights: Sights | None) -> None:
+        match letter:
+            case Told(reply=reply):
+                self._came(letter.id, letter.sender, reply)
+            case Shown(view=view):
+                self._came(letter.id, letter.sender, view)
+            case Present(view=present):
+                roll = self._rolls.get(letter.id)
+                if roll is None or not roll.hear(letter.sender, present):
+                    self._counted["ignored"] += 1
+            case RollCall() if letter.sender == self._name:
+                pass
+            case _ if len(self._replies) >= MAX_REPLIES:
+                self._counted["ignored"] += 1  # before it is done: nobody would be told
+            case Request():
+                self._counted["answered"] += 1
+                self._start(self._reply(letter.sender, Told(letter.id, self._name, answer(letter))))
+            case _:  # Show, RollCall
+                self._start(self._show(letter, sights))
+
+    def _came(self, letter_id: str, sender: str, what: Reply | CallView | None) -> None:
+        waiting = self._waiting.get((letter_id, sender))
+        if waiting is None or waiting.done():
+            self._counted["ignored"] += 1  # too late, or nobody's
+        else:
+            waiting.set_result(what)
+
+    def _start(self, replying: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(replying)
         self._replies.add(task)
         task.add_done_callback(self._replies.discard)
 
-    async def _reply(self, server: str, told: Told) -> None:
+    async def _reply(self, server: str, letter: Letter) -> None:
         async with self._sending:
-            await self._publish(server, told)  # or not, and they say that they were not told
+            await self._publish(server, letter)  # or not, and they say that they were not told
+
+    async def _show(self, asked: Show | RollCall, sights: Sights | None) -> None:
+        answer: Letter
+        try:
+            if isinstance(asked, Show):
+                answer = Shown(asked.id, self._name, None if sights is None else await sights.call(asked.call_id))
+            elif sights is not None:
+                answer = Present(asked.id, self._name, sights.server())
+            else:
+                return  # as if it had not been heard
+        except Exception:  # a bug of ours costs one look
+            logger.exception("a look failed")
+        else:
+            await self._reply(asked.sender, answer)
 
     # ------------------------------------------------------------------------ what we ask
 
     async def ask(self, server: str, request: Request, limit_s: float) -> Reply | Missed:
         """Have another server do something; see `ports.Switchboard.ask`."""
+        told: Reply | Missed = await self._asked(server, request, limit_s)
+        return told
+
+    async def show(self, server: str, call_id: str, limit_s: float) -> CallView | Missed | None:
+        """Have another server show a call; see `ports.Switchboard.show`."""
+        view: CallView | Missed | None = await self._asked(server, Show(_new_id(), self._name, call_id), limit_s)
+        return view
+
+    async def _asked(self, server: str, letter: Request | Show, limit_s: float) -> Any:
         if not self.is_up or len(self._waiting) >= MAX_ASKED:
             return "down"
-        self._counted["asked"] += 1
-        waiting: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting[request.id, server] = waiting
+        self._counted["asked"] += isinstance(letter, Request)
+        waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting[letter.id, server] = waiting
         is_sent = False
         try:
             async with asyncio.timeout(limit_s):
                 async with self._sending:
                     is_sent = True
-                    heard_by = await self._publish(server, request)
+                    heard_by = await self._publish(server, letter)
                 if heard_by == 0 and self._counts_all:
                     await asyncio.wait((waiting,), timeout=DEAF_S)
                     return waiting.result() if waiting.done() else "gone"
@@ -208,7 +257,29 @@ class RedisSwitchboard:
         except TimeoutError:
             return "silent" if is_sent else "down"
         finally:
-            del self._waiting[request.id, server]
+            del self._waiting[letter.id, server]
+
+    async def roll_call(self, limit_s: float) -> tuple[Sequence[ServerView], bool]:
+        """Ask all others how they are doing; see `ports.Switchboard.roll_call`."""
+        if not self.is_up or len(self._rolls) >= MAX_ASKED:
+            return (), False
+        letter = RollCall(_new_id(), self._name)
+        roll = self._rolls[letter.id] = Roll()
+        is_sent = False
+        try:
+            async with asyncio.timeout(limit_s):
+                async with self._sending:
+                    heard_by = await self._publish(EVERYBODY, letter)
+                is_sent = heard_by is not None
+                roll.expect(heard_by - 1 if heard_by and self._counts_all else MAX_PRESENT)  # we hear it as well
+                await roll.complete.wait()
+        except TimeoutError:
+            is_whole = is_sent and not self._counts_all  # nobody knows how many there are
+        else:
+            is_whole = True
+        finally:
+            del self._rolls[letter.id]
+        return list(roll.present.values()), is_whole
 
     async def _publish(self, server: str, letter: Letter) -> int | None:
         """Give how many have heard it; None when nobody knows, not even whether it was published."""
@@ -219,3 +290,7 @@ class RedisSwitchboard:
 
     def _channel(self, server: str) -> str:
         return f"{self._prefix}server:{server}"
+
+
+def _new_id() -> str:
+    return secrets.token_hex(12)

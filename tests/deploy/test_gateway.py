@@ -39,7 +39,11 @@ ONCE = DialPolicy(attempts=1)
 AGAIN = DialPolicy(pause_s=1.0)
 MIB = 1024 * 1024
 
-INSIDE = ("/metrics", "/calls", "/calls/call_1", "/console", "/drain", "/readyz", "/webhook/", "/webhook/x", "/WEBHOOK")
+INSIDE = (
+    *("/metrics", "/calls", "/calls/call_1", "/calls/call_1/view", "/drain", "/readyz", "/servers", "/directory"),
+    *("/console", "/console/", "/console/index.html", "/console/try", "/console/socket/try_12345678"),
+    *("/webhook/", "/webhook/x", "/WEBHOOK"),
+)
 """What the second port has, or may have, beside the webhook."""
 
 DEVIOUS = (
@@ -47,6 +51,11 @@ DEVIOUS = (
     "/webhook/..%2fmetrics",
     "/webhook%2f..%2fmetrics",
     "/llm-websocket/../metrics",
+    "/llm-websocket/../console",
+    "/webhook/../console",
+    "/webhook/..%2fservers",
+    "/%63onsole",
+    "//console",
     "/llm-websocket/..%2fmetrics",
     "//metrics",
     "/./metrics",

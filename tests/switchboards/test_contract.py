@@ -15,8 +15,10 @@ from retell_ws.ports import Switchboard
 from retell_ws.stores.redis_client import client_of
 from retell_ws.switchboards.memory import MemorySwitchboard
 from retell_ws.switchboards.redis import RedisSwitchboard
+from retell_ws.views import CallView, ServerView
 from tests.machine import free_port
 from tests.redis_servers import RedisServer, valkey
+from tests.views import call_view, server_view
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -115,3 +117,63 @@ async def test_the_longest_text_arrives(make: Make) -> None:
     text = "\u2028\0" * (MAX_TEXT // 2 - 1) + "x."
     async with a.listening(lambda request: Done()), b.listening(echo):
         assert await a.ask("b", asked(1, text), 5) == Refused("impossible", text)
+
+
+# ---------------------------------------------------------------------------- what others may see
+
+
+class Sights:
+    """One server's sights."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.asked = 0
+
+    def server(self) -> ServerView:
+        self.asked += 1
+        return server_view(self.name)
+
+    async def call(self, call_id: str) -> CallView | None:
+        return call_view(self.name, call_id) if call_id.startswith("call_") else None
+
+
+async def test_a_roll_call_is_answered_by_all_others_that_may_be_seen(make: Make) -> None:
+    a, b, c = make("a"), make("b"), make("c")
+    seen = {name: Sights(name) for name in "ac"}
+    async with a.listening(echo, seen["a"]), b.listening(echo), c.listening(echo, seen["c"]):
+        present, is_complete = await a.roll_call(5)
+        assert (list(present), is_complete) == ([server_view("c")], True)
+        present, is_complete = await c.roll_call(5)
+        assert (list(present), is_complete) == ([server_view("a")], True)
+        assert [each.asked for each in seen.values()] == [1, 1], "nobody asks itself"
+        assert a.figures()["ignored"] == c.figures()["ignored"] == 0
+    present, is_complete = await a.roll_call(5)
+    assert (list(present), is_complete) == ([], False), "it hears nobody now"
+
+
+async def test_a_server_that_is_alone_waits_for_nobody(make: Make) -> None:
+    a = make("a")
+    async with a.listening(echo, Sights("a")):
+        async with asyncio.timeout(2):
+            present, is_complete = await a.roll_call(60)
+    assert (list(present), is_complete) == ([], True)
+
+
+async def test_a_call_is_shown_by_the_server_that_is_asked(make: Make) -> None:
+    a, b, c = make("a"), make("b"), make("c")
+    async with a.listening(echo, Sights("a")), b.listening(echo, Sights("b")), c.listening(echo):
+        assert await a.show("b", "call_7", 5) == call_view("b", "call_7")
+        assert await a.show("b", "other", 5) is None
+        assert await a.show("c", "call_7", 5) is None, "it may not be seen"
+        assert await a.show("d", "call_7", 5) == "gone"
+        assert a.figures()["asked"] == b.figures()["answered"] == 0, "no commands"
+
+
+async def test_many_looks_at_once_see_their_own_calls(make: Make) -> None:
+    a, b = make("a"), make("b")
+    async with a.listening(echo, Sights("a")), b.listening(echo, Sights("b")):
+        asking = [a.show("b", f"call_{number}", 10) for number in range(50)]
+        rolls = [b.roll_call(10) for _ in range(20)]
+        views, present = await asyncio.gather(asyncio.gather(*asking), asyncio.gather(*rolls))
+    assert views == [call_view("b", f"call_{number}") for number in range(50)]
+    assert [(list(each), whole) for each, whole in present] == [([server_view("a")], True)] * 20

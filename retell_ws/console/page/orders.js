@@ -1,0 +1,95 @@
+/**
+ * What may be done to a call from here: say something, hand it on, end it. The last two ask once more.
+ */
+
+import { element, put, write } from "./dom.js";
+
+const WAITS = {
+  answer: "It comes when the answer under way has come to its end.",
+  redial: "The call has no line now: it comes with Retell's redial.",
+};
+
+const MAX_TEXT = 2000;
+
+export class Orders {
+  #api;
+  #callId;
+  #text = element("input", { id: "say", maxlength: MAX_TEXT, autocomplete: "off", required: true, placeholder: "Have the agent say…" });
+  #told = element("p", { class: "note told", role: "status" });
+  #dialog = element("dialog", { "aria-labelledby": "asked" });
+  #labels = null;
+
+  constructor(api, callId) {
+    this.#api = api;
+    this.#callId = callId;
+    const form = element("form", { class: "composer", onsubmit: (event) => this.#say(event) },
+      element("label", { for: "say", class: "unseen" }, "Have the agent say"), this.#text,
+      element("button", { class: "primary" }, "Say"));
+    this.element = element("div", { class: "orders" },
+      form,
+      element("div", { class: "buttons" },
+        element("button", { type: "button", onclick: () => this.#askTransfer() }, "Transfer…"),
+        element("button", { type: "button", class: "danger", onclick: () => this.#askEnd() }, "End call…"),
+        this.#told),
+      this.#dialog);
+  }
+
+  async #say(event) {
+    event.preventDefault();
+    const text = this.#text.value.trim();
+    if (text && (await this.#order("say", { text }, "It was said."))) this.#text.value = "";
+  }
+
+  #askEnd() {
+    const message = element("input", { id: "goodbye", maxlength: MAX_TEXT, autocomplete: "off", placeholder: "the agent's own goodbye" });
+    this.#ask("End this call?", "The agent says goodbye and hangs up.", "End the call",
+      [element("label", { for: "goodbye" }, "It says"), message],
+      () => this.#order("end", { message: message.value.trim() }, "The call ends."));
+  }
+
+  async #askTransfer() {
+    try {
+      this.#labels ??= (await this.#api.directory()).labels;
+    } catch (error) {
+      write(this.#told, error.message);
+      return;
+    }
+    if (!this.#labels.length) {
+      write(this.#told, "The agent has nobody to hand a call to: give it transfers={…}.");
+      return;
+    }
+    const to = element("select", { id: "to" }, ...this.#labels.map((label) => element("option", { value: label }, label)));
+    const message = element("input", { id: "farewell", maxlength: MAX_TEXT, autocomplete: "off", placeholder: "what the target says by itself" });
+    this.#ask("Hand this call on?", "The caller leaves this agent.", "Transfer",
+      [element("label", { for: "to" }, "To"), to, element("label", { for: "farewell" }, "It says before"), message],
+      () => this.#order("transfer", { to: to.value, message: message.value.trim() }, `The call goes to ${to.value}.`));
+  }
+
+  #ask(question, note, yes, fields, order) {
+    const close = () => this.#dialog.close();
+    put(this.#dialog, element("form", {
+      onsubmit: (event) => {
+        event.preventDefault();
+        close();
+        order();
+      },
+    },
+    element("h2", { id: "asked" }, question), element("p", { class: "note" }, note), ...fields,
+    element("div", { class: "buttons" },
+      element("button", { class: "danger" }, yes),
+      element("button", { type: "button", onclick: close }, "Leave it"))));
+    this.#dialog.showModal();
+  }
+
+  async #order(what, body, done) {
+    write(this.#told, "…");
+    try {
+      const answer = await this.#api.order(this.#callId, what, body);
+      write(this.#told, answer.done ? done : WAITS[answer.waits_for] ?? "It will be done.");
+      return true;
+    } catch (error) {
+      write(this.#told, `Not done: ${error.message}`);
+      return false;
+    }
+  }
+}
