@@ -39,7 +39,8 @@ export function histogram(first, budgetMs) {
   });
   const limit = placeOf(budgetMs, bounds) * width;
   const isRight = limit > WIDTH * 0.75; // no room for the word behind the line
-  const told = `First sentences: ${number(first.within)} within ${milliseconds(budgetMs)}, ${number(first.over)} over it`;
+  const within = `${number(first.within)} within ${milliseconds(budgetMs)}`;
+  const told = `First sentences: ${within}, ${number(first.over)} over it`;
   return drawing("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": told },
     drawing("line", { class: "axis", x1: 0, x2: WIDTH, y1: floor, y2: floor }),
     ...columns,

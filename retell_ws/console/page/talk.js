@@ -10,7 +10,8 @@ export class Talk {
   /** @param {string} label What a screen reader calls it. */
   constructor(label) {
     this.element = element("div", {
-      class: "talk", role: "log", tabindex: "0", "aria-live": "polite", "aria-relevant": "additions", "aria-label": label,
+      class: "talk", role: "log", tabindex: "0",
+      "aria-live": "polite", "aria-relevant": "additions", "aria-label": label,
     });
   }
 
