@@ -18,6 +18,8 @@ __all__ = ["FakeRetellApi", "Fault", "Request"]
 MAX_REQUESTS: Final = 10_000
 PAGE: Final = 50
 
+BODY: Final = web.RequestKey("body", dict[str, Any])
+
 
 class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What some requests get instead of an answer.
@@ -143,7 +145,7 @@ class FakeRetellApi:
             body = msgspec.json.decode(data) if data else None
         except msgspec.DecodeError:
             raise Refused(400, "the body is no JSON") from None
-        request["body"] = body if isinstance(body, dict) else {}
+        request[BODY] = body if isinstance(body, dict) else {}
         self.log.append(Request(request.method, request.path, body))
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not given or (self._key and not hmac.compare_digest(given.encode(), self._key.encode())):
@@ -166,13 +168,13 @@ class FakeRetellApi:
     # -- the API
 
     async def _create(self, request: web.Request) -> web.Response:
-        return _json(self.agents.create(request["body"]), 201)
+        return _json(self.agents.create(_body(request)), 201)
 
     async def _get(self, request: web.Request) -> web.Response:
         return _json(self.agents.get(request.match_info["id"], request.query.get("version")))
 
     async def _update(self, request: web.Request) -> web.Response:
-        return _json(self.agents.update(request.match_info["id"], request.query.get("version"), request["body"]))
+        return _json(self.agents.update(request.match_info["id"], request.query.get("version"), _body(request)))
 
     async def _list_agents(self, request: web.Request) -> web.Response:
         # Its paging stands in the query, unlike that of list-calls.
@@ -202,7 +204,7 @@ class FakeRetellApi:
         return _json(self.agents.number(request.match_info["number"]))
 
     async def _bind(self, request: web.Request) -> web.Response:
-        return _json(self.agents.bind(request.match_info["number"], request["body"]))
+        return _json(self.agents.bind(request.match_info["number"], _body(request)))
 
     async def _list_calls(self, request: web.Request) -> web.Response:
         body = _only(request, "limit", "pagination_key", "sort_order", "filter_criteria", "skip", "include_total")
@@ -242,9 +244,12 @@ def _refusal(status: int, message: str, headers: dict[str, str] | None = None) -
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
+def _body(request: web.Request) -> dict[str, Any]:
+    return request[BODY]
+
+
 def _only(request: web.Request, *names: str) -> dict[str, Any]:
-    body: dict[str, Any] = request["body"]
-    return _of(body, *names)
+    return _of(_body(request), *names)
 
 
 def _of(given: dict[str, Any], *names: str) -> dict[str, Any]:
