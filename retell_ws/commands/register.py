@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import orjson
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ..errors import UsageError
 from ..registration.addresses import Address, socket_address, warning_of, webhook_address
 from ..registration.numbers import checked
-from ..registration.plan import WEBHOOK_EVENTS, Change, Wish
+from ..registration.plan import WEBHOOK_EVENTS, Wish
+from .changes import conclude, document, show
 from .rest import console_of, rest_of, settings_of, telling
 
 if TYPE_CHECKING:
@@ -29,15 +27,6 @@ __all__ = ["register"]
 
 NAME: Final = "retell_ws"
 """Of the agent `--create` makes, where `--name` says nothing."""
-
-FIELDS: Final = {
-    "response_engine": "URL",
-    "agent_name": "name",
-    "voice_id": "voice",
-    "reminder_trigger_ms": "reminder after",
-    "webhook_url": "webhook",
-}
-"""Fields of the API in the words of the flags, where these are others."""
 
 Share = Annotated[float | None, Parameter(validator=Number(gte=0, lte=1))]
 Several = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="", show_default=False)]
@@ -139,7 +128,7 @@ def register(
     found = asyncio.run(prepared())
     console = console_of(stderr=json)
     if not json or not (yes or dry_run or found.is_nothing()):
-        _show(found, console)
+        show(found, console)
     outcome = None
     if not dry_run and not found.is_nothing():
         if not yes and not _agreed(console):
@@ -147,9 +136,9 @@ def register(
             return 1
         outcome = asyncio.run(applied(found))
     if json:
-        sys.stdout.write(orjson.dumps(_document(found, outcome), option=orjson.OPT_INDENT_2).decode() + "\n")
+        sys.stdout.write(orjson.dumps(document(found, outcome), option=orjson.OPT_INDENT_2).decode() + "\n")
     else:
-        _conclude(found, outcome, console)
+        conclude(found, outcome, console)
     return 0
 
 
@@ -173,95 +162,3 @@ def _agreed(console: Console) -> bool:
         return console.input("Go on? [y/N] ", markup=False).strip().lower() in ("y", "yes")
     except EOFError:
         return False
-
-
-def _show(prepared: Prepared, console: Console) -> None:
-    state = "published" if prepared.is_published else "a draft"
-    heading = Text(prepared.agent_id or "a new agent", style="bold")
-    if prepared.version is not None:
-        heading.append(f"  version {prepared.version}, {state}", style="not bold dim")
-    console.print(heading)
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True, style="dim")
-    for _ in range(3):
-        table.add_column(overflow="fold")
-    for change in prepared.plan.changes:
-        # Text, not markup: names are people's.
-        before = "" if change.before is None else _written(change, change.before)
-        after = _written(change, change.after)
-        if change.is_hidden():
-            after += " (what is not shown of it differs)"
-        table.add_row(
-            f"  {_named(change)}", Text(before, style="red"), "→" if before else "", Text(after, style="green")
-        )
-    for binding in prepared.bindings:
-        table.add_row(f"  {binding.number}", Text(binding.before, style="red"), "→", Text("this agent", style="green"))
-    if table.row_count:
-        console.print(table)
-    if prepared.plan.steps:
-        console.print(Text(f"Steps: {', '.join(_step(prepared, step) for step in prepared.plan.steps)}.", style="dim"))
-
-
-def _step(prepared: Prepared, step: str) -> str:
-    match step:
-        case "create":
-            return "create the agent"
-        case "new version":
-            return f"make a draft out of version {prepared.version}"
-        case "update":
-            return "change the draft"
-    return "publish it"
-
-
-def _conclude(prepared: Prepared, outcome: Outcome | None, console: Console) -> None:
-    if prepared.is_nothing():
-        console.print(Text("There is nothing to change.", style="green"))
-    elif outcome is None:
-        console.print("Nothing was changed: this was a dry run.")
-        return
-    else:
-        console.print(
-            Text("Done, and read back: ", style="green").append(
-                f"agent {outcome.agent_id}, version {outcome.version}, "
-                f"{'published' if outcome.is_published else 'a draft'}.",
-                style="",
-            )
-        )
-    is_published = prepared.is_published if outcome is None else outcome.is_published
-    if not is_published:
-        console.print(
-            "It is not published: phone numbers and calls that are bound to a published version still dial the URL of "
-            "that one. --publish changes it.",
-            style="yellow",
-        )
-
-
-def _document(prepared: Prepared, outcome: Outcome | None) -> dict[str, Any]:
-    return {
-        "agent_id": prepared.agent_id if outcome is None else outcome.agent_id,
-        "version": prepared.version if outcome is None else outcome.version,
-        "published": prepared.is_published if outcome is None else outcome.is_published,
-        "url": str(prepared.wish.address),
-        "changed": outcome is not None,
-        "changes": [
-            {
-                "field": change.field,
-                "before": change.before,
-                "after": change.after,
-                "secret_differs": change.is_hidden(),
-            }
-            for change in prepared.plan.changes
-        ],
-        "numbers": [{"number": binding.number, "before": binding.before} for binding in prepared.bindings],
-        "steps": list(prepared.plan.steps),
-    }
-
-
-def _named(change: Change) -> str:
-    return FIELDS.get(change.field, change.field.replace("_", " "))
-
-
-def _written(change: Change, value: Any) -> str:
-    if change.field == "reminder_trigger_ms":
-        return f"{value / 1000:g} s" if isinstance(value, (int, float)) else str(value)
-    return ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)

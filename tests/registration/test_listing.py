@@ -11,8 +11,8 @@ from retell_ws.errors import RetellApiError
 from retell_ws.registration.api import RetellRest
 from retell_ws.registration.listing import AT_ONCE, listed
 from retell_ws.registration.recent import Split, filters
-from retell_ws.testing.fake_retell_api import Fault
 from retell_ws.testing.fake_retell_calls import sample_calls
+from retell_ws.testing.fake_retell_server import Fault
 
 from .odd_api import answering
 from .test_register import asking

@@ -15,7 +15,7 @@ from retell_ws.registration.api import NotThere, RetellRest
 from retell_ws.registration.plan import Wish
 from retell_ws.registration.register import Outcome, apply, prepare
 from retell_ws.testing import FakeRetellApi
-from retell_ws.testing.fake_retell_api import Fault
+from retell_ws.testing.fake_retell_server import Fault
 
 from .odd_api import answering
 
