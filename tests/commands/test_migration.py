@@ -193,7 +193,7 @@ async def team(tmp_path: Path) -> AsyncIterator[Team]:
         async with FakeAnthropicProcess(ttft_ms=20, spacing_ms=25, text=TEXT) as fake:
             (tmp_path / "retell_ws.env").write_text(
                 f"ANTHROPIC_API_KEY=any\nRETELL_WS_MODEL_URL={fake.url}\nRETELL_WS_DRAIN_S=1\n"
-                "RETELL_WS_HOLDING_MS=60000\nRETELL_WS_FIRST_TEXT_MS=60000\n"
+                "RETELL_WS_DRAIN_DELAY_S=1\nRETELL_WS_HOLDING_MS=60000\nRETELL_WS_FIRST_TEXT_MS=60000\n"
             )
             made = Team(tmp_path, port, redis, port + 10_003)
             try:
@@ -229,7 +229,7 @@ async def test_from_one_blueprint_to_the_next_nobody_on_the_line_notices(team: T
             async with asyncio.timeout(60):  # until the proxy is told, and the old server: then they go to the new ones
                 while not await team.calls(1) > 0:
                     new.append(await Caller(team.url).begins(new_calls))
-                    await asyncio.sleep(0.2)
+                    await asyncio.sleep(1.0)
             at_old = await team.calls(0)
             new.append(await Caller(team.url).begins(new_calls))
             assert await team.calls(0) == at_old, "the old server gets no new calls"
