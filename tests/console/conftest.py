@@ -58,7 +58,29 @@ def portal() -> Iterator[BlockingPortal]:
 @pytest.fixture(scope="module")
 def server(portal: BlockingPortal) -> Iterator[Server]:
     settings = Settings(
-        port=0, http_port=0, admin_token=TOKEN, max_calls=100, model="scripted", scripted_ttft_ms=30, scripted_spacing_ms=20
+        port=0,
+        http_port=0,
+        admin_token=TOKEN,
+        max_calls=100,
+        model="scripted",
+        scripted_ttft_ms=30,
+        scripted_spacing_ms=20,
+    )
+    with portal.wrap_async_context_manager(running(AGENT, settings)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def slow(portal: BlockingPortal) -> Iterator[Server]:
+    """A server whose answers can be watched as they come, and that speculates."""
+    settings = Settings(
+        port=0,
+        http_port=0,
+        admin_token=TOKEN,
+        speculate=True,
+        model="scripted",
+        scripted_ttft_ms=10,
+        scripted_spacing_ms=150,
     )
     with portal.wrap_async_context_manager(running(AGENT, settings)) as server:
         yield server
@@ -70,7 +92,12 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     contexts, complaints = [], list[str]()
 
     def opened(
-        server: Server, view: str = "#/calls", *, token: str | None = TOKEN, size: ViewportSize = DESK, dark: bool = False
+        server: Server,
+        view: str = "#/calls",
+        *,
+        token: str | None = TOKEN,
+        size: ViewportSize = DESK,
+        dark: bool = False,
     ) -> Page:
         context = browser.new_context(viewport=size, color_scheme="dark" if dark else "light", has_touch=size is PHONE)
         contexts.append(context)

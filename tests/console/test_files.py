@@ -20,7 +20,9 @@ def test_it_needs_nothing_of_any_other_place() -> None:
 
 def test_nothing_in_it_can_make_markup_of_a_text() -> None:
     for name, text in PAGE.items():
-        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), name
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", text), (
+            name
+        )
         assert not re.search(r"<script(?! type=\"module\" src=)|<style|\sstyle=|\son\w+=\"", text), name
 
 

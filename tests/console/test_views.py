@@ -77,6 +77,16 @@ def test_what_is_said_appears_as_it_is_said(
     expect(talk.locator(".agent").last).to_contain_text("Which day would suit you?")
 
 
+def test_words_appear_before_retell_tells_them(slow: Server, portal: BlockingPortal, open_page: OpenPage) -> None:
+    with portal.wrap_async_context_manager(FakeRetell(slow.url)) as retell:
+        portal.call(retell.greeting)
+        page = open_page(slow, f"#/call/{retell.call_id}")
+        portal.call(retell.request, "When are you open?")
+        expect(page.locator(".talk .live")).to_contain_text("We are open")
+        expect(page.locator(".talk .live")).to_have_count(0)
+        expect(page.locator(".talk .agent").last).to_contain_text("an appointment?")
+
+
 def test_speech_is_text_whatever_it_looks_like(
     server: Server, portal: BlockingPortal, caller: FakeRetell, open_page: OpenPage
 ) -> None:
@@ -88,9 +98,7 @@ def test_speech_is_text_whatever_it_looks_like(
     assert page.title() == f"{caller.call_id} · Console"
 
 
-def test_each_turn_is_drawn_and_told_in_numbers(
-    server: Server, caller: FakeRetell, open_page: OpenPage
-) -> None:
+def test_each_turn_is_drawn_and_told_in_numbers(server: Server, caller: FakeRetell, open_page: OpenPage) -> None:
     page = open_page(server, f"#/call/{caller.call_id}")
     turns = page.get_by_role("list", name="Turns, newest first")
     expect(turns.get_by_role("img")).to_have_accessible_name(re.compile(r"Turn 1: .*first token at .*, done at "))
@@ -141,9 +149,7 @@ def test_a_call_is_handed_on_to_whom_the_directory_names(
     assert portal.call(caller.ended) == "call_transfer"
 
 
-def test_servers_show_how_full_and_how_fast_they_are(
-    server: Server, caller: FakeRetell, open_page: OpenPage
-) -> None:
+def test_servers_show_how_full_and_how_fast_they_are(server: Server, caller: FakeRetell, open_page: OpenPage) -> None:
     page = open_page(server, "#/servers")
     card = page.locator(".server")
     expect(card).to_contain_text("1 of 100 calls")

@@ -78,9 +78,9 @@ class App {
     const view = this.#view(name, id);
     document.title = `${view.title} · Console`;
     put(byId("view"), view.element);
+    const here = { [this.#tried.title]: "#/try", Servers: "#/servers" }[view.title] ?? "#/calls"; // also for one call
     for (const link of byId("views").querySelectorAll("a")) {
-      const isHere = link.hash === `#/${name === "call" ? "calls" : name}` || (view instanceof Calls && link.hash === "#/calls");
-      if (isHere) link.setAttribute("aria-current", "page");
+      if (link.hash === here) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
     this.#close = view.open();

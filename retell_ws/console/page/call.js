@@ -77,7 +77,9 @@ export class Call {
     this.#first += moved(this.#lines, lines);
     this.#lines = lines;
     const said = lines.map((one, n) => ({ ...one, key: this.#first + n }));
-    if (speaking?.text) said.push({ role: "agent", text: speaking.text, isLive: true, key: `live ${speaking.response_id}` });
+    if (speaking?.text) {
+      said.push({ role: "agent", text: speaking.text, isLive: true, key: `live ${speaking.response_id}` });
+    }
     this.#talk.show(said, (one) => `${one.key} ${one.role}`, makeLine, updateLine);
     this.#silence.hidden = said.length > 0;
     this.#talk.element.hidden = !said.length;

@@ -3,7 +3,7 @@
  */
 
 import { element, put, write } from "./dom.js";
-import { Retell } from "./retell.js";
+import { Retell, SOUND } from "./retell.js";
 import { line, Talk } from "./talk.js";
 import { WireLog } from "./wire_log.js";
 import { many, milliseconds } from "./words.js";
@@ -47,7 +47,8 @@ export class Caller {
     this.#api = api;
     this.#onState = onState;
     this.#before = element("div", { class: "before" },
-      element("p", { class: "note" }, "This page plays Retell: it dials this server over its real socket. You are the caller and type what you say."),
+      element("p", { class: "note" }, "This page plays Retell: it dials this server over its real socket. ",
+        "You are the caller and type what you say."),
       element("div", { class: "fields" },
         element("label", { for: "from" }, "Your number", this.#from),
         element("label", { for: "variables" }, "Dynamic variables", this.#variables)),
@@ -108,7 +109,7 @@ export class Caller {
     if (number) Object.assign(details, { call_type: "phone_call", direction: "inbound", from_number: number });
     const pairs = this.#variables.value.split(",").map((pair) => pair.split(/=(.*)/su).map((one) => one.trim()));
     const named = pairs.filter(([name, value]) => name && value);
-    if (named.length) details.retell_llm_dynamic_variables = Object.fromEntries(named.map(([name, value]) => [name, value]));
+    if (named.length) details.retell_llm_dynamic_variables = Object.fromEntries(named);
     return details;
   }
 
@@ -178,7 +179,7 @@ export class Caller {
 
   #update(item, one, retell) {
     if (one.kind !== "agent") {
-      write(item.lastElementChild, one.kind === "caller" && one.text.startsWith("(unint") ? "(a sound, no words)" : one.text);
+      write(item.lastElementChild, one.kind === "caller" && one.text === SOUND ? "(a sound, no words)" : one.text);
       return;
     }
     const [heard, unheard] = item.querySelector("p").children;

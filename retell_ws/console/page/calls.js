@@ -15,7 +15,9 @@ export class Calls {
 
   #servers = [];
   #told = element("p", { class: "note", role: "status" });
-  #filter = element("input", { type: "search", id: "filter", placeholder: "part of an id", autocomplete: "off", spellcheck: "false" });
+  #filter = element("input", {
+    type: "search", id: "filter", placeholder: "part of an id", autocomplete: "off", spellcheck: "false",
+  });
   #rows = element("tbody");
   #table;
   #none = element("p", { class: "none", hidden: true });
@@ -26,10 +28,9 @@ export class Calls {
     this.#api = api;
     this.#state = state;
     this.#filter.addEventListener("input", () => this.#show());
-    const names = [["call", null], ["server", "minor"], ["agent", null], ["since", "n"]];
-    this.#table = element("table", {},
-      element("thead", {}, element("tr", {}, ...names.map(([name, kind]) => element("th", { scope: "col", class: kind }, name)))),
-      this.#rows);
+    const head = [["call", null], ["server", "minor"], ["agent", null], ["since", "n"]]
+      .map(([name, kind]) => element("th", { scope: "col", class: kind }, name));
+    this.#table = element("table", {}, element("thead", {}, element("tr", {}, ...head)), this.#rows);
     this.element = element("section", { class: "view" },
       element("header", {}, element("h1", {}, "Calls"), this.#told,
         element("label", { class: "filter", for: "filter" }, "Filter", this.#filter)),

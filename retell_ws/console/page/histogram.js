@@ -7,19 +7,19 @@ import { milliseconds, number, percent } from "./words.js";
 
 const WIDTH = 560;
 const HEIGHT = 150;
-const FOOT = 22; // for what is written below
+const FOOT = 28; // for what is written below
 const HEAD = 16; // and above
 const GAP = 2;
 
 /**
  * Draw one server's first sentences. The spans are of different lengths, so each column has the same width.
  *
- * @param {{bounds_ms: number[], counts: number[]}} first Upper bounds, and how many were in each span; the last span has
- *   no bound.
+ * @param {{bounds_ms: number[], counts: number[]}} first Upper bounds, and how many were in each span; the last
+ *   span has no bound.
  * @param {number} budgetMs The budget.
  */
 export function histogram(first, budgetMs) {
-  const { bounds_ms: bounds, counts } = first;
+  const { bounds, counts } = seen(first, budgetMs);
   const all = first.within + first.over;
   const width = WIDTH / counts.length;
   const most = Math.max(...counts, 1);
@@ -39,8 +39,9 @@ export function histogram(first, budgetMs) {
   });
   const limit = placeOf(budgetMs, bounds) * width;
   const isRight = limit > WIDTH * 0.75; // no room for the word behind the line
-  return drawing("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img",
-    "aria-label": `First sentences: ${number(first.within)} within ${milliseconds(budgetMs)}, ${number(first.over)} over it` },
+  const within = `${number(first.within)} within ${milliseconds(budgetMs)}`;
+  const told = `First sentences: ${within}, ${number(first.over)} over it`;
+  return drawing("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": told },
     drawing("line", { class: "axis", x1: 0, x2: WIDTH, y1: floor, y2: floor }),
     ...columns,
     drawing("line", { class: "limit", x1: limit, x2: limit, y1: 0, y2: floor }),
@@ -48,6 +49,12 @@ export function histogram(first, budgetMs) {
       `budget ${milliseconds(budgetMs)}`),
     ...labels(bounds).map((n) => drawing("text", { x: (n + 1) * width, y: HEIGHT - 6, "text-anchor": "middle" },
       milliseconds(bounds[n]))));
+}
+
+/** Leave out what is empty beyond the budget: hardly any server needs fifteen seconds. */
+export function seen({ bounds_ms: bounds, counts }, budgetMs) {
+  const last = Math.max(counts.findLastIndex((count) => count > 0), Math.ceil(placeOf(budgetMs, bounds)) + 1);
+  return { bounds: bounds.slice(0, last + 1), counts: counts.slice(0, last + 1) };
 }
 
 /** Find where a time is, counted in columns: on its bound, or between two of them. */

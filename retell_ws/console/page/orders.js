@@ -14,7 +14,7 @@ const MAX_TEXT = 2000;
 export class Orders {
   #api;
   #callId;
-  #text = element("input", { id: "say", maxlength: MAX_TEXT, autocomplete: "off", required: true, placeholder: "Have the agent say…" });
+  #text = words("say", "Have the agent say…");
   #told = element("p", { class: "note told", role: "status" });
   #dialog = element("dialog", { "aria-labelledby": "asked" });
   #labels = null;
@@ -41,7 +41,7 @@ export class Orders {
   }
 
   #askEnd() {
-    const message = element("input", { id: "goodbye", maxlength: MAX_TEXT, autocomplete: "off", placeholder: "the agent's own goodbye" });
+    const message = words("goodbye", "the agent's own goodbye");
     this.#ask("End this call?", "The agent says goodbye and hangs up.", "End the call",
       [element("label", { for: "goodbye" }, "It says"), message],
       () => this.#order("end", { message: message.value.trim() }, "The call ends."));
@@ -58,8 +58,9 @@ export class Orders {
       write(this.#told, "The agent has nobody to hand a call to: give it transfers={…}.");
       return;
     }
-    const to = element("select", { id: "to" }, ...this.#labels.map((label) => element("option", { value: label }, label)));
-    const message = element("input", { id: "farewell", maxlength: MAX_TEXT, autocomplete: "off", placeholder: "what the target says by itself" });
+    const options = this.#labels.map((label) => element("option", { value: label }, label));
+    const to = element("select", { id: "to" }, ...options);
+    const message = words("farewell", "what the target says by itself");
     this.#ask("Hand this call on?", "The caller leaves this agent.", "Transfer",
       [element("label", { for: "to" }, "To"), to, element("label", { for: "farewell" }, "It says before"), message],
       () => this.#order("transfer", { to: to.value, message: message.value.trim() }, `The call goes to ${to.value}.`));
@@ -92,4 +93,8 @@ export class Orders {
       return false;
     }
   }
+}
+
+function words(id, placeholder) {
+  return element("input", { id, placeholder, maxlength: MAX_TEXT, autocomplete: "off" });
 }

@@ -75,8 +75,9 @@ export class Servers {
     ];
     put(card.querySelector("dl"), ...figures.map(([what, value]) =>
       element("div", {}, element("dt", {}, what), element("dd", {}, value))));
-    put(card.querySelector(".picture"), all ? histogram(first, budgetMs) : element("p", { class: "none" },
-      `No first sentence yet. The budget is ${milliseconds(budgetMs)}. `, element("a", { href: "#/try" }, "Try it →")));
+    const none = `No first sentence yet. The budget is ${milliseconds(budgetMs)}. `;
+    put(card.querySelector(".picture"), all ? histogram(first, budgetMs)
+      : element("p", { class: "none" }, none, element("a", { href: "#/try" }, "Try it →")));
   }
 
   async #drain(pill, button, isOn) {

@@ -9,8 +9,9 @@ const NEAR_PX = 40; // from the end: still reading what is new
 export class Talk {
   /** @param {string} label What a screen reader calls it. */
   constructor(label) {
-    this.element = element("ol", {
-      class: "talk", role: "log", "aria-live": "polite", "aria-relevant": "additions", "aria-label": label, tabindex: "0",
+    this.element = element("div", {
+      class: "talk", role: "log", tabindex: "0",
+      "aria-live": "polite", "aria-relevant": "additions", "aria-label": label,
     });
   }
 
@@ -25,5 +26,5 @@ export class Talk {
 
 /** Make a line of somebody's. */
 export function line(kind, who) {
-  return element("li", { class: kind }, who ? element("span", { class: "who" }, who) : null, element("p"));
+  return element("div", { class: kind }, who ? element("span", { class: "who" }, who) : null, element("p"));
 }

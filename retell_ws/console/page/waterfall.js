@@ -5,7 +5,7 @@
 import { drawing, element, keep, put, write } from "./dom.js";
 import { milliseconds, NONE, number } from "./words.js";
 
-/** The parts of a turn in their order: the name, its colour, and when it ended, in seconds after the request was read. */
+/** The parts of a turn in their order: the name, its colour, and its end, in seconds after the request was read. */
 const PARTS = [
   ["read", "grey", (turn) => turn.decoded_s],
   ["prompt", "pink", (turn) => turn.prompt_s],
@@ -15,14 +15,18 @@ const PARTS = [
   ["done", "sky", (turn) => turn.done_s],
 ];
 
+const COLUMNS = [
+  "id", "read", "prompt", "connect", "first token", "first frame", "first sentence", "done", "tokens", "how",
+];
+
 const STEPS = [50, 100, 200, 250, 500, 1000, 2000, 2500, 5000, 10_000, 20_000, 60_000];
 const TICKS = 6;
 const WIDTH = 1000; // of a bar's own coordinates: it is stretched to the page's
 const MIN_WIDTH = 3; // a part of some microseconds shall be seen
 
 /**
- * Cut a turn into its parts, in milliseconds. What nobody measured is no part, and none ends before the one ahead of it:
- * a speculation had done some of them before Retell asked.
+ * Cut a turn into its parts, in milliseconds. What nobody measured is no part, and none ends before the one ahead of
+ * it: a speculation had done some of them before Retell asked.
  *
  * @returns {{name: string, colour: string, from: number, to: number}[]}
  */
@@ -41,7 +45,8 @@ export function parts(turn) {
 /** Say how a turn was answered, where that is not the usual way. */
 export function badges(turn) {
   const found = [];
-  if (turn.adopted) found.push(["adopted", "green", `The model was asked ${milliseconds(turn.head_start_s * 1000)} before Retell asked.`]);
+  const ahead = milliseconds(turn.head_start_s * 1000);
+  if (turn.adopted) found.push(["adopted", "green", `The model was asked ${ahead} before Retell asked.`]);
   if (turn.cached) found.push(["cache", "green", "The answer came from the cache."]);
   if (turn.hedged) found.push(["hedged", "orange", "The model was slow and was asked once more."]);
   if (turn.fallback) found.push(["fallback", "orange", "Another model than the agent's has answered."]);
@@ -73,8 +78,7 @@ export class Waterfall {
   #body = element("tbody");
 
   constructor() {
-    const names = ["id", "read", "prompt", "connect", "first token", "first frame", "first sentence", "done", "tokens", "how"];
-    const head = names.map((name) => element("th", { scope: "col", class: name === "how" ? null : "n" }, name));
+    const head = COLUMNS.map((name) => element("th", { scope: "col", class: name === "how" ? null : "n" }, name));
     this.element = element("div", { class: "waterfall" },
       this.#head,
       this.#rows,
@@ -96,7 +100,9 @@ export class Waterfall {
     const keyOf = (turn) => `${turn.response_id} ${turn.at}`;
     put(this.#head, ...scale.ticks.map((at) => {
       const tick = element("span", {}, at === scale.ticks.at(-1) ? milliseconds(at) : String(at));
-      tick.style.left = `${place(at, scale) / (WIDTH / 100)}%`;
+      const percent = place(at, scale) / (WIDTH / 100);
+      tick.style.left = `${percent}%`;
+      tick.classList.toggle("end", percent > 92);
       return tick;
     }));
     keep(this.#rows, newestFirst, keyOf, makeRow, (row, turn) => updateRow(row, turn, scale, budgetMs));
@@ -106,7 +112,7 @@ export class Waterfall {
 
 function makeRow(turn) {
   const id = element("span", { class: "id" }, turn.response_id ? `#${turn.response_id}` : "greeting");
-  const told = badges(turn).map(([name, colour, why]) => element("span", { class: `badge ${colour}`, title: why }, name));
+  const told = badges(turn).map(([name, colour, title]) => element("span", { class: `badge ${colour}`, title }, name));
   const bar = drawing("svg", { viewBox: `0 0 ${WIDTH} 20`, preserveAspectRatio: "none", role: "img" });
   return element("li", {}, element("div", { class: "said" }, id, ...told, element("b")), bar);
 }
@@ -163,14 +169,18 @@ function spoken(turn) {
 }
 
 function numbers(turn) {
-  const times = [
-    turn.decoded_s, turn.prompt_s, turn.connect_s, turn.first_token_s, turn.first_frame_s, turn.first_sentence_s, turn.done_s,
-  ];
+  const { decoded_s, prompt_s, connect_s, first_token_s, first_frame_s, first_sentence_s, done_s } = turn;
+  const times = [decoded_s, prompt_s, connect_s, first_token_s, first_frame_s, first_sentence_s, done_s];
   const tokens = turn.output_tokens ? `${number(turn.input_tokens)} → ${number(turn.output_tokens)}` : NONE;
   const how = [turn.model, ...badges(turn).map(([name]) => name)].filter(Boolean).join(", ");
   return element("tr", {},
     element("td", { class: "n" }, String(turn.response_id)),
-    ...times.map((time) => element("td", { class: "n" }, time == null ? NONE : (time * 1000).toFixed(time < 0.01 ? 2 : 0))),
+    ...times.map((time) => element("td", { class: "n" }, bare(time))),
     element("td", { class: "n" }, tokens),
     element("td", {}, how || NONE));
+}
+
+/** Write seconds as milliseconds, without the unit. */
+function bare(time) {
+  return time == null ? NONE : (time * 1000).toFixed(time < 0.01 ? 2 : 0);
 }
