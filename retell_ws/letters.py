@@ -19,7 +19,7 @@ __all__ = ["MAX_LETTER", "Letter", "Present", "Request", "RollCall", "Show", "Sh
 MAX_LETTER: Final = 256 * 1024
 """Bytes of a letter: the longest view of a call (`console/lens.py`), every character escaped, and some room.
 
-Usual ones have less than a hundredth of a command, and a tenth of a view.
+A command usually has some hundred bytes, a view some ten thousand.
 """
 
 Name: TypeAlias = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_.:-]{1,128}\Z")]

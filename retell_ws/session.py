@@ -114,8 +114,8 @@ class Session:
         self._store = store
         self._settings = settings
         self._spawn = spawn
-        self._turns = Turns()
-        take = _noting(self._turns, record) if is_watched else record
+        self._turns = Turns() if is_watched else None
+        take = record if self._turns is None else _noting(self._turns, record)
         self._record = recorded = Chronicle(call_id, kept.epoch or time_ns() // 1000, take)
         self._tells_speech = tells_speech
         self._ended = ended
@@ -211,10 +211,11 @@ class Session:
         return Status(self.call_id, round(monotonic() - self._began_at, 3), self.is_attached, turn)
 
     def glimpse(self) -> Glimpse:
-        """Give what somebody who looks on may be shown; where nobody does, it holds neither words nor turns."""
+        """Give what somebody who looks on may be shown. Without `is_watched` it has no transcript and no turns."""
         response_id, sent = self._machine.said
         heard, question = self._machine.heard, self._machine.question
-        return Glimpse(self.status(), heard, question, response_id, sent, self._turns.last())
+        turns = () if self._turns is None else self._turns.last()
+        return Glimpse(self.status(), heard, question, response_id, sent, turns)
 
     def control(self, command: Command, *, holds: bool) -> Reply:
         """Do what somebody asks for from outside, as a hook would.

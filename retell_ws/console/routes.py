@@ -9,6 +9,7 @@ their page one of ours to the browser, with the same `Origin`; but it has no tok
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from http import HTTPStatus
@@ -34,8 +35,10 @@ __all__ = ["Console"]
 MAX_WINDOWS: Final = 8
 """Sockets of browsers at once."""
 
-PROTOCOL: Final = "retell_ws."
-"""What stands before the ticket in `Sec-WebSocket-Protocol`."""
+PROTOCOL: Final = re.compile(r"retell_ws\.([A-Za-z0-9_-]{1,64})")
+"""What our page says in `Sec-WebSocket-Protocol`, and nothing else beside it: the ticket."""
+
+NO_TICKET: Final = "the ticket is used, too old, or none"
 
 HEARTBEAT_S: Final = 20.0
 """Seconds between two pings of a browser, which answers them by itself."""
@@ -119,10 +122,10 @@ class Console:
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         if not _is_own(request):
             return refusal(HTTPStatus.FORBIDDEN, "the page is another server's")
-        offered = request.headers.get("Sec-WebSocket-Protocol", "")
-        # One protocol only: a browser offers what its page says, and ours says this.
+        if (offered := PROTOCOL.fullmatch(request.headers.get("Sec-WebSocket-Protocol", ""))) is None:
+            return refusal(HTTPStatus.FORBIDDEN, NO_TICKET)
         browser = web.WebSocketResponse(
-            protocols=(offered,),
+            protocols=(offered[0],),
             timeout=CLOSE_S,
             heartbeat=HEARTBEAT_S,
             compress=False,
@@ -130,9 +133,9 @@ class Console:
         )
         if not browser.can_prepare(request).ok:
             return refusal(HTTPStatus.BAD_REQUEST, "this is for sockets")
-        call_id, ticket = request.match_info["call_id"], offered.removeprefix(PROTOCOL)
-        if ticket == offered or not self._tickets.redeem(monotonic(), call_id, ticket):
-            return refusal(HTTPStatus.FORBIDDEN, "the ticket is used, too old, or none")
+        call_id = request.match_info["call_id"]
+        if not self._tickets.redeem(monotonic(), call_id, offered[1]):
+            return refusal(HTTPStatus.FORBIDDEN, NO_TICKET)
         if self._windows >= MAX_WINDOWS:
             return refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_WINDOWS} sockets are open already")
         self._windows += 1

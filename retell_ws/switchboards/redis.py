@@ -73,7 +73,7 @@ class RedisSwitchboard:
         self._prefix = prefix
         self._up = asyncio.Event()
         self._counts_all = False  # what PUBLISH returns is about all subscribers, not those of one node
-        self._waiting: dict[tuple[str, str], asyncio.Future[Any]] = {}
+        self._waiting: dict[tuple[type[Letter], str, str], asyncio.Future[Any]] = {}
         self._rolls: dict[str, Roll] = {}
         self._replies: set[asyncio.Task[None]] = set()
         self._sending = asyncio.Semaphore(SENDERS)
@@ -178,10 +178,10 @@ class RedisSwitchboard:
 
     def _take(self, letter: Letter, answer: Callable[[Request], Reply], sights: Sights | None) -> None:
         match letter:
-            case Told(reply=reply):
-                self._came(letter.id, letter.sender, reply)
-            case Shown(view=view):
-                self._came(letter.id, letter.sender, view)
+            case Told():
+                self._came(letter, letter.reply)
+            case Shown():
+                self._came(letter, letter.view)
             case Present(view=present):
                 roll = self._rolls.get(letter.id)
                 if roll is None or not roll.hear(letter.sender, present):
@@ -196,8 +196,8 @@ class RedisSwitchboard:
             case _:  # Show, RollCall
                 self._start(self._show(letter, sights))
 
-    def _came(self, letter_id: str, sender: str, what: Reply | CallView | None) -> None:
-        waiting = self._waiting.get((letter_id, sender))
+    def _came(self, letter: Told | Shown, what: Reply | CallView | None) -> None:
+        waiting = self._waiting.get((type(letter), letter.id, letter.sender))
         if waiting is None or waiting.done():
             self._counted["ignored"] += 1  # too late, or nobody's
         else:
@@ -230,20 +230,21 @@ class RedisSwitchboard:
 
     async def ask(self, server: str, request: Request, limit_s: float) -> Reply | Missed:
         """Have another server do something; see `ports.Switchboard.ask`."""
-        told: Reply | Missed = await self._asked(server, request, limit_s)
+        told: Reply | Missed = await self._asked(server, request, Told, limit_s)
         return told
 
     async def show(self, server: str, call_id: str, limit_s: float) -> CallView | Missed | None:
         """Have another server show a call; see `ports.Switchboard.show`."""
-        view: CallView | Missed | None = await self._asked(server, Show(_new_id(), self._name, call_id), limit_s)
+        letter = Show(_new_id(), self._name, call_id)
+        view: CallView | Missed | None = await self._asked(server, letter, Shown, limit_s)
         return view
 
-    async def _asked(self, server: str, letter: Request | Show, limit_s: float) -> Any:
+    async def _asked(self, server: str, letter: Request | Show, reply: type[Told | Shown], limit_s: float) -> Any:
         if not self.is_up or len(self._waiting) >= MAX_ASKED:
             return "down"
         self._counted["asked"] += isinstance(letter, Request)
         waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting[letter.id, server] = waiting
+        self._waiting[reply, letter.id, server] = waiting
         is_sent = False
         try:
             async with asyncio.timeout(limit_s):
@@ -257,7 +258,7 @@ class RedisSwitchboard:
         except TimeoutError:
             return "silent" if is_sent else "down"
         finally:
-            del self._waiting[letter.id, server]
+            del self._waiting[reply, letter.id, server]
 
     async def roll_call(self, limit_s: float) -> tuple[Sequence[ServerView], bool]:
         """Ask all others how they are doing; see `ports.Switchboard.roll_call`."""

@@ -1,4 +1,7 @@
-"""The page's Retell accepts and speaks what our own does: `retell_ws.testing` is the oracle."""
+"""What the page's modules compute, without its views.
+
+Its Retell accepts and speaks what our own does: `retell_ws.testing` is the oracle.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,12 @@ SPEAKS = """async pieces => {
         return [words, mouth.isDone];
     });
 }"""
+
+PARTS = "async turn => (await import('./console/waterfall.js')).parts(turn).map(one => [one.name, one.from, one.to])"
+AXIS = "async ([turns, budget]) => (await import('./console/waterfall.js')).axis(turns, budget)"
+PLACE = "async ([ms, bounds]) => (await import('./console/histogram.js')).placeOf(ms, bounds)"
+SEEN = "async ([first, budget]) => (await import('./console/histogram.js')).seen(first, budget)"
+MOVED = "async ([old, lines]) => (await import('./console/call.js')).moved(old, lines)"
 
 texts = st.text(st.sampled_from("ab 1.?\n)"), max_size=6)
 
@@ -121,3 +130,70 @@ def told(exchange: Exchange | None) -> list[Any] | None:
         exchange.is_complete,
         action and [action.kind, action.value],
     ]
+
+
+@pytest.mark.parametrize(
+    ("times", "parts"),
+    [
+        ({}, []),
+        (
+            {"decoded_s": 0.001, "prompt_s": 0.002, "connect_s": 0.003, "first_token_s": 0.25, "done_s": 0.5},
+            [["read", 0, 1], ["prompt", 1, 2], ["connect", 2, 5], ["first token", 5, 250], ["done", 250, 500]],
+        ),
+        # A speculation had the first token before Retell asked: that counts as 0, and is no part of the wait.
+        (
+            {"decoded_s": 0.001, "first_token_s": 0, "first_sentence_s": 0.004},
+            [["read", 0, 1], ["first sentence", 1, 4]],
+        ),
+    ],
+)
+def test_a_turn_is_cut_into_the_parts_that_were_measured(
+    module_page: Page, times: dict[str, float], parts: list[list[Any]]
+) -> None:
+    assert module_page.evaluate(PARTS, times) == parts
+
+
+def test_all_turns_share_an_axis_that_has_the_budget_and_some_of_the_head_start(module_page: Page) -> None:
+    turns = [{"done_s": 0.9, "adopted": False}, {"done_s": 0.2, "adopted": True, "head_start_s": 60}]
+    assert module_page.evaluate(AXIS, [turns, 500]) == {"from": -300, "to": 900, "ticks": [0, 200, 400, 600, 800]}
+    assert module_page.evaluate(AXIS, [turns[:1], 1000]) == {
+        "from": 0,
+        "to": 1200,
+        "ticks": [0, 200, 400, 600, 800, 1000, 1200],
+    }
+
+
+@pytest.mark.parametrize(("ms", "place"), [(0, 0), (50, 0.5), (100, 1), (300, 1.5), (500, 2), (900, 2.5)])
+def test_a_time_has_its_place_among_the_columns(module_page: Page, ms: int, place: float) -> None:
+    assert module_page.evaluate(PLACE, [ms, [100, 500]]) == place
+
+
+def test_columns_beyond_the_budget_are_left_out_only_when_they_are_empty(module_page: Page) -> None:
+    bounds = [100, 200, 400, 800, 1600]
+    quick, slow = [3, 1, 0, 0, 0, 0], [3, 1, 0, 0, 0, 1]
+    assert module_page.evaluate(SEEN, [{"bounds_ms": bounds, "counts": quick}, 200]) == {
+        "bounds": [100, 200, 400, 800],
+        "counts": [3, 1, 0, 0],
+    }
+    assert module_page.evaluate(SEEN, [{"bounds_ms": bounds, "counts": slow}, 200]) == {
+        "bounds": bounds,
+        "counts": slow,
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "gone"),
+    [
+        ("", "abc", 0),
+        ("abc", "abcd", 0),
+        ("abc", "abC", 0),  # the last line has grown
+        ("abc", "bcd", 1),
+        ("abc", "bCde", 1),
+        ("abc", "xyz", 2),  # nothing is left but what the last line may have become
+    ],
+)
+def test_lines_that_have_left_are_counted(module_page: Page, old: str, new: str, gone: int) -> None:
+    def lines(texts: str) -> list[dict[str, str]]:
+        return [{"role": "agent", "text": text} for text in texts]
+
+    assert module_page.evaluate(MOVED, [lines(old), lines(new)]) == gone
