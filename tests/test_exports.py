@@ -23,7 +23,10 @@ CHECKS = {path for path in MODULES if path.startswith("testing/checks/")} - {
 
 FOLDERS = {
     f"{folder}/__init__.py"
-    for folder in ("commands", "models", "stores", "switchboards", "buses", "consumers", "report", "examples", "deploy")
+    for folder in (
+        *("commands", "models", "stores", "switchboards", "buses", "consumers", "report", "examples", "deploy"),
+        *("validation",),
+    )
 }
 EXAMPLES = {path for path in MODULES if path.startswith("examples/")} - FOLDERS
 

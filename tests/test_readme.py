@@ -98,6 +98,7 @@ async def test_the_tests_in_the_readme_pass(tmp_path: Path) -> None:
         "transcripts",
         "facts",
         "kubernetes",
+        "blueprint",
     ],
 )
 def test_every_command_of_the_readme_exists(command: str) -> None:

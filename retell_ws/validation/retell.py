@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hmac import compare_digest
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -63,7 +64,8 @@ def _dials(found: Registered, url: str, secrets: Sequence[bytes]) -> Told:
     outcome: Outcome = "fail"
     if found.kind != "custom-llm":
         return Told(name, outcome, f"it is a {found.kind or 'nameless'} agent, which has a model of Retell's", REGISTER)
-    if secrets and parts.path.rstrip("/").rpartition("/")[2].encode() not in secrets:
+    last = parts.path.rstrip("/").rpartition("/")[2].encode()
+    if secrets and not any(compare_digest(last, secret) for secret in secrets):
         return Told(name, outcome, f"the URL at {parts.netloc} does not end in the path secret", REGISTER)
     if url and _place(url) != _place(found.url):
         return Told(name, outcome, f"it dials {parts.netloc}, and not {urlsplit(url).netloc}", REGISTER)
