@@ -59,3 +59,4 @@ async def test_a_key_of_retells_that_is_there_is_named_alone(tmp_path: Path) -> 
     setup = setup_of(tmp_path, environment={"RETELL_API_KEY": KEY})
     line = (await lines_of("keys", keys.check, setup))["Retell's keys"]
     assert line.outcome == "pass" and "RETELL_API_KEY" in line.seen and KEY not in line.seen
+    assert KEY not in repr(setup)
