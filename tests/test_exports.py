@@ -35,6 +35,7 @@ FOLDERS = {
         "deploy",
         "registration",
         "console",
+        "validation",
     )
 }
 EXAMPLES = {path for path in MODULES if path.startswith("examples/")} - FOLDERS

@@ -20,8 +20,8 @@ import msgspec
 
 from ..deploy.machines import Machine
 from ..errors import UsageError
+from ..testing.callers import Plan, run_calls
 from ..testing.fake_anthropic import FakeAnthropicProcess
-from .callers import Plan, run_calls
 
 __all__ = ["CALLS", "TURNS", "measured"]
 

@@ -22,7 +22,7 @@ from .addresses import is_loopback, scrubbed
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["NotThere", "RetellRest"]
+__all__ = ["NotReached", "NotThere", "RetellRest"]
 
 ANSWER_S: Final = 15.0
 """Seconds for one answer."""
@@ -40,6 +40,10 @@ MAX_PAGES: Final = 200
 
 class NotThere(RetellApiError):
     """There is no such agent, call, number or path: 404."""
+
+
+class NotReached(RetellApiError):
+    """Nobody answers at the URL, or not in time."""
 
 
 class RetellRest:
@@ -212,9 +216,9 @@ class RetellRest:
         except sdk.RateLimitError:
             raise RetellApiError(f"{what}: Retell's API has too many requests of this key; try again later") from None
         except sdk.APITimeoutError:
-            raise RetellApiError(f"{what}: {self._base_url} did not answer within {ANSWER_S:g} s") from None
+            raise NotReached(f"{what}: {self._base_url} did not answer within {ANSWER_S:g} s") from None
         except sdk.APIConnectionError:
-            raise RetellApiError(f"{what}: {self._base_url} cannot be reached") from None
+            raise NotReached(f"{what}: {self._base_url} cannot be reached") from None
         except sdk.APIStatusError as exc:
             raise RetellApiError(f"{what}: Retell's API answered {exc.status_code}: {self._said(exc)}") from None
         except (sdk.APIError, msgspec.MsgspecError, UnicodeError, RecursionError):

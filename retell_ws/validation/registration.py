@@ -1,25 +1,14 @@
-"""The agent as Retell has it, asked of Retell's own client: the only file here that knows it."""
+"""The agent as Retell has it, asked by the one module that knows Retell's client."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from ..errors import RetellWsError
-from ..extras import needing
+from ..registration.api import RetellRest
 
-__all__ = ["ApiError", "Registered", "registered"]
-
-ANSWER_S: Final = 8.0
-
-
-class ApiError(RetellWsError):
-    """Retell's API does not answer as it should. Its text quotes nothing of the request."""
-
-    def __init__(self, message: str, *, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
+__all__ = ["Registered", "registered"]
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,23 +38,17 @@ async def registered(key: str, base_url: str, agent_id: str) -> Registered:
         agent_id: The agent.
 
     Raises:
-        ApiError: It is not known there, the key is refused, or nobody answers.
-        SettingsError: The package is not installed.
+        RetellApiError: It is not known there (`NotThere`), nobody answers (`NotReached`), or not as they should.
+        SettingsError: The key is refused, or the package is not installed.
     """
-    with needing("retell", "looking the agent up"):
-        from retell import APIError, APIStatusError, AsyncRetell
-    async with AsyncRetell(api_key=key, base_url=base_url, timeout=ANSWER_S, max_retries=1) as client:
-        try:
-            agent = await client.agent.retrieve(agent_id)
-        except APIStatusError as exc:
-            raise ApiError(f"Retell's API answers with {exc.status_code}", status=exc.status_code) from None
-        except APIError as exc:
-            raise ApiError(f"Retell's API does not answer: {type(exc).__name__}") from None
-    engine: Any = agent.response_engine
+    async with RetellRest(key, base_url) as api:
+        agent = await api.agent(agent_id)
+    engine: Any = agent.get("response_engine")
+    engine = engine if isinstance(engine, dict) else {}
     return Registered(
-        kind=str(getattr(engine, "type", "")),
-        url=str(getattr(engine, "llm_websocket_url", "") or ""),
-        webhook_url=agent.webhook_url or "",
-        version=int(agent.version or 0),
-        is_published=bool(agent.is_published),
+        kind=str(engine.get("type") or ""),
+        url=str(engine.get("llm_websocket_url") or ""),
+        webhook_url=str(agent.get("webhook_url") or ""),
+        version=int(agent.get("version") or 0),
+        is_published=bool(agent.get("is_published")),
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hmac import compare_digest
 from typing import Final
 from urllib.parse import urlsplit
 
 from ..blueprints import RETELL_KEY
+from ..registration.api import NotReached
 from .book import Book, Unchecked
 from .line import Outcome
-from .registration import ApiError, Registered, registered
+from .registration import Registered, registered
 from .settled import Told
 from .setup import Setup
 
@@ -40,11 +42,8 @@ async def check(setup: Setup, book: Book) -> None:
 async def _asked(setup: Setup, agent_id: str) -> Registered:
     try:
         return await registered(setup.environment[RETELL_KEY], setup.settings.retell_url, agent_id)
-    except ApiError as exc:
-        if exc.status is None:  # the network is no property of the set-up
-            raise Unchecked(str(exc), f"let this machine reach {setup.settings.retell_url}") from None
-        words = {401: f"the key in {RETELL_KEY} is refused", 404: "the key's account has no such agent"}
-        raise ApiError(words.get(exc.status, str(exc)), status=exc.status) from None
+    except NotReached as exc:  # the network is no property of the set-up
+        raise Unchecked(str(exc), f"let this machine reach {setup.settings.retell_url}") from None
 
 
 def compared(found: Registered, url: str, secrets: Sequence[bytes]) -> list[Told]:
@@ -63,7 +62,8 @@ def _dials(found: Registered, url: str, secrets: Sequence[bytes]) -> Told:
     outcome: Outcome = "fail"
     if found.kind != "custom-llm":
         return Told(name, outcome, f"it is a {found.kind or 'nameless'} agent, which has a model of Retell's", REGISTER)
-    if secrets and parts.path.rstrip("/").rpartition("/")[2].encode() not in secrets:
+    last = parts.path.rstrip("/").rpartition("/")[2].encode()
+    if secrets and not any(compare_digest(last, secret) for secret in secrets):
         return Told(name, outcome, f"the URL at {parts.netloc} does not end in the path secret", REGISTER)
     if url and _place(url) != _place(found.url):
         return Told(name, outcome, f"it dials {parts.netloc}, and not {urlsplit(url).netloc}", REGISTER)

@@ -47,6 +47,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: str = ""
     environment: Mapping[str, str] = {}
 
+    def __repr__(self) -> str:
+        return f"Setup({self.target!r}, run={self.run!r})"  # URL and environment hold secrets
+
     @property
     def redis_prefix(self) -> str:
         """What keys of the spare servers begin with: one that an ACL for the real ones lets through."""

@@ -126,12 +126,6 @@ async def test_two_real_servers_pass(tmp_path: Path) -> None:
     assert line.outcome == "pass", line.seen
 
 
-async def test_without_redis_the_second_server_knows_nothing_and_that_fails(tmp_path: Path) -> None:
-    setup = setup_of(tmp_path, blueprint="distributed", redis_url=f"redis://127.0.0.1:{free_port()}")
-    (line,) = (await lines_of("failover", failover.check, setup)).values()
-    assert line.outcome == "fail"
-
-
 async def test_a_server_that_is_told_to_stop_lets_its_call_end(tmp_path: Path) -> None:
     (line,) = (await lines_of("draining", draining.check, setup_of(tmp_path))).values()
     assert line.outcome == "pass", line.seen

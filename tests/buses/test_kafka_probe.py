@@ -1,0 +1,108 @@
+"""Kafka as a validation sees it: genuine brokers, and none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from retell_ws.buses.kafka_probe import KafkaProbe
+from retell_ws.settings import Settings
+from retell_ws.validation import events
+from retell_ws.validation.kafka import check
+from tests.kafka_servers import KafkaServer
+from tests.machine import free_port
+from tests.validation.book import lines_of, setup_of
+
+from .conftest import SettingsFor
+
+
+def topics(server: KafkaServer, prefix: str) -> list[str]:
+    return sorted(name for name in server.admin.list_topics(timeout=5).topics if name.startswith(prefix))
+
+
+async def test_brokers_are_counted_and_missing_topics_are_not_made(
+    kafka: KafkaServer, topic_prefix: str, tmp_path: Path
+) -> None:
+    setup = setup_of(tmp_path, blueprint="events", kafka_bootstrap=kafka.bootstrap, kafka_prefix=topic_prefix)
+    lines = await lines_of("kafka", check, setup)
+    assert lines["brokers"].outcome == "warn"  # one alone
+    assert lines["topics"].outcome == "pass" and f"can be made: {topic_prefix}facts" in lines["topics"].seen
+    assert topics(kafka, topic_prefix) == []
+
+
+async def test_more_copies_than_brokers_fail_with_the_setting(
+    kafka: KafkaServer, topic_prefix: str, tmp_path: Path
+) -> None:
+    setup = setup_of(
+        tmp_path,
+        blueprint="events",
+        kafka_bootstrap=kafka.bootstrap,
+        kafka_prefix=topic_prefix,
+        kafka_replicas=3,
+    )
+    line = (await lines_of("kafka", check, setup))["topics"]
+    assert line.outcome == "fail" and "--kafka-replicas" in line.seen
+
+
+def test_topics_are_made_compared_and_dropped(kafka: KafkaServer, settings_for: SettingsFor, topic_prefix: str) -> None:
+    settings = settings_for(kafka.bootstrap)
+    probe = KafkaProbe(settings)
+    assert probe.make() == ""
+    assert topics(kafka, topic_prefix) == [f"{topic_prefix}{name}" for name in ("dead", "facts", "transcripts")]
+    assert [(state.is_there, state.partitions, list(state.differs)) for state in probe.topics()] == [(True, 3, [])] * 3
+    others = KafkaProbe(settings_for(kafka.bootstrap, kafka_days=3, kafka_partitions=2))
+    assert all(state.differs for state in others.topics())
+    assert probe.make() != ""  # they are there
+    probe.drop([f"{topic_prefix}archive"])
+    assert topics(kafka, topic_prefix) == []
+
+
+async def test_brokers_that_are_not_there_fail_with_the_setting(tmp_path: Path) -> None:
+    setup = setup_of(tmp_path, blueprint="events", kafka_bootstrap=f"127.0.0.1:{free_port()}")
+    (line,) = (await lines_of("kafka", check, setup)).values()
+    assert line.outcome == "fail" and "--kafka-bootstrap" in line.seen
+
+
+async def test_a_file_of_settings_that_cannot_be_read_fails(tmp_path: Path) -> None:
+    setup = setup_of(tmp_path, blueprint="events", kafka_bootstrap="127.0.0.1:9", kafka_config=str(tmp_path / "none"))
+    (line,) = (await lines_of("kafka", check, setup)).values()
+    assert line.outcome == "fail" and "cannot read" in line.seen
+
+
+@pytest.mark.parametrize("settings", [Settings(), Settings(blueprint="events")])
+async def test_without_kafka_there_is_nothing_to_look_at(tmp_path: Path, settings: Settings) -> None:
+    (line,) = (await lines_of("kafka", check, setup_of(tmp_path, blueprint=settings.blueprint))).values()
+    assert line.outcome == "skip"
+
+
+async def test_a_call_arrives_by_kafka_over_topics_of_its_own_that_are_gone_afterwards(
+    kafka: KafkaServer, topic_prefix: str, tmp_path: Path
+) -> None:
+    setup = setup_of(
+        tmp_path / "spare",
+        blueprint="events",
+        data=str(tmp_path / "real"),
+        kafka_bootstrap=kafka.bootstrap,
+        kafka_prefix=topic_prefix,
+    )
+    lines = await lines_of("events", events.check, setup)
+    assert lines["a call's facts"].outcome == "pass", lines
+    assert "Kafka" in lines["a call's facts"].seen
+    assert topics(kafka, topic_prefix) == []
+    assert not (tmp_path / "real").exists()
+
+
+async def test_a_call_cannot_be_followed_where_no_topics_can_be_made(
+    kafka: KafkaServer, topic_prefix: str, tmp_path: Path
+) -> None:
+    setup = setup_of(
+        tmp_path / "spare",
+        blueprint="events",
+        data=str(tmp_path / "real"),
+        kafka_bootstrap=kafka.bootstrap,
+        kafka_prefix=topic_prefix,
+        kafka_replicas=3,
+    )
+    line = (await lines_of("events", events.check, setup))["a call's facts"]
+    assert line.outcome == "skip" and "CREATE" in line.advice
