@@ -196,10 +196,11 @@ async def test_a_collector_that_is_back_is_told_of(
 async def test_one_that_never_answers_holds_no_exit_and_no_memory(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("retell_ws.tracing.FLUSH_S", 0.1)
+    for name in ("FLUSH_S", "LEAVE_S"):
+        monkeypatch.setattr(f"retell_ws.tracing.{name}", 0.1)
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "16")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "30")
     tracing = Tracing(Tracer("m", "p"), server="here")
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel takes connections, and nobody reads them
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
