@@ -36,6 +36,7 @@ for name, about in {
     "proxy": "Write the configuration of a proxy before several servers.",
     "facts": "Write the AsyncAPI document of the facts on the bus.",
     "kubernetes": "Write manifests for Kubernetes: servers, consumers, and what scales them.",
+    "monitoring": "Write a dashboard for Grafana, or alert rules for Prometheus.",
     "bench": "Let synthetic callers measure a server against its latency budget.",
     "report": "Tell how calls went, from the figures that were kept: a page with charts, or JSON.",
     "register": "Let an agent of Retell's be answered by this server: create it, or change it.",

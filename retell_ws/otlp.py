@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
@@ -141,7 +142,7 @@ class _Exporter(SpanExporter):
     def __init__(self, inner: OTLPSpanExporter) -> None:
         self._inner = inner
         self._heard = _Heard()
-        self._is_away = False
+        self._is_away = self._is_shut = False
         self.sent = self.failed = 0
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -159,7 +160,8 @@ class _Exporter(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        with self._heard:
+        if not self._is_shut:  # the SDK does it once more after `give_up`
+            self._is_shut = True
             self._inner.shutdown()  # type: ignore[no-untyped-call]
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
@@ -167,14 +169,16 @@ class _Exporter(SpanExporter):
 
 
 class _Heard(logging.Filter):
-    """Keeps what the exporter says for us to say: it would say it with every try."""
+    """Keeps what the exporter says in this thread, for us to say: it would say it with every try."""
 
     def __init__(self) -> None:
         super().__init__()
         self._logger = logging.getLogger(OTLPSpanExporter.__module__)
+        self._thread = 0
         self.text = ""
 
     def __enter__(self) -> Self:
+        self.text, self._thread = "", threading.get_ident()
         self._logger.addFilter(self)
         return self
 
@@ -184,5 +188,7 @@ class _Heard(logging.Filter):
         self._logger.removeFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        self.text = record.getMessage() if record.levelno <= logging.WARNING or not self.text else self.text
+        if record.thread != self._thread:
+            return True
+        self.text = self.text or record.getMessage()  # the first is what went wrong; the others count the tries
         return False

@@ -33,6 +33,7 @@ __all__ = [
     "Switchboard",
     "Text",
     "ToolCall",
+    "Traces",
     "Usage",
     "Written",
     "no_rest",

@@ -452,3 +452,12 @@ def test_the_figures_of_the_outbox_are_read_when_they_are_asked_for() -> None:
     assert 'retell_ws_bus_facts_total{outcome="failed"} 12.0' in text
     assert "retell_ws_bus_degraded 1.0" in text
     assert "retell_ws_journal" not in Measures(0.8, lambda: 0).text().decode()
+
+
+def test_what_became_of_spans_is_read_when_it_is_asked_for() -> None:
+    figures = {"sent": 1.0, "failed": 2.0, "dropped": 3.0}
+    made = Measures(0.8, lambda: 0, traces=lambda: figures)
+    figures["sent"] = 4.0
+    after = shown(made)
+    assert [after[f'spans_total{{outcome="{outcome}"}}'] for outcome in figures] == [4, 2, 3]
+    assert "retell_ws_spans" not in Measures(0.8, lambda: 0).text().decode()

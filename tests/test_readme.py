@@ -102,6 +102,7 @@ async def test_the_tests_in_the_readme_pass(tmp_path: Path) -> None:
         "calls",
         "completion",
         "blueprint",
+        "monitoring",
     ],
 )
 def test_every_command_of_the_readme_exists(command: str) -> None:
@@ -113,7 +114,9 @@ def test_every_metric_of_the_readme_is_shown() -> None:
     readme = README.read_text("utf-8")
     store = MemoryCallStore(lambda: 0.0, is_shared=True)
     outbox = dict.fromkeys(re.findall(r"`(\w+)`", Outbox.figures.__doc__ or ""), 0.0)
-    shown = Measures(0.8, lambda: 0, store=store.figures, outbox=lambda: outbox).text().decode()
+    spans = dict.fromkeys(("sent", "failed", "dropped"), 0.0)
+    made = Measures(0.8, lambda: 0, store=store.figures, outbox=lambda: outbox, traces=lambda: spans)
+    shown = made.text().decode()
     named = set(re.findall(r"`(retell_ws_[a-z_]+)`", readme))
     assert len(named) > 10
     assert [name for name in sorted(named) if f"# TYPE {name} " not in shown] == []

@@ -23,7 +23,7 @@ from retell_ws.testing.fake_anthropic import FakeAnthropicProcess
 from retell_ws.testing.retell import FakeRetell
 from retell_ws.testing.script import Script
 from retell_ws.traces import Tracer
-from retell_ws.tracing import ROOM, Tracing
+from retell_ws.tracing import Tracing
 
 from .machine import free_port
 from .otlp_collector import Collector
@@ -167,7 +167,8 @@ async def test_a_collector_that_is_away_costs_no_call_anything_and_is_told_of_on
             await until(lambda number=number: tracing.figures()["failed"] > number)  # type: ignore[misc]
     assert tracing.figures() == {"sent": 0, "failed": 3, "dropped": 0}
     told = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert len(told) == 1 and told[0].getMessage().startswith("spans cannot be sent, and are given up: ")
+    assert len(told) == 1
+    assert told[0].getMessage().startswith("spans cannot be sent, and are given up: Failed to export")
     async with (
         running(agent(), traced(), model=Script(["We are."])) as server,
         FakeRetell(server.url) as retell,
@@ -187,27 +188,27 @@ async def test_a_collector_that_is_back_is_told_of(
         collector.status = 200
         tracing.put("call_1", 1, 2, TurnMeasured(2, "finished"))
         await until(lambda: tracing.figures()["sent"] == 1)
-    assert [record.getMessage()[:31] for record in caplog.records] == [
-        "spans cannot be sent, and are g",
-        "spans are sent again",
-    ]
+    given_up, again = (record.getMessage() for record in caplog.records)
+    assert given_up.startswith("spans cannot be sent, and are given up: ") and "400" in given_up
+    assert again == "spans are sent again"
 
 
 async def test_one_that_never_answers_holds_no_exit_and_no_memory(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("retell_ws.tracing.FLUSH_S", 0.1)
+    for name, value in {"FLUSH_S": 0.1, "LEAVE_S": 0.1, "ROOM": 500}.items():
+        monkeypatch.setattr(f"retell_ws.tracing.{name}", value)
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "16")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "30")
     tracing = Tracing(Tracer("m", "p"), server="here")
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel takes connections, and nobody reads them
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         await tracing.__aenter__()
-        for number in range(2 * ROOM):
+        for number in range(1000):
             tracing.put("call_1", 1, number, TurnMeasured(number, "finished"))
-        assert ROOM / 2 < tracing.figures()["dropped"] <= ROOM
-        await until(lambda: tracing.figures()["dropped"] == 2 * ROOM - 16)
+        assert 0 < tracing.figures()["dropped"] <= 500
+        await until(lambda: tracing.figures()["dropped"] == 1000 - 16)
         await tracing.__aexit__(None, None, None)
     assert "the last spans cannot be sent" in caplog.text
 
