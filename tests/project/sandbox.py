@@ -176,7 +176,7 @@ async def shell(sandbox: Sandbox, told: Path) -> AsyncIterator[Shell]:
             with suppress(TimeoutError):
                 await until(lambda: not _is_alive(bash.pid), GONE_S)
                 break
-        await bash.wait()
+        await bash.communicate()
 
 
 def _is_alive(group: int) -> bool:
