@@ -75,7 +75,9 @@ class Section(NamedTuple):
 def sections(text: str) -> list[Section]:
     """Cut the README into its sections; those without a block are there, too."""
     found: list[Section] = []
-    heading, fence, inside = "", None, []
+    heading = ""
+    fence: tuple[str, int] | None = None
+    inside: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
         if fence is None and (match := HEADING.match(line)):
             heading = match[2]

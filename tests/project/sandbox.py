@@ -67,6 +67,8 @@ class Sandbox:
             "LANG": "C.UTF-8",
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
+            # What the README says in sentences, and no command sets.
+            "RETELL_WS_WEBHOOK_SECRET": "not-a-secret",
             # What is a default in the README and may be taken here; and what a reader has the patience for.
             "RETELL_WS_PORT": str(calls),
             "RETELL_WS_HTTP_PORT": str(http),
@@ -174,7 +176,7 @@ async def shell(sandbox: Sandbox, told: Path) -> AsyncIterator[Shell]:
             with suppress(TimeoutError):
                 await until(lambda: not _is_alive(bash.pid), GONE_S)
                 break
-        await bash.wait()
+        await bash.communicate()
 
 
 def _is_alive(group: int) -> bool:

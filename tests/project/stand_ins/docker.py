@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 
 def build(context: Path, file: Path, argument: str) -> None:

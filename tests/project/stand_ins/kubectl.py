@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 
 def apply(there: Path) -> None:
