@@ -18,6 +18,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from retell_ws.testing import FakeAnthropicProcess, FakeRetell
+from retell_ws.testing.fake_anthropic_process import FakeAnthropic
 from retell_ws.webhooks import HEADER, signature
 from tests.buses.topic_reader import whole
 from tests.http_client import http
@@ -118,7 +119,7 @@ def uses(name: str) -> list[list[dict[str, Any]]]:
     ]
 
 
-async def talks(url: str, fake: FakeAnthropicProcess) -> None:
+async def talks(url: str, fake: FakeAnthropic) -> None:
     """Make the call with everything in it."""
     async with FakeRetell(url, call_id="call_1", details=DETAILS) as retell:
         await retell.greeting()
