@@ -172,6 +172,8 @@ def read(text: str, path: str) -> tuple[Rule, ...]:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         raise SettingsError(f"{path} is no TOML: {exc}") from None
+    except RecursionError:
+        raise SettingsError(f"{path} is no TOML: it is nested too deep") from None
     if unknown := found.keys() - {"rule"}:
         raise SettingsError(f"{path}: `{min(unknown)}` is unknown; a rule begins with [[rule]]")
     tables = found.get("rule")

@@ -334,6 +334,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"cannot read {path}: {exc.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise SettingsError(f"{path} is no TOML: {exc}") from None
+    except RecursionError:
+        raise SettingsError(f"{path} is no TOML: it is nested too deep") from None
 
 
 def _called(mark: str, name: str) -> str:

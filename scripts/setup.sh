@@ -43,7 +43,7 @@ setup() { # setup EXTRAS: like "[dev,bench]"
 
 setup_servers() { # for the tests alone: those of Debian's servers that are missing, when we may; no failure otherwise
     local name missing=() policy=/usr/sbin/policy-rc.d
-    for name in redis-server haproxy nginx chromium; do
+    for name in redis-server haproxy nginx chromium prometheus; do
         PATH="$PATH:/usr/sbin" command -v "$name" >/dev/null || missing+=("$name")
     done
     if [ ${#missing[@]} = 0 ] || [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

@@ -101,6 +101,11 @@ def test_what_nobody_can_have_meant_is_refused(text: str, said: str) -> None:
         read(text, "f")
 
 
+def test_a_file_that_is_nested_too_deep_is_refused() -> None:
+    with pytest.raises(SettingsError, match="f is no TOML: it is nested too deep"):
+        read("rule = " + "[" * 5000, "f")
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [

@@ -232,6 +232,13 @@ def test_a_file_that_is_no_toml_is_named(data: bytes, toml: Path) -> None:
     assert refused(environment={"RETELL_WS_CONFIG": str(toml)}).startswith(f"{toml} is no TOML: ")
 
 
+def test_a_file_that_is_nested_too_deep_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("port = " + "[" * 5000)
+    with pytest.raises(SettingsError, match=r"settings.toml is no TOML: it is nested too deep"):
+        load({}, config=file, environment={})
+
+
 def test_a_file_that_cannot_be_read_is_named(toml: Path, tmp_path: Path) -> None:
     assert refused(config=toml) == f"cannot read {toml}: No such file or directory"
     assert refused(config=tmp_path) == f"cannot read {tmp_path}: Is a directory"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -16,10 +17,12 @@ import aiohttp
 import msgspec
 import psutil  # type: ignore[import-untyped]
 import pytest
+from confluent_kafka import KafkaException
 
 from retell_ws.testing import FakeAnthropicProcess, FakeRetell
+from retell_ws.testing.fake_anthropic_process import FakeAnthropic
 from retell_ws.webhooks import HEADER, signature
-from tests.buses.topic_reader import whole
+from tests.buses.topic_reader import headers_in, whole
 from tests.http_client import http
 from tests.kafka_servers import KafkaServer, genuine
 from tests.machine import free_port
@@ -118,7 +121,7 @@ def uses(name: str) -> list[list[dict[str, Any]]]:
     ]
 
 
-async def talks(url: str, fake: FakeAnthropicProcess) -> None:
+async def talks(url: str, fake: FakeAnthropic) -> None:
     """Make the call with everything in it."""
     async with FakeRetell(url, call_id="call_1", details=DETAILS) as retell:
         await retell.greeting()
@@ -210,10 +213,17 @@ def on_kafka(kafka: KafkaServer, prefix: str) -> Kept:
             continue
         around.append(topic.encode())
         for message in whole(kafka.bootstrap, topic):
-            headers = message.headers() or []
-            around += [message.key() or b"", *(f"{name}={value!r}".encode() for name, value in headers)]
+            headers = headers_in(message).items()
+            around += [message.key() or b"", *(name.encode() + b"=" + value for name, value in headers)]
             values.append(message.value() or b"")
     return Kept(around, values)
+
+
+def has_come(kafka: KafkaServer, topic: str, call_id: bytes) -> bool:
+    """Tell whether something of a call is there; a topic that was just made may have no leader yet."""
+    with suppress(KafkaException):
+        return any(call_id in one for one in on_kafka(kafka, topic).around)
+    return False
 
 
 @pytest.mark.parametrize("level", ["info", "debug"])
@@ -232,7 +242,7 @@ async def test_what_is_said_and_what_is_secret_is_in_nothing_around_it(
                 pages = await asks(line["ws"], line["http"])
                 seen_titles = titles(server.pid)
                 names = in_redis(places.redis)
-            await until(lambda: any(b"call_1" in one for one in on_kafka(places.kafka, f"{level}.transcripts").around))
+            await until(lambda: has_come(places.kafka, f"{level}.transcripts", b"call_1"), limit_s=60.0)
             log = await ended(server)
         kept = await asyncio.to_thread(on_kafka, places.kafka, f"{level}.")
 
