@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensErr
 
 from .errors import UsageError
 
-__all__ = ["main"]
+__all__ = ["completion", "main"]
 
 
 def _version() -> str:
