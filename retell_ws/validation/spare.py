@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from asyncio import StreamReader
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -135,28 +136,48 @@ async def started(
             stdout=PIPE,
             stderr=log,
             start_new_session=True,  # Ctrl-C is for us, who end it
-            env={**os.environ, **environment_of(settings), **(environment or {})},
+            # Settings last: those of the environment are the real server's, as its port and its folder are.
+            env={**os.environ, **(environment or {}), **environment_of(settings)},
         )
+        ignored: asyncio.Task[None] | None = None
         try:
             ready = await _ready(process)
             if ready is None:
                 log.seek(0)
                 raise SpareError(f"a spare `{arguments[0]}` does not start: {_last_words(log.read())}")
+            ignored = asyncio.create_task(_ignore(process))
             secret, *_ = (*settings.path_secrets(), b"")
             yield Spare(process, ready, secret.decode())
         finally:
-            await _end(process)
+            try:
+                await _end(process)
+            finally:
+                if ignored is not None:
+                    ignored.cancel()
 
 
 async def _ready(process: Process) -> dict[str, Any] | None:
+    """Wait for the ready line, among whatever the agent's file prints; None when there is none."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(START_S):
+            while line := await _output(process).readline():
+                with suppress(orjson.JSONDecodeError):
+                    found = orjson.loads(line)
+                    if isinstance(found, dict) and "ready" in found:
+                        return found
+    return None
+
+
+async def _ignore(process: Process) -> None:
+    """Read what it prints: it would stand still if nobody did."""
+    while await _output(process).read(65_536):
+        pass
+
+
+def _output(process: Process) -> StreamReader:
     if process.stdout is None:
         raise AssertionError("its output is a pipe")
-    try:
-        async with asyncio.timeout(START_S):
-            found: dict[str, Any] = orjson.loads(await process.stdout.readline())
-            return found
-    except (TimeoutError, orjson.JSONDecodeError):
-        return None
+    return process.stdout
 
 
 async def _end(process: Process) -> None:
