@@ -71,7 +71,7 @@ def validate(
         flags: The settings.
 
     Returns:
-        0 when nothing failed, 1 when something did.
+        0 when nothing failed, 1 when something did, or nothing could be checked.
 
     Raises:
         UsageError: There is no such topic, agent or setting, or the page cannot be written.
@@ -121,8 +121,9 @@ async def _validate(setup: Setup, only: tuple[str, ...]) -> Report:
     this = asyncio.current_task()
     if this is None:
         raise AssertionError("a coroutine runs in a task")
-    # As Ctrl-C does by itself: what was started is ended first.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+    # As Ctrl-C does by itself: what was started is ended first. SIGHUP: the terminal was closed.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
     columns = (TextColumn("{task.description:<44}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -9,15 +9,15 @@ import re
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 
 from ..errors import RetellWsError
 from .redis_client import connecting
 from .redis_scripts import ATTACH
 
-__all__ = ["ProbeError", "RedisProbe", "version_of"]
+__all__ = ["ProbeError", "RedisProbe", "Refused", "version_of"]
 
 PINGS: Final = 50
 
@@ -27,6 +27,18 @@ PAGE: Final = 500
 
 class ProbeError(RetellWsError):
     """It cannot be reached, or it does not let us in. The text quotes nothing of the URL."""
+
+
+class Refused(NamedTuple):
+    """What it did not let us do.
+
+    Attributes:
+        rules: Of an ACL, that are missing: `+hset`, `~ of keys`, `& of channels`.
+        writes: Its word for why it writes nothing for anybody, as `OOM`; empty when it does.
+    """
+
+    rules: list[str]
+    writes: str
 
 
 def version_of(text: str) -> tuple[int, ...]:
@@ -63,8 +75,11 @@ class RedisProbe:
         await self._connection.disconnect()
 
     async def hello(self) -> Mapping[str, str]:
-        """Ask what it is, which any user may: `server`, `version`, `mode` and `role`."""
-        reply = await self._ask("HELLO")
+        """Ask what it is, which any user may: `server`, `version`, `mode` and `role`; empty when it does not say."""
+        try:
+            reply = await self._ask("HELLO")
+        except ResponseError:  # older than 6, or a proxy that does not know it
+            return {}
         if not isinstance(reply, list):
             return {}
         pairs = zip(reply[::2], reply[1::2], strict=False)
@@ -94,15 +109,12 @@ class RedisProbe:
         seconds, micros = await self._ask("TIME")
         return int(seconds) + int(micros) / 1e6 - (began + time.time()) / 2
 
-    async def refused(self, key: str, channel: str) -> list[str]:
+    async def refused(self, key: str, channel: str) -> Refused:
         """Do once what servers do all the time.
 
         Args:
             key: One that is ours; it is deleted.
             channel: One that is ours.
-
-        Returns:
-            Rules of an ACL that are missing, as `+hset`, `~retell_ws:*` or `&retell_ws:server:*`.
         """
         commands: tuple[tuple[str, tuple[Any, ...]], ...] = (
             ("+script|load", ("SCRIPT", "LOAD", ATTACH.text)),
@@ -124,20 +136,16 @@ class RedisProbe:
             ("+ping", ("PING",)),
             ("+subscribe", ("SUBSCRIBE", channel)),  # last: afterwards the connection is for nothing else
         )
-        missing = [missed for rule, command in commands if (missed := await self._missing(rule, command))]
-        return list(dict.fromkeys(missing))
-
-    async def _missing(self, rule: str, command: tuple[Any, ...]) -> str:
-        try:
-            await self._ask(*command)
-        except NoPermissionError as exc:
-            said = str(exc)
-            if "key" in said:
-                return "~ of keys"
-            return "& of channels" if "channel" in said else rule
-        except ResponseError:
-            return ""  # a cluster has it elsewhere, or a script is not known there: it was allowed all the same
-        return ""
+        missing: dict[str, None] = {}
+        writes = ""
+        for rule, command in commands:
+            try:
+                await self._ask(*command)
+            except NoPermissionError as exc:
+                missing[_rule(str(exc)) or rule] = None
+            except ResponseError as exc:  # otherwise a cluster has it elsewhere: it was allowed all the same
+                writes = writes or _refusing(exc)
+        return Refused(list(missing), writes)
 
     async def sweep(self, prefix: str) -> int | None:
         """Delete all keys that begin with a prefix; of a cluster those of this node.
@@ -176,6 +184,24 @@ def _why(exc: Exception) -> str:
     if "refused" in words or "Error" in words and "111" in words:
         return "nobody listens there"
     return type(exc).__name__
+
+
+def _rule(said: str) -> str:
+    """Tell which rule is missing where it is none of a command; who we are is quoted there, too."""
+    if "permissions to access" not in said:
+        return ""
+    return "& of channels" if "channel" in said else "~ of keys"
+
+
+def _refusing(exc: ResponseError) -> str:
+    """Give the word with which a server refuses all writes; empty for any other error."""
+    match exc:
+        case OutOfMemoryError():
+            return "OOM"
+        case ReadOnlyError():
+            return "READONLY"
+    word = str(exc).partition(" ")[0]
+    return word if word in ("MISCONF", "NOREPLICAS") else ""
 
 
 def _text(value: Any) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..blueprints import speaking_redis
+from ..errors import RetellWsError
 from .book import Book, Entry
 from .setup import Setup
 
@@ -53,7 +54,8 @@ async def check(setup: Setup, book: Book) -> None:
         _clock(line, await redis.skew())
     async with book.line("rights", limit_s=LIMIT_S) as line, _probing(RedisProbe, setup) as redis:
         key, channel = f"{settings.redis_prefix}{{{setup.run}}}", f"{settings.redis_prefix}server:{setup.run}"
-        _rights(line, await redis.refused(key, channel), settings.redis_prefix)
+        refused = await redis.refused(key, channel)
+        _rights(line, refused.rules, refused.writes, settings.redis_prefix)
     async with book.line("memory and disk", limit_s=LIMIT_S) as line, _probing(RedisProbe, setup) as redis:
         _kept(line, await redis.info())
     _transport(book, settings.redis_url)
@@ -61,12 +63,12 @@ async def check(setup: Setup, book: Book) -> None:
 
 async def sweep(setup: Setup) -> None:
     """Delete what spare servers have left there; what cannot be found goes by itself, two hours later."""
-    with speaking_redis():
-        from ..stores.redis_probe import ProbeError, RedisProbe
     try:
-        async with RedisProbe(setup.settings.redis_url) as redis:
+        with speaking_redis():
+            from ..stores.redis_probe import RedisProbe
+        async with _probing(RedisProbe, setup) as redis:
             await redis.sweep(setup.redis_prefix)
-    except ProbeError:
+    except RetellWsError:
         pass  # the lines of `redis` say so
 
 
@@ -114,8 +116,13 @@ def _clock(line: Entry, skew_s: float) -> None:
         line.passes("the same as ours")
 
 
-def _rights(line: Entry, missing: Sequence[str], prefix: str) -> None:
-    if missing:
+def _rights(line: Entry, missing: Sequence[str], writes: str, prefix: str) -> None:
+    if writes:
+        line.fails(
+            f"it takes no writes now, and says {writes}",
+            "make room: its memory (OOM) or its disk (MISCONF); or bring its replicas back (NOREPLICAS)",
+        )
+    elif missing:
         rules = " ".join(
             {"~ of keys": f"~{prefix}*", "& of channels": f"&{prefix}server:*"}.get(one, one) for one in missing
         )

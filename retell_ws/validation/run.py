@@ -70,6 +70,7 @@ async def validate(
     finally:
         if setup.settings.is_shared():
             await _swept(setup)
+    known, machine = await asyncio.to_thread(lambda: (versions(), described()))
     return Report(
         at=at,
         took_s=round(time.perf_counter() - began, 1),
@@ -77,8 +78,8 @@ async def validate(
         blueprint=setup.settings.blueprint,
         url=_shown(setup),
         only=tuple(wanted) if only else (),
-        versions=versions(),
-        machine=described(),
+        versions=known,
+        machine=machine,
         settings=changed(setup.settings),
         lines=lines,
         latency=measured[0] if measured else None,

@@ -136,7 +136,7 @@ async def test_what_was_asked_for_wrongly_is_one_line(arguments: tuple[str, ...]
     assert word in await refused("blueprint", "validate", *arguments)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_ends_all_it_started(tmp_path: Path, number: signal.Signals) -> None:
     process = await start("blueprint", "validate", "--only", "latency", TMPDIR=str(tmp_path))
     ours = psutil.Process(process.pid)

@@ -113,6 +113,12 @@ async def test_a_budget_of_a_millisecond_is_missed(tmp_path: Path) -> None:
     assert latency is not None
 
 
+async def test_no_more_callers_than_the_server_takes_are_sent(tmp_path: Path) -> None:
+    lines, latency = await measured(setup_of(tmp_path, callers=3, max_calls=2, model="scripted", budget_ms=10_000))
+    assert latency is not None and latency.callers == 2
+    assert lines["first sentence"].outcome == "pass"
+
+
 async def test_turns_that_fail_are_no_latency(tmp_path: Path) -> None:
     async with stranger(failing) as url:
         lines, latency = await measured(setup_of(tmp_path, url=url))

@@ -57,6 +57,7 @@ def test_two_contradictions_are_two_lines() -> None:
 
 def test_an_address_for_everybody_wants_a_secret() -> None:
     assert the("who may call", host="0.0.0.0").outcome == "fail"
+    assert the("who may call", host="0.0.0.0", verify_calls=True).outcome == "warn"
     assert the("who may call", host="0.0.0.0", path_secret=SECRET).outcome == "pass"
     assert "two" in the("who may call", path_secret=f"{SECRET},{SECRET}x").seen
     assert the("who may call", host="localhost").outcome == "pass"

@@ -12,6 +12,7 @@ import pytest
 from retell_ws.stores.redis_probe import ProbeError, RedisProbe, version_of
 from retell_ws.validation import redis
 from retell_ws.validation.line import Line
+from retell_ws.validation.run import validate
 from tests.machine import free_port
 from tests.redis_servers import RedisServer, valkey
 
@@ -173,3 +174,43 @@ async def test_one_that_goes_away_meanwhile_is_told(tmp_path: Path) -> None:
 def test_versions_are_compared_by_their_numbers() -> None:
     assert version_of("7.2.4") > version_of("7.0") > version_of("6.2.14")
     assert version_of("") == ()
+
+
+async def test_a_user_whose_name_has_a_word_of_errors_in_it_is_told_the_right_rule(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    rules = RULES.replace("+hset ", "")
+    server.told("ACL", "SETUSER", "monkey", "reset", "on", ">few", "~retell_ws:*", "&retell_ws:server:*", *rules.split())
+    lines = await looked_over(tmp_path, server.url.replace("redis://", "redis://monkey:few@"))
+    assert lines["rights"].advice == "ACL SETUSER … +hset"
+
+
+async def test_one_that_takes_no_writes_fails(server: RedisServer, tmp_path: Path) -> None:
+    server.told("CONFIG", "SET", "min-replicas-to-write", "1")
+    try:
+        line = (await looked_over(tmp_path, server.url))["rights"]
+    finally:
+        server.told("CONFIG", "SET", "min-replicas-to-write", "0")
+    assert line.outcome == "fail" and "NOREPLICAS" in line.seen
+
+
+async def test_one_whose_memory_is_full_fails(server: RedisServer, tmp_path: Path) -> None:
+    server.told("CONFIG", "SET", "maxmemory", "1")
+    try:
+        line = (await looked_over(tmp_path, server.url))["rights"]
+    finally:
+        server.told("CONFIG", "SET", "maxmemory", "0")
+    assert line.outcome == "fail" and "OOM" in line.seen
+
+
+async def test_one_that_does_not_say_what_it_is_is_too_old(tmp_path: Path) -> None:
+    async with fake(b"-ERR unknown command 'HELLO'\r\n") as url:
+        (line,) = (await looked_over(tmp_path, url)).values()
+    assert line.outcome == "fail" and "too old" in line.seen and "7.0" in line.advice
+
+
+async def test_a_url_that_is_none_is_left_unswept_and_the_rest_is_reported(tmp_path: Path) -> None:
+    setup = setup_of(tmp_path, blueprint="distributed", redis_url="http://nonsense")
+    report = await validate(setup, only=("redis",))
+    assert [line.outcome for line in report.lines] == ["fail"]
+    assert "redis-url" in report.lines[0].seen
