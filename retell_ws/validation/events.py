@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Final
@@ -32,7 +32,10 @@ LOOK_S: Final = 0.25
 CANARY: Final = "+1 415 555 0142"
 """A number that nobody has. It is said in the call, and must be found nowhere."""
 
-QUESTION: Final = f"Please call me back at {CANARY} some time"
+SAID: Final = "Please call me back"
+"""Before the number: what is in the archive has to be this call's."""
+
+QUESTION: Final = f"{SAID} at {CANARY} some time"
 
 GROUPS: Final = ("analytics", "archive")
 
@@ -94,6 +97,8 @@ async def _follow(setup: Setup, line: Entry) -> None:
             f"a phone number that was spoken stands in {found}",
             "your Agent(mask=...) lets phone numbers through" if own else "report it as a bug",
         )
+    elif SAID not in text and setup.agent.mask is None:
+        line.fails(f"the archive has the call, and not what was said in it ({how})", "report it as a bug")
     else:
         line.passes(f"{how}: transcript and figures there {took_s:.1f} s after the call, and the spoken number masked")
 
@@ -131,12 +136,11 @@ async def _serving(setup: Setup) -> AsyncIterator[tuple[str, str]]:
         "kafka_partitions": 1,
     }
     settings = setup.changed("events", **SPOKEN, **changes)
-    async with _own_topics(settings), AsyncExitStack() as stack:
-        consumers = started("consume", *GROUPS, settings=settings)
-        # Beside each other: either takes its second.
-        spare, _ = await asyncio.gather(
-            stack.enter_async_context(setup.probing("events", **changes)), stack.enter_async_context(consumers)
-        )
+    async with (
+        _own_topics(settings),
+        setup.probing("events", **changes) as spare,
+        started("consume", *GROUPS, settings=settings),
+    ):
         yield spare.url, "by Kafka, over topics of its own"
 
 
@@ -145,14 +149,16 @@ async def _own_topics(settings: Settings) -> AsyncIterator[None]:
     """Have topics that are nobody else's. In the real ones our call would be in everybody's figures."""
     probe = await asyncio.to_thread(probe_of, settings)
     await asyncio.to_thread(probe.brokers)
-    if why := await asyncio.to_thread(probe.make):
-        raise Unchecked(
-            f"topics of its own cannot be made, and the real ones are not for tests ({why})",
-            f"let our user CREATE and DELETE topics that begin with {settings.kafka_prefix.rsplit('validate', 1)[0]}",
-        )
+    making = asyncio.create_task(asyncio.to_thread(probe.make))
     try:
+        if why := await asyncio.shield(making):
+            raise Unchecked(
+                f"topics of its own cannot be made, and the real ones are not for tests ({why})",
+                f"let our user CREATE and DELETE topics that begin with {settings.kafka_prefix.rsplit('validate', 1)[0]}",
+            )
         yield
-    finally:
+    finally:  # also of those that were made when another one was refused, or when we are told to stop meanwhile
+        await asyncio.wait([making])
         await asyncio.to_thread(probe.drop, [settings.kafka_prefix + name for name in GROUPS])
 
 

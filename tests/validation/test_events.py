@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from retell_ws.agent import Agent
 from retell_ws.validation import events
 from retell_ws.validation.book import Entry
 from retell_ws.validation.events import CANARY, masked, room
+from retell_ws.validation.setup import Setup
 
 from .book import lines_of, setup_of
 
@@ -31,6 +35,63 @@ async def test_a_mask_that_lets_numbers_through_fails(tmp_path: Path) -> None:
     setup = setup_of(tmp_path / "spare", target=str(tmp_path / "agent.py"), agent=agent, data=str(tmp_path / "real"))
     line = (await lines_of("events", events.check, setup))["a call's facts"]
     assert line.outcome == "fail" and "phone number" in line.seen and "mask" in line.advice
+
+
+async def test_an_archive_without_what_was_said_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_transcript", lambda folder, call_id: "agent: This is a spare server.")
+    line = (await lines_of("events", events.check, setup_of(tmp_path / "spare", data=str(tmp_path / "real"))))[
+        "a call's facts"
+    ]
+    assert line.outcome == "fail" and "not what was said" in line.seen
+
+
+class Brokers:
+    """Stands in for `KafkaProbe`: makes one topic, and then waits, or refuses the next one."""
+
+    def __init__(self, why: str = "") -> None:
+        self.why = why
+        self.is_making, self.may_go_on = threading.Event(), threading.Event()
+        self.there: list[str] = []
+
+    def brokers(self) -> int:
+        return 3
+
+    def make(self) -> str:
+        self.is_making.set()
+        self.may_go_on.wait(10)
+        self.there.append("facts")
+        return self.why
+
+    def drop(self, groups: Sequence[str]) -> None:
+        self.there.clear()
+
+
+@pytest.fixture
+def of_kafka(tmp_path: Path) -> Setup:
+    return setup_of(tmp_path / "spare", blueprint="events", data=str(tmp_path / "real"), kafka_bootstrap="127.0.0.1:9")
+
+
+async def test_topics_are_deleted_when_it_is_stopped_while_they_are_made(
+    of_kafka: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brokers = Brokers()
+    monkeypatch.setattr(events, "probe_of", lambda settings: brokers)
+    check = asyncio.create_task(lines_of("events", events.check, of_kafka))
+    await asyncio.to_thread(brokers.is_making.wait, 10)
+    check.cancel()
+    brokers.may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await check
+    assert brokers.is_making.is_set() and brokers.there == []
+
+
+async def test_topics_are_deleted_when_another_one_is_refused(of_kafka: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    brokers = Brokers("no rights")
+    brokers.may_go_on.set()
+    monkeypatch.setattr(events, "probe_of", lambda settings: brokers)
+    line = (await lines_of("events", events.check, of_kafka))["a call's facts"]
+    assert line.outcome == "skip" and "no rights" in line.seen
+    assert brokers.there == []
 
 
 def entry_of(folder: Path, wanted_mb: int = 8) -> Entry:

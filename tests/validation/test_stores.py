@@ -180,7 +180,9 @@ async def test_a_user_whose_name_has_a_word_of_errors_in_it_is_told_the_right_ru
     server: RedisServer, tmp_path: Path
 ) -> None:
     rules = RULES.replace("+hset ", "")
-    server.told("ACL", "SETUSER", "monkey", "reset", "on", ">few", "~retell_ws:*", "&retell_ws:server:*", *rules.split())
+    server.told(
+        "ACL", "SETUSER", "monkey", "reset", "on", ">few", "~retell_ws:*", "&retell_ws:server:*", *rules.split()
+    )
     lines = await looked_over(tmp_path, server.url.replace("redis://", "redis://monkey:few@"))
     assert lines["rights"].advice == "ACL SETUSER … +hset"
 
