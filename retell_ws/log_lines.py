@@ -30,6 +30,9 @@ MAX_EXCEPTION: Final = 16 * 1024
 MAX_CHAIN: Final = 8
 """Exceptions that are told of one: its causes, and what a group holds."""
 
+CALLBACK: Final = "Exception in callback"
+"""How the loop begins to say that a callback has raised; then it shows what that was called with."""
+
 
 class TextLines(logging.Formatter):
     """Lines for people.
@@ -61,8 +64,8 @@ class TextLines(logging.Formatter):
     def event(self, record: logging.LogRecord) -> str:
         """Say what happened."""
         text = record.getMessage()
-        if record.name == "asyncio" and not self._quotes:
-            text = text.partition("\n")[0]  # the next line shows a task, and with it the exception's text
+        if record.name == "asyncio":
+            text = mask(text[: 2 * MAX_EVENT]) if self._quotes else _loop_says(text)
         return _whole(text, MAX_EVENT)
 
     def exception(self, record: logging.LogRecord) -> str:
@@ -95,6 +98,11 @@ class JsonLines(TextLines):
             "exception": self.exception(record),
         }
         return json.dumps(told | {name: value for name, value in about.items() if value}, separators=(",", ":"))
+
+
+def _loop_says(text: str) -> str:
+    """Leave out the callback and the task that the loop shows: with them come arguments and an exception's text."""
+    return CALLBACK if text.startswith(CALLBACK) else text.partition("\n")[0]
 
 
 def _call_id(record: logging.LogRecord) -> str:

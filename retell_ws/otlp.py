@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -40,6 +41,9 @@ WAITING: Final = 2048
 
 MAX_REASON: Final = 300
 """Characters that are told of why nothing is sent."""
+
+SECRETS: Final = re.compile(r"(?<=//)[^/@\s]+(?=@)|(?<=\?)[^\s)'\"]+")
+"""What an address may hold before its host and after its path: some collectors want their key there."""
 
 KINDS: Final = {"internal": SpanKind.INTERNAL, "server": SpanKind.SERVER, "client": SpanKind.CLIENT}
 
@@ -147,7 +151,10 @@ class _Exporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         with self._heard:
-            result = self._inner.export(spans)
+            try:
+                result = self._inner.export(spans)
+            except Exception as exc:  # the SDK would only log it, and these spans would take room for ever
+                self._heard.text, result = type(exc).__name__, SpanExportResult.FAILURE
         if result is SpanExportResult.SUCCESS:
             self.sent += len(spans)
             if self._is_away:
@@ -155,7 +162,9 @@ class _Exporter(SpanExporter):
         else:
             self.failed += len(spans)
             if not self._is_away:
-                logger.warning("spans cannot be sent, and are given up: %s", self._heard.text[:MAX_REASON])
+                logger.warning(
+                    "spans cannot be sent, and are given up: %s", SECRETS.sub("…", self._heard.text)[:MAX_REASON]
+                )
         self._is_away = result is not SpanExportResult.SUCCESS
         return result
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -58,12 +59,13 @@ class Tracing:
         self._dropped = 0
         self._breathed = 0.0
         self._leaves = threading.Event()
+        self._ended = asyncio.Event()
         self._otlp: Otlp | None = None
-        self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
 
     async def __aenter__(self) -> Self:
         self._otlp = await asyncio.to_thread(Otlp, self._server)  # it reads certificates
-        self._thread.start()
+        arguments = (self._otlp, asyncio.get_running_loop())
+        threading.Thread(target=self._run, args=arguments, name="traces", daemon=True).start()
         return self
 
     async def __aexit__(
@@ -72,11 +74,17 @@ class Tracing:
         if self._otlp is None:
             raise AssertionError("left without entering")
         self._leaves.set()
-        await asyncio.to_thread(self._thread.join, FLUSH_S)
-        if self._thread.is_alive():
+        if not await self._ends(FLUSH_S):
             logger.warning("the last spans cannot be sent, and are given up")
             self._otlp.give_up()
-            await asyncio.to_thread(self._thread.join, LEAVE_S)
+            await self._ends(LEAVE_S)
+
+    async def _ends(self, limit_s: float) -> bool:
+        """Wait for the thread, and for no other: those of the pool may all be with the agent's functions."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._ended.wait()
+        return self._ended.is_set()
 
     def put(self, call_id: str, epoch: int, seq: int, fact: AnyFact) -> None:
         """See `ports.Traces.put`. For the loop's thread only."""
@@ -98,13 +106,13 @@ class Tracing:
             return {"sent": 0, "failed": 0, "dropped": self._dropped}
         return {"sent": otlp.sent, "failed": otlp.failed, "dropped": self._dropped + otlp.dropped}
 
-    def _run(self) -> None:
-        if self._otlp is None:
-            raise AssertionError("the thread starts when there is somewhere to send to")
+    def _run(self, otlp: Otlp, loop: asyncio.AbstractEventLoop) -> None:
         while not self._leaves.wait(BEAT_S):
-            self._pass_on(self._otlp)
-        self._pass_on(self._otlp)
-        self._otlp.end()
+            self._pass_on(otlp)
+        self._pass_on(otlp)
+        otlp.end()
+        with suppress(RuntimeError):  # nobody has waited so long
+            loop.call_soon_threadsafe(self._ended.set)
 
     def _pass_on(self, otlp: Otlp) -> None:
         while self._queue:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -168,6 +171,33 @@ def test_what_the_loop_says_of_a_task_is_told_without_the_task() -> None:
     made.name = "asyncio"
     assert TextLines().format(made).endswith("Task exception was never retrieved")
     assert SPEECH in TextLines(quotes=True).format(made)
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_what_the_loop_says_of_a_callback_is_told_without_its_arguments(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(words: str) -> None:
+        raise ValueError(words)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(fails, SPEECH)
+        loop.call_soon(partial(fails, SPEECH))
+        await asyncio.sleep(0)
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(main())
+    told = "\n".join(map(TextLines().format, caplog.records))
+    assert told.count("Exception in callback") == told.count(" in fails\n") == 2
+    assert SPEECH not in told
+
+
+def test_what_the_loop_says_of_a_task_is_masked_where_it_is_told() -> None:
+    made = record("Task exception was never retrieved\nfuture: <Task exception=ValueError('4111 1111 1111 1111')>")
+    made.name = "asyncio"
+    told = TextLines(quotes=True).format(made)
+    assert "[card]" in told and "4111" not in told
 
 
 def test_what_a_function_of_the_agents_has_raised_is_masked(

@@ -6,10 +6,13 @@ import asyncio
 import logging
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import pytest
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
 from retell_ws.agent import Agent
 from retell_ws.blueprints import running
@@ -175,6 +178,47 @@ async def test_a_collector_that_is_away_costs_no_call_anything_and_is_told_of_on
     ):
         await retell.greeting()
         assert (await retell.ask("Are you open?")).text == "We are."
+
+
+async def test_a_key_in_the_collectors_address_is_not_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"htp://me:{CANARY}@collector/v1/traces?key={CANARY}")
+    async with Tracing(Tracer("m", "p"), server="here") as tracing:
+        tracing.put("call_1", 1, 1, TurnMeasured(1, "finished"))
+    assert "spans cannot be sent" in caplog.text and "'htp://…@collector/v1/traces?…'" in caplog.text
+    assert CANARY not in caplog.text
+
+
+async def test_an_exporter_that_raises_takes_no_room_for_ever(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def export(*_: object) -> None:
+        raise ValueError(CANARY)
+
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    async with Tracing(Tracer("m", "p"), server="here") as tracing:
+        with monkeypatch.context() as broken:
+            broken.setattr(OTLPSpanExporter, "export", export)
+            tracing.put("call_1", 1, 1, TurnMeasured(1, "finished"))
+            await until(lambda: tracing.figures()["failed"] == 1)
+        tracing.put("call_1", 1, 2, TurnMeasured(2, "finished"))
+        await until(lambda: tracing.figures()["sent"] == 1)
+    assert "given up: ValueError" in caplog.text and CANARY not in caplog.text
+
+
+async def test_the_last_spans_are_sent_though_the_agents_functions_have_all_threads(collector: Collector) -> None:
+    tracing, over = Tracing(Tracer("m", "p"), server="here"), threading.Event()
+    await tracing.__aenter__()
+    asyncio.get_running_loop().set_default_executor(pool := ThreadPoolExecutor(1))
+    pool.submit(over.wait)
+    try:
+        tracing.put("call_1", 1, 1, TurnMeasured(1, "finished"))
+        async with asyncio.timeout(10):
+            await tracing.__aexit__(None, None, None)
+    finally:
+        over.set()
+    assert tracing.figures()["sent"] == 1
 
 
 async def test_a_collector_that_is_back_is_told_of(

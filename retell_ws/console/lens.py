@@ -28,7 +28,10 @@ MAX_NAME: Final = 100
 """Characters of the name of a role or a tool."""
 
 MAX_READ: Final = 2 * MAX_TEXT
-"""Characters of a text that are masked: a number that is cut off here is not shown."""
+"""Characters of a text that are masked."""
+
+EDGE: Final = 100
+"""Characters that are not shown where a text was cut before it was masked: what is left of a number is none."""
 
 
 class Lens:
@@ -53,7 +56,7 @@ class Lens:
 
         def shown(text: str) -> str:
             if text not in masked:
-                masked[text] = known.get(text) or self._mask(text[:MAX_READ])[:MAX_TEXT]
+                masked[text] = known.get(text) or self._beginning(text)
             return masked[text]
 
         has_long_keys = shown(keys) != keys[:MAX_TEXT]  # each is a line of its own, and together they are a number
@@ -74,6 +77,14 @@ class Lens:
             turns=tuple(TimedTurn.of(at, turn) for at, turn in glimpse.turns),
         )
 
+    def _beginning(self, text: str) -> str:
+        masked = self._mask(text[:MAX_READ])
+        return (masked if len(text) <= MAX_READ else masked[:-EDGE])[:MAX_TEXT]
+
+    def _end(self, text: str) -> str:
+        masked = self._mask(text[-MAX_READ:])
+        return (masked if len(text) <= MAX_READ else masked[EDGE:])[-MAX_TEXT:]
+
     def _lines(self, glimpse: Glimpse) -> tuple[ShownLine, ...]:
         if glimpse.heard is None:  # another server heard it
             said = () if glimpse.question is None else glimpse.question.transcript
@@ -87,9 +98,7 @@ class Lens:
     def _speaking(self, glimpse: Glimpse, lines: Sequence[ShownLine]) -> Speaking | None:
         if not glimpse.sent or _answers(lines) > _agents(glimpse.question):
             return None
-        # The last words are what is being said; a number that begins before them is not shown.
-        masked = self._mask(glimpse.sent[-MAX_READ:])
-        return Speaking(glimpse.response_id, masked[-MAX_TEXT:])
+        return Speaking(glimpse.response_id, self._end(glimpse.sent))  # the last words are those being said
 
 
 def _line(item: TranscriptItem) -> ShownLine:

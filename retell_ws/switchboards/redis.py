@@ -183,8 +183,9 @@ class RedisSwitchboard:
             case Shown():
                 self._came(letter, letter.view)
             case Present(view=present):
-                roll = self._rolls.get(letter.id)
-                if roll is None or not roll.hear(letter.sender, present):
+                roll = None if letter.sender == self._name else self._rolls.get(letter.id)
+                # Who tells of another one would be shown in its place, or as the one beside it.
+                if roll is None or present.name != letter.sender or not roll.hear(letter.sender, present):
                     self._counted["ignored"] += 1
             case RollCall() if letter.sender == self._name:
                 pass

@@ -138,6 +138,19 @@ def test_of_a_long_answer_the_last_words_are_shown() -> None:
     assert speaking is not None and len(speaking.text) == MAX_TEXT and speaking.text.endswith("x the end")
 
 
+@pytest.mark.parametrize("seam", range(20))
+def test_what_a_cut_has_left_of_a_number_is_not_shown(seam: int) -> None:
+    """Masked numbers take less room than they did, so that the cut comes into view."""
+    card = "4111 1111 1111 1111 "
+    text = "x" * seam + card * 300
+    view = shown(glimpse(said("user", text), sent=text[::-1]))
+    assert view.speaking is not None
+    assert not any(character.isdigit() for character in view.lines[0].text + view.speaking.text)
+    address = "x" * seam + card * 198 + "somebody.with.a.long.name@example.com"
+    (line,) = shown(glimpse(said("user", address + " word" * 500))).lines
+    assert "somebody" not in line.text
+
+
 # ---------------------------------------------------------------------------- turns
 
 

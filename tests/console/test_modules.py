@@ -52,6 +52,16 @@ PLACE = "async ([ms, bounds]) => (await import('./console/histogram.js')).placeO
 SEEN = "async ([first, budget]) => (await import('./console/histogram.js')).seen(first, budget)"
 MOVED = "async ([old, lines]) => (await import('./console/call.js')).moved(old, lines)"
 
+KEEPS = """async looks => {
+    const { keep } = await import('./console/dom.js');
+    const parent = document.createElement('div');
+    return looks.map(items => {
+        const make = item => Object.assign(document.createElement('p'), { textContent: item });
+        keep(parent, items, item => item, make, () => {});
+        return [...parent.children].map(child => child.textContent);
+    });
+}"""
+
 texts = st.text(st.sampled_from("ab 1.?\n)"), max_size=6)
 
 responses = st.fixed_dictionaries(
@@ -130,6 +140,12 @@ def told(exchange: Exchange | None) -> list[Any] | None:
         exchange.is_complete,
         action and [action.kind, action.value],
     ]
+
+
+@given(st.lists(st.lists(st.sampled_from("abcde"), max_size=6), max_size=4))
+def test_a_list_has_what_there_is_in_its_order_and_nothing_else(module_page: Page, looks: list[list[str]]) -> None:
+    """Whatever a server tells, twice as well: what stayed would be one more with each look."""
+    assert module_page.evaluate(KEEPS, looks) == looks
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from anyio.from_thread import BlockingPortal
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from retell_ws.server import Server
 from retell_ws.testing import FakeRetell
@@ -137,6 +137,45 @@ def test_a_call_ends_only_when_it_is_meant(
     assert portal.call(caller.ended) == "agent_hangup"
     expect(page.get_by_text("This call is over, or no server has it.")).to_be_visible()
     expect(page.get_by_role("button", name="Say")).to_be_disabled()
+
+
+def test_a_call_that_no_server_has_is_shown_again_when_it_is_back(
+    server: Server, caller: FakeRetell, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"#/call/{caller.call_id}")
+    page.route("**/view", lambda route: route.fulfill(status=404, json={"error": "no server has this call"}))
+    expect(page.get_by_text("This call is over, or no server has it.")).to_be_visible()
+    page.unroute("**/view")  # it was between two servers, or the only one was started anew
+    expect(page.get_by_text("This call is over, or no server has it.")).to_be_hidden()
+    expect(page.get_by_role("button", name="Say")).to_be_enabled()
+    expect(page.locator("header .pill")).to_have_text("listens")
+
+
+def test_the_budget_is_asked_for_until_the_server_that_has_the_call_tells_it(
+    server: Server, caller: FakeRetell, open_page: OpenPage
+) -> None:
+    page = open_page(server)
+    page.route("**/servers", lambda route: route.fulfill(json={"complete": False, "servers": []}), times=3)
+    page.goto(f"{server.http_address}/console#/call/{caller.call_id}")
+    expect(page.get_by_text("1 of 1 first sentence within 800")).to_be_visible()
+
+
+def test_of_very_many_calls_the_newest_are_shown_and_all_are_found(server: Server, open_page: OpenPage) -> None:
+    def many(route: Route) -> None:
+        (one,) = (told := route.fetch().json())["servers"]
+        status = {"since_s": 1.0, "attached": True, "turn": "idle"}
+        told["servers"] = [
+            {**one, "name": f"s{n}", "calls": 100, "live": [{**status, "id": f"call_{n}_{i}"} for i in range(100)]}
+            for n in range(200)
+        ]
+        route.fulfill(json=told)
+
+    page = open_page(server)
+    page.route("**/servers", many)
+    expect(page.get_by_text("; the newest 500 are shown")).to_be_visible()
+    expect(page.locator("tbody tr")).to_have_count(500)
+    page.get_by_label("Filter").fill("call_199_99")
+    expect(page.locator("tbody tr")).to_have_count(1)
 
 
 def test_a_call_is_handed_on_to_whom_the_directory_names(

@@ -117,6 +117,21 @@ async def test_what_nobody_has_asked_for_is_ignored(frail: RedisServer) -> None:
         await until(lambda: a.figures()["ignored"] == 3)
 
 
+async def test_nobody_answers_a_roll_call_in_the_name_of_another(frail: RedisServer) -> None:
+    async with board(frail.url, "a") as a, client_of(frail.url) as client, client.pubsub() as stranger:
+        await stranger.subscribe("test:server:@all")
+        assert (await stranger.get_message(timeout=5))["type"] == "subscribe"
+        called = asyncio.create_task(a.roll_call(0.5))
+        while (message := await stranger.get_message(ignore_subscribe_messages=True, timeout=5)) is None:
+            pass
+        asked = decode(message["data"])
+        for letter in (Present(asked.id, "a", server_view("a")), Present(asked.id, "b", server_view("c"))):
+            await client.publish("test:server:a", encode(letter))
+        await until(lambda: a.figures()["ignored"] == 2)
+        await client.publish("test:server:a", encode(Present(asked.id, "b", server_view("b"))))
+        assert await called == ([server_view("b")], True)
+
+
 async def test_in_a_cluster_servers_are_waited_for_while_there_is_time(tmp_path: Path) -> None:
     with cluster(valkey(), tmp_path) as nodes:
         async with AsyncExitStack() as stack:

@@ -46,32 +46,29 @@ export class Call {
           element("h2", {}, "Turns"), this.#turnsTold, this.#noTurns, this.#waterfall.element)));
   }
 
-  /** Look until told to stop, or the call is gone. */
+  /** Look until told to stop. A call that no server has may be back with Retell's redial. */
   open() {
-    const stop = poll(EVERY_MS, async (signal) => {
-      try {
-        this.#show(await this.#withBudget(await this.#api.view(this.#callId, signal), signal));
-        this.#state.found("");
-      } catch (error) {
-        if (error.status !== 404) throw error;
-        stop();
-        this.#gone();
-      }
-    }, (error) => this.#state.failed(error));
-    return stop;
+    return poll(EVERY_MS, async (signal) => {
+      this.#show(await this.#withBudget(await this.#api.view(this.#callId, signal), signal));
+      this.#state.found("");
+    }, (error) => {
+      if (error.status === 404) this.#gone();
+      else this.#state.failed(error);
+    });
   }
 
-  /** Ask for the budget of the server that has the call, whenever that is another one. */
+  /** Ask for the budget of the server that has the call, whenever that is another one, until it answers. */
   async #withBudget(view, signal) {
     if (view.server !== this.#server) {
       const { servers } = await this.#api.servers(signal);
-      this.#budgetMs = servers.find((one) => one.name === view.server)?.budget_ms ?? this.#budgetMs;
-      this.#server = view.server;
+      const found = servers.find((one) => one.name === view.server);
+      if (found) [this.#server, this.#budgetMs] = [found.name, found.budget_ms];
     }
     return view;
   }
 
   #show({ server, status, lines, speaking, turns }) {
+    this.#offer(true);
     showState(this.#pill, status);
     write(this.#told, `${seconds(status.since_s)} on ${server}`);
     this.#first += moved(this.#lines, lines);
@@ -98,7 +95,12 @@ export class Call {
     write(this.#pill, "over");
     this.#pill.className = "pill grey";
     if (!this.#talk.element.childElementCount) write(this.#silence, "Nothing of it is kept here.");
-    for (const button of this.element.querySelectorAll(".orders button, .orders input")) button.disabled = true;
+    this.#offer(false);
+  }
+
+  /** Let orders be given, or none. */
+  #offer(isOn) {
+    for (const one of this.element.querySelectorAll(".orders button, .orders input")) one.disabled = !isOn;
   }
 }
 

@@ -4,9 +4,11 @@
 
 import { element, keep, put, write } from "./dom.js";
 import { poll } from "./poll.js";
-import { many, seconds } from "./words.js";
+import { many, number, seconds } from "./words.js";
 
 const EVERY_MS = 1000;
+
+const MAX_ROWS = 500; // two hundred servers tell of twenty thousand calls, and a browser would draw nothing else
 
 const TURNS = { idle: "listens", answering: "answers", leaving: "says goodbye" };
 
@@ -52,11 +54,14 @@ export class Calls {
     const calls = this.#servers
       .flatMap((server) => server.live.map((call) => ({ ...call, server: server.name })))
       .sort((one, other) => one.since_s - other.since_s);
-    const shown = calls.filter((call) => call.id.toLowerCase().includes(part));
+    const found = calls.filter((call) => call.id.toLowerCase().includes(part));
+    const shown = found.slice(0, MAX_ROWS);
     keep(this.#rows, shown, (call) => `${call.server} ${call.id}`, makeRow, updateRow);
     const count = this.#servers.reduce((sum, server) => sum + server.calls, 0);
+    const isCut = found.length > shown.length || count > calls.length;
+    const newest = Math.min(calls.length, MAX_ROWS);
     write(this.#told, `${many(count, "call")} on ${many(this.#servers.length, "server")}${
-      count > calls.length ? `; the newest ${calls.length} are shown` : ""}`);
+      isCut ? `; the newest ${number(newest)} are shown` : ""}`);
     this.#table.hidden = !shown.length;
     this.#none.hidden = shown.length > 0;
     if (shown.length) return;

@@ -55,7 +55,11 @@ export function keep(parent, items, keyOf, make, update) {
     if (child === next) next = next.nextElementSibling;
     else parent.insertBefore(child, next);
   }
-  for (const gone of old.values()) gone.remove();
+  while (next) { // what is left has no item any more, or was a second one of its key
+    const gone = next;
+    next = next.nextElementSibling;
+    gone.remove();
+  }
 }
 
 function fill(node, attributes, children) {
