@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 FRAMES: Final = 1000
 """Frames that a peer may send in a second: Retell sends ten, and a hundred times as many still cost others little."""
 
-PIECE: Final = 4096
+PIECE: Final = 16_384
 """Bytes that are read between two looks at their number: a loop hands over up to 256 KB, which may be 40,000 frames."""
 
 KERNEL_BUFFER: Final = 128 * 1024

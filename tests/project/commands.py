@@ -61,9 +61,57 @@ COMMANDS: dict[str, dict[str, How]] = {
         "retell_ws answers warm openings.txt agent.py --out ANSWERS.json": ends("hours", writes="ANSWERS.json"),
         "retell_ws serve agent.py --answers-file ANSWERS.json": stays(),
     },
+    "Register it with Retell": {
+        "retell_ws register --url wss://your-host/llm-websocket --create --voice retell-Cimo --check --publish": ends(
+            "wss://",
+            instead="retell_ws register --url wss://your-host/llm-websocket --create --voice retell-Cimo --help",
+            why="nobody is at your-host, and there is no account: what it does is tried below",
+        ),
+        ".venv/bin/python -m retell_ws.testing.fake_retell_api --port 9100": stays(),
+        "export RETELL_API_KEY=any RETELL_WS_RETELL_URL=http://127.0.0.1:9100": ends(),
+        "scripts/run register --url wss://your-host/llm-websocket --create --voice cimo": ends(
+            "agent_",
+            instead="scripts/run register --url wss://your-host/llm-websocket --create --voice cimo --yes",
+            why="at a terminal it asks",
+        ),
+        "scripts/run calls": ends("call_"),
+    },
+    "Prove a set-up": {
+        "scripts/run blueprint validate agent.py --blueprint events --redis-url redis://127.0.0.1:6379 "
+        "--report report.html": ends("It works", writes="report.html"),
+    },
     "How it is doing": {
+        "retell_ws monitoring alerts --out alerts.yaml": ends(writes="alerts.yaml"),
+        "retell_ws monitoring dashboard --out dashboard.json": ends(writes="dashboard.json"),
         "scripts/run serve agent.py --http-port 8081 &": stays('"http":"http://'),
         "curl -s http://127.0.0.1:8081/metrics | grep first_sentence": ends("retell_ws_first_sentence_seconds"),
+    },
+    "Choose a blueprint, and move to the next": {
+        "retell_ws blueprint recommend --calls 50 --p95-ms 500 --needs failover": ends("distributed"),
+        **{
+            command: ends(instead=":", why="tests/commands/test_migration.py types it, with people on the line")
+            for command in (
+                "retell_ws blueprint apply single --into /opt/agent",
+                "retell_ws blueprint apply distributed --into /opt/agent --yes",
+                "set -a; . /opt/agent/retell_ws.env; set +a",
+                "redis-cli -u redis://127.0.0.1:6379/0 ping",
+                *(
+                    "retell_ws serve /opt/agent/agent.py --config /opt/agent/retell_ws.toml "
+                    f"--port {port} --http-port 1{port} &"
+                    for port in (8082, 8083, 8084)
+                ),
+                "curl -fsS --retry 30 --retry-all-errors --retry-delay 1 http://127.0.0.1:8084/readyz",
+                "haproxy -c -f /opt/agent/haproxy.cfg && kill -USR2 $(cat /opt/agent/haproxy.pid)",
+                "pkill -USR2 -f '[s]erve /opt/agent/agent.py --config /opt/agent/retell_ws.toml$'",
+                "until curl -fsS http://127.0.0.1:18081/metrics | grep -q '^retell_ws_calls 0'; do sleep 2; done",
+                "pkill -TERM -f '[s]erve /opt/agent/agent.py --config /opt/agent/retell_ws.toml$'",
+                "retell_ws blueprint apply distributed --into /opt/agent --leaving none --yes",
+            )
+        },
+    },
+    "A look at the calls": {
+        "export RETELL_WS_ADMIN_TOKEN=$(openssl rand -hex 24)": ends(),
+        "scripts/run serve agent.py --http-port 8081": stays('"http":"http://'),
     },
     "Several servers": {
         "export ANTHROPIC_API_KEY=... RETELL_WS_PATH_SECRET=$(openssl rand -hex 24)": ends(),

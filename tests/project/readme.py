@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import NamedTuple
 
 __all__ = ["README", "Block", "Command", "Section", "inline", "sections"]
@@ -83,10 +84,10 @@ def sections(text: str) -> list[Section]:
             heading = match[2]
             if match[1] == "##":
                 found.append(Section(heading, []))
-        elif fence is None and (match := FENCE.match(line)):
+        elif fence is None and (match := FENCE.match(line.strip())):
             fence, inside = (match[1], number), []
-        elif fence is not None and line == "```":
-            found[-1].blocks.append(Block(fence[0], heading, fence[1], "".join(inside)))
+        elif fence is not None and line.strip() == "```":
+            found[-1].blocks.append(Block(fence[0], heading, fence[1], dedent("".join(inside))))
             fence = None
         elif fence is not None:
             inside.append(f"{line}\n")
@@ -97,7 +98,7 @@ def inline(text: str) -> Iterator[str]:
     """Give what stands between backticks outside of blocks; line breaks become blanks."""
     outside, is_inside = [], False
     for line in text.splitlines():
-        if line.startswith("```"):
+        if line.strip().startswith("```"):
             is_inside = not is_inside
         elif not is_inside:
             outside.append(line)

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,11 +19,6 @@ $(complete -p retell_ws | sed 's/.*-F \\([^ ]*\\).*/\\1/')
 printf '%s\\n' "${COMPREPLY[@]}"
 """
 """Bash does this when the tab key is pressed after the words it is given."""
-
-pytestmark = pytest.mark.skipif(
-    not all(find_spec(f"retell_ws.commands.{name}") for name in ("register", "calls", "blueprint_validate")),
-    reason="the commands of other branches are not here yet",
-)
 
 
 @pytest.fixture(scope="module")
