@@ -198,6 +198,18 @@ ROWS: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/test_admin.py::test_a_body_that_is_too_long_is_not_read",
         "tests/test_server.py::test_by_default_there_is_no_second_port",
     ),
+    "the console": (
+        "tests/console/test_routes.py::test_without_an_admin_token_there_is_no_console",
+        "tests/console/test_routes.py::test_the_page_is_files_for_anybody_and_its_headers_are_strict",
+        "tests/console/test_routes.py::test_nothing_is_told_without_the_token",
+        "tests/console/test_routes.py::test_there_are_no_tickets_for_the_calls_of_others",
+        "tests/console/test_routes.py::test_a_ticket_is_spent_whatever_comes_of_it",
+        "tests/console/test_routes.py::test_the_page_of_another_server_opens_no_socket_and_costs_no_ticket",
+        "tests/console/test_routes.py::test_the_port_of_calls_goes_on_refusing_browsers",
+        "tests/console/test_views.py::test_speech_is_text_whatever_it_looks_like",
+        "tests/console/test_window.py::test_a_browser_that_does_not_read_is_given_up",
+        "tests/deploy/test_gateway.py::test_nothing_else_of_the_second_port_can_be_reached",
+    ),
     "a hostile model's host": (
         "tests/security/test_upstream.py::test_an_answer_that_is_none_is_an_apology_and_the_next_one_is_whole",
         "tests/security/test_upstream.py::test_a_long_event_is_not_read_to_its_end",
