@@ -137,6 +137,13 @@ async def test_what_was_asked_for_wrongly_is_one_line(arguments: tuple[str, ...]
     assert word in await refused("blueprint", "validate", *arguments)
 
 
+async def test_a_terminal_without_arrows_gets_the_table_as_well() -> None:
+    process = await start("blueprint", "validate", "--only", "settings", PYTHONIOENCODING="ascii")
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    assert "? say --http-port 8081" in out.decode("ascii")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_ends_all_it_started(tmp_path: Path, number: signal.Signals) -> None:
     process = await start("blueprint", "validate", "--only", "latency", TMPDIR=str(tmp_path))
