@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Literal
 
 from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensError
@@ -86,6 +87,9 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 ok, 1 the thing asked for failed, 2 it was asked for wrongly."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows no arrows gets a mark in their place
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except UnusedCliTokensError as exc:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -28,6 +27,7 @@ from .control import Order as Command
 from .control import Say as SayCommand
 from .control import Transfer as TransferCommand
 from .errors import SettingsError
+from .loopback import is_loopback
 from .transcript import normalised
 
 __all__ = [
@@ -251,16 +251,9 @@ def _unfit(webhook: Webhook) -> str:
         return "a password has no place in this file"
     if not webhook.url.isascii() or not webhook.url.isprintable() or " " in webhook.url:
         return "there is a space or a special character in it"
-    if parts.scheme == "http" and not webhook.insecure and not _is_loopback(host):
+    if parts.scheme == "http" and not webhook.insecure and not is_loopback(host):
         return "it should begin with https://, or say `insecure = true`"
     return ""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def plain(text: str) -> str:

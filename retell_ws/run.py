@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ipaddress
 import logging
 import os
 import resource
@@ -26,6 +25,7 @@ from .blueprints import KEY, RETELL_KEY, build_model, running
 from .consuming import Consuming
 from .errors import ModelError, ModelRejected, SettingsError, UsageError
 from .log import configure
+from .loopback import is_loopback
 from .orders import Orders
 from .ports import Model
 from .prompt import build
@@ -163,7 +163,7 @@ def _reached(settings: Settings, server: Server) -> Settings:
 def _warn(settings: Settings, model: Model, server: Server) -> None:
     if not settings.model and model.name == "scripted":
         logger.warning("no %s: the scripted model answers; it knows a few phrases and costs nothing", KEY)
-    if not settings.path_secret and not _is_loopback(settings.host):
+    if not settings.path_secret and not is_loopback(settings.host):
         logger.warning("no --path-secret: whoever knows the address %s can speak to the agent", server.address)
     if settings.redis_url and settings.blueprint == "single":
         logger.warning("--redis-url is left out: `single` keeps its calls in memory; say --blueprint distributed")
@@ -215,13 +215,6 @@ async def _check(model: Model, agent: Agent, settings: Settings) -> None:
         logger.warning("the model refuses a first request: %s", exc)
     except (ModelError, TimeoutError) as exc:
         logger.warning("the model does not answer yet: %s", str(exc) or f"nothing within {CHECK_S:g} s")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _leave() -> None:

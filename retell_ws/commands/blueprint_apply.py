@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -17,7 +18,7 @@ from ..deploy.folder import Applied, Change, changes, read_file, remembered, wri
 from ..deploy.moves import told
 from ..deploy.next_setup import NONE, Options, next_setup
 from ..deploy.proxies import Proxy
-from ..deploy.settings_file import Merged, merged, read_settings
+from ..deploy.settings_file import Merged, lines_of, merged, read_settings
 from ..errors import SettingsError
 from ..settings import load
 
@@ -117,7 +118,8 @@ def apply(
     console = Console(highlight=False, soft_wrap=True)
     foreign = [change.name for change in found if change.is_foreign and change.name != FILE]
     if found:
-        _show(console, found)
+        secret = {"path_secret", "admin_token"} | ({"redis_url"} if "@" in str(own.get("redis_url")) else set())
+        _show(console, found, lines_of(text, secret))
     _tell_settings(console, edited)
     if foreign and not force:
         err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -159,10 +161,13 @@ def _check(text: str, name: str) -> None:
             raise SettingsError(str(exc).replace(str(file), name)) from None
 
 
-def _show(console: Console, found: Sequence[Change]) -> None:
+def _show(console: Console, found: Sequence[Change], hidden: Collection[str]) -> None:
     for change in found:
         for line in change.diff():
-            console.print(Text(_SECRET.sub(r"\1***", line), style=_style(line)))
+            told = _SECRET.sub(r"\1***", line)
+            if told == line and line[1:].removeprefix("# ").strip() in hidden:  # a text over several lines
+                told = f"{line[:1]}***"
+            console.print(Text(told, style=_style(line)))
 
 
 def _style(line: str) -> str:
@@ -175,9 +180,10 @@ def _agreed(console: Console, folder: Path, number: int) -> bool:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         console.print("Nothing was written: there is nobody to ask here. --yes writes.")
         return False
-    answer = console.input(f"Write {number} files into {folder}? \\[y/N] ")
-    if answer.strip().lower() in ("y", "yes"):
-        return True
+    with suppress(EOFError):
+        answer = console.input(f"Write {number} files into {folder}? \\[y/N] ")
+        if answer.strip().lower() in ("y", "yes"):
+            return True
     console.print("Nothing was written.")
     return False
 

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from ..deploy.machines import TURN_EVERY_S, Capacity, Machine, capacity
 from ..deploy.recommend import BLUEPRINTS, Advice, Want, advise
+from .interrupts import interruptible
 from .self_bench import CALLS, TURNS, measured
 
 __all__ = ["recommend"]
@@ -61,7 +62,7 @@ def _measured() -> Machine:
     columns = (TextColumn("{task.description}"), BarColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
         task = bars.add_task(f"{CALLS} synthetic callers", total=CALLS * TURNS)
-        return asyncio.run(measured(lambda: bars.advance(task)))
+        return asyncio.run(interruptible(measured(lambda: bars.advance(task))))
 
 
 def _show(console: Console, advice: Advice, machine: Machine | None, found: Capacity | None, calls: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import signal
 import sys
 import webbrowser
 from pathlib import Path
@@ -25,6 +24,7 @@ from ..errors import UsageError
 from ..settings import load
 from ..validation.line import TOPICS, Report, by_topic
 from .flags import Flags, given
+from .interrupts import interruptible
 from .serve import EXAMPLE
 
 if TYPE_CHECKING:
@@ -118,12 +118,6 @@ def validate(
 async def _validate(setup: Setup, only: tuple[str, ...]) -> Report:
     from ..validation.run import validate as run
 
-    this = asyncio.current_task()
-    if this is None:
-        raise AssertionError("a coroutine runs in a task")
-    # As Ctrl-C does by itself: what was started is ended first. SIGHUP: the terminal was closed.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
     columns = (TextColumn("{task.description:<44}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -136,10 +130,7 @@ async def _validate(setup: Setup, only: tuple[str, ...]) -> Report:
             said = f"{topic}: {name}" if name else topic
             progress.update(bar, completed=len(begun) - 1, description=said[:44])
 
-        try:
-            return await run(setup, only=dict.fromkeys(only), begin=begin)
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
+        return await interruptible(run(setup, only=dict.fromkeys(only), begin=begin))
 
 
 def _json(report: Report) -> bytes:

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.console import Console
 
-from ..errors import UsageError
+from ..errors import RetellApiError, UsageError
 from ..registration.addresses import Address, socket_address, warning_of, webhook_address
 from ..registration.numbers import checked
 from ..registration.plan import WEBHOOK_EVENTS, Wish
@@ -21,6 +21,7 @@ from .changes import conclude, document, show
 from .rest import console_of, rest_of, settings_of, telling
 
 if TYPE_CHECKING:
+    from ..registration.api import RetellRest
     from ..registration.register import Outcome, Prepared
 
 __all__ = ["register"]
@@ -110,18 +111,23 @@ def register(
     if warning := warning_of(address):
         sys.stderr.write(f"retell_ws: {warning}\n")
 
-    async def prepared() -> Prepared:
+    async def looked(rest: RetellRest) -> Prepared:
         from ..registration.register import prepare
 
+        return await prepare(rest, wish, agent_id=agent_id, create=create, publish=publish, numbers=numbers)
+
+    async def prepared() -> Prepared:
         async with rest_of(settings, hidden) as rest:
             if check:
                 await _dial(address)
-            return await prepare(rest, wish, agent_id=agent_id, create=create, publish=publish, numbers=numbers)
+            return await looked(rest)
 
     async def applied(plan: Prepared) -> Outcome:
         from ..registration.register import apply
 
         async with rest_of(settings, hidden) as rest:
+            if not yes and await looked(rest) != plan:
+                raise RetellApiError("somebody changed it meanwhile, so nothing was done: say it again, and look")
             return await apply(rest, plan)
 
     # A person may think between the two for as long as they like.

@@ -6,22 +6,22 @@ so its times are rather too long; its processor time is not much affected.
 
 from __future__ import annotations
 
-import asyncio
 import os
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from statistics import median
 from typing import Final
 
 import msgspec
 
+from ..blueprints import KEY
 from ..deploy.machines import Machine
 from ..errors import UsageError
+from ..settings import Settings
 from ..testing.callers import Plan, run_calls
 from ..testing.fake_anthropic import FakeAnthropicProcess
+from ..validation.spare import Spare, SpareError, started
 
 __all__ = ["CALLS", "TURNS", "measured"]
 
@@ -30,11 +30,6 @@ TURNS: Final = 8
 PAUSE_S: Final = 0.3
 TTFT_MS: Final = 50
 """Of the fake model: it is taken off the first frame again."""
-
-START_S: Final = 20.0
-STOP_S: Final = 10.0
-
-_KEPT: Final = ("PATH", "HOME", "LANG", "PYTHONPATH", "VIRTUAL_ENV")
 
 
 async def measured(progress: Callable[[], None]) -> Machine:
@@ -47,12 +42,15 @@ async def measured(progress: Callable[[], None]) -> Machine:
         UsageError: This system does not tell the processor time of a process, or the server does not start.
     """
     _cpu_s(os.getpid())
-    async with FakeAnthropicProcess(ttft_ms=TTFT_MS, spacing_ms=15, deltas=40) as fake, _server(fake.url) as (pid, url):
-        plan = Plan(url=url, calls=CALLS, turns=1, pause_s=PAUSE_S, turn_s=15)
-        await run_calls(plan, lambda: None)  # what is done once is done
-        before = _cpu_s(pid)
-        tally = await run_calls(msgspec.structs.replace(plan, turns=TURNS), progress)
-        cpu_s = _cpu_s(pid) - before
+    try:
+        async with FakeAnthropicProcess(ttft_ms=TTFT_MS, spacing_ms=15, deltas=40) as fake, _server(fake.url) as server:
+            plan = Plan(url=server.url, calls=CALLS, turns=1, pause_s=PAUSE_S, turn_s=15)
+            await run_calls(plan, lambda: None)  # what is done once is done
+            before = _cpu_s(server.pid)
+            tally = await run_calls(msgspec.structs.replace(plan, turns=TURNS), progress)
+            cpu_s = _cpu_s(server.pid) - before
+    except SpareError as exc:
+        raise UsageError(f"{exc}; --no-measure leaves the measurement out") from None
     turns = len(tally.first_frame_s)
     if not turns or tally.failures:
         raise UsageError("the synthetic callers were not answered: --no-measure leaves the measurement out")
@@ -64,47 +62,10 @@ async def measured(progress: Callable[[], None]) -> Machine:
     )
 
 
-@asynccontextmanager
-async def _server(model_url: str) -> AsyncIterator[tuple[int, str]]:
-    """Run a server.
-
-    Yields:
-        Its process, and what Retell would be given.
-
-    Raises:
-        UsageError: It does not start.
-    """
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    # No settings and no key of anybody's.
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "retell_ws", "serve", "--port", "0", "--model-url", model_url, "--log-level", "error"),
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=DEVNULL,
-        env={**environment, "ANTHROPIC_API_KEY": "any"},
-    )
-    try:
-        yield process.pid, await _address(process)
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_S):
-                await process.communicate()
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-
-
-async def _address(process: Process) -> str:
-    if process.stdout is None:
-        raise AssertionError("it was asked for a pipe")
-    try:
-        async with asyncio.timeout(START_S):
-            line = await process.stdout.readline()
-        return str(msgspec.json.decode(line)["ws"])
-    except (TimeoutError, msgspec.DecodeError):
-        raise UsageError("a server to measure does not start here: --no-measure leaves the measurement out") from None
+def _server(model_url: str) -> AbstractAsyncContextManager[Spare]:
+    """Run a server with no settings and no key of anybody's."""
+    settings = Settings(port=0, model_url=model_url, log_level="error")
+    return started("serve", settings=settings, environment={KEY: "any"})
 
 
 def _cpu_s(pid: int) -> float:

@@ -89,7 +89,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: float
 
     def __post_init__(self) -> None:
-        for flag, path in (("--into", self.folder), ("--agent", self.agent), ("retell_ws", self.command)):
+        program = self.command.removesuffix(" -m retell_ws")
+        for flag, path in (("--into", self.folder), ("--agent", self.agent), ("retell_ws", program)):
             if not _PATH.fullmatch(path):
                 raise UsageError(f"{flag}: {path!r} can stand in no unit of systemd: a path is of A-Za-z0-9._/+-")
         if not 1024 <= self.port <= 9999 - self.servers:

@@ -81,7 +81,7 @@ def read_file(folder: Path, name: str) -> str | None:
         if (folder / part).is_symlink():
             raise UsageError(f"{folder / part} is a link: what is written through it would land elsewhere")
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise UsageError(f"{path} is no file")
             data = file.read(LARGEST + 1)
@@ -96,6 +96,11 @@ def read_file(folder: Path, name: str) -> str | None:
     if len(data) > LARGEST or (data and not text):
         raise UsageError(f"{path} is no text of ours: move it away")
     return text
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file without waiting for anybody, as a named pipe would have us do."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
 
 def remembered(folder: Path) -> Applied | None:
@@ -154,16 +159,18 @@ def write(folder: Path, texts: Mapping[str, str], applied: Applied) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Put a file in the place of another one, which keeps its rights."""
-    try:
-        mode = stat.S_IMODE(path.lstat().st_mode)
-    except FileNotFoundError:
-        mode = 0o644
+    """Put a file in the place of another one, which keeps its rights, and its owner as far as we may."""
+    was: os.stat_result | None = None
+    with suppress(FileNotFoundError):
+        was = path.lstat()
     handle, name = tempfile.mkstemp(prefix=".retell_ws-", dir=path.parent)
     try:
         with open(handle, "w", encoding="utf-8") as file:
             file.write(text)
-            os.fchmod(file.fileno(), mode)
+            if was is not None:
+                with suppress(PermissionError):
+                    os.fchown(file.fileno(), was.st_uid, was.st_gid)
+            os.fchmod(file.fileno(), 0o644 if was is None else stat.S_IMODE(was.st_mode))
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)

@@ -9,7 +9,9 @@ started anew as what it is to be; its calls go to the others.
 from __future__ import annotations
 
 from collections.abc import Collection
+from shlex import quote
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 from .files import Wanted, file_of
 
@@ -45,6 +47,8 @@ def told(wanted: Wanted, before: Wanted | None, *, changed: Collection[str]) -> 
         steps = _joining(wanted, before)
     elif before is None:
         steps = _starting(wanted)
+    elif before.redis_url and not wanted.redis_url:
+        steps = _alone(wanted, before)
     else:
         steps = _going_on(wanted, before, anew=moves or "retell_ws.toml" in changed)
     found = [
@@ -73,6 +77,8 @@ def _callers(wanted: Wanted, before: Wanted | None, *, joins: bool) -> tuple[str
         )
     if before is not None and before.blueprint == "single" and wanted.blueprint != "single":
         found.append("The model is asked before Retell asks (--no-speculate: not), which costs some tokens.")
+    if before is not None and before.redis_url and not wanted.redis_url:
+        found.append("Live calls stay where they are; one whose line breaks meanwhile begins anew.")
     if joins:
         found.append("Live calls stay where they are, to their end; new ones go to the new servers.")
     return tuple(found)
@@ -122,7 +128,7 @@ def _joining(wanted: Wanted, before: Wanted | None) -> list[str]:
         "Have the old server keep its calls and take no others (systemctl kill -s USR2 --kill-whom=main UNIT):",
         f"$ {usr2}",
         "When its last call has ended, stop it:",
-        f"$ until curl -fsS http://{http}/metrics | grep -q '^retell_ws_calls 0'; do sleep 2; done"
+        f"$ {_left(http)}"
         if knows_old
         else "(its /metrics say retell_ws_calls 0; without a second port, no connection to its port is left)",
         f"$ {term}",
@@ -130,6 +136,27 @@ def _joining(wanted: Wanted, before: Wanted | None) -> list[str]:
         f"$ {wanted.command} blueprint apply {wanted.blueprint} --into {wanted.folder} --leaving none --yes",
         *_reload(wanted),
     ]
+
+
+def _alone(wanted: Wanted, before: Wanted) -> list[str]:
+    """Tell of one server in place of those that share their calls."""
+    lines = [
+        *_secrets(wanted),
+        "Start the new server beside the old ones, or its unit:",
+        *(f"$ {command} &" for command in wanted.serving()),
+        "When it is ready,",
+        *(f"$ {_ASK} http://{each}/readyz" for each in wanted.addresses()),
+        *_proxy(wanted, is_there=before.proxy == wanted.proxy and before.listen == wanted.listen),
+        "The old ones are dialled no more. Stop each one when its last call has ended:",
+    ]
+    for port, http in zip(before.ports(), before.second_addresses(), strict=True):
+        lines += [f"$ {_left(http)}", f"$ pkill -TERM -f '{_pattern(before, f' --port {port} ')}'"]
+    return lines
+
+
+def _left(http: str) -> str:
+    """Give a command that waits until the last call of a server has ended."""
+    return f"until curl -fsS http://{http}/metrics | grep -q '^retell_ws_calls 0'; do sleep 2; done"
 
 
 def _going_on(wanted: Wanted, before: Wanted, *, anew: bool) -> list[str]:
@@ -176,7 +203,11 @@ def _secrets(wanted: Wanted) -> list[str]:
 
 
 def _redis(wanted: Wanted) -> list[str]:
-    return ["Redis has to answer:", f"$ redis-cli -u {wanted.redis_url} ping"] if wanted.redis_url else []
+    if not wanted.redis_url:
+        return []
+    parts = urlsplit(wanted.redis_url)
+    where = f"-s {quote(parts.path)}" if parts.scheme == "unix" else f"-u {quote(wanted.redis_url)}"
+    return ["Redis has to answer:", f"$ redis-cli {where} ping"]
 
 
 def _consuming(wanted: Wanted) -> list[str]:
@@ -230,7 +261,7 @@ def _of_old(before: Wanted) -> str:
 
 def _pattern(wanted: Wanted, end: str) -> str:
     # In brackets, so that a shell that was given the command as an argument is not found itself.
-    return f"[s]erve {wanted.agent} --config {wanted.folder}/retell_ws.toml{end}"
+    return f"[s]erve {wanted.agent} --config {wanted.folder}/retell_ws.toml".replace("+", "[+]") + end
 
 
 def _containers(wanted: Wanted, *, joins: bool) -> list[str]:

@@ -22,7 +22,6 @@ class Need(msgspec.Struct, frozen=True):
         first: The first blueprint that gives it.
         redis: It takes calls that are kept in Redis.
         kafka: It takes Kafka.
-        facts: It takes facts, which several servers only have together in Kafka.
     """
 
     single: str
@@ -32,7 +31,6 @@ class Need(msgspec.Struct, frozen=True):
     first: Blueprint
     redis: bool = False
     kafka: bool = False
-    facts: bool = False
 
 
 _SHARED: Final = "with Redis: the next word, from another server"
@@ -71,10 +69,9 @@ NEEDS: Final[dict[str, Need]] = {
         "yes",
         "`events` keeps facts without Kafka, too: it starts the consumers itself",
         "events",
-        facts=True,
     ),
     "transcripts": Need(
-        _FACTS, _FACTS, "yes", "the archive is one of the consumers of facts; it needs no Kafka", "events", facts=True
+        _FACTS, _FACTS, "yes", "the archive is one of the consumers of facts; it needs no Kafka", "events"
     ),
     "escalation": Need(
         "with --data and --rules",
@@ -82,7 +79,6 @@ NEEDS: Final[dict[str, Need]] = {
         "with --rules",
         "rules look at facts; they need no Kafka",
         "events",
-        facts=True,
     ),
     "webhooks": Need(
         "verified; kept with --data",
@@ -90,8 +86,7 @@ NEEDS: Final[dict[str, Need]] = {
         "verified and kept",
         "what Retell tells is a fact",
         "events",
-        facts=True,
     ),
-    "kafka": Need("", "", "--kafka-bootstrap", "others read along only on a bus", "events", kafka=True, facts=True),
+    "kafka": Need("", "", "--kafka-bootstrap", "others read along only on a bus", "events", kafka=True),
 }
 """All that can be named, and what decides about it."""

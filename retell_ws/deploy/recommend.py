@@ -111,14 +111,14 @@ def advise(want: Want) -> Advice:
     rows = [msgspec.structs.replace(row, decides=row.first == chosen != "single") for row in rows]
     shared = want.calls > MOST_CALLS["single"] or any(need.redis for need in needs)
     kafka = any(need.kafka for need in needs) or want.calls > MOST_CALLS["distributed"]
-    kafka = kafka or (shared and any(need.facts for need in needs))
+    kafka = chosen == "events" and (kafka or shared)  # facts of several servers are together in Kafka alone
     redis = chosen != "single" and (shared or kafka or chosen == "distributed")
     return Advice(
         chosen,
         tuple(rows),
-        _runs(chosen, redis=redis, kafka=kafka and chosen == "events"),
+        _runs(chosen, redis=redis, kafka=kafka),
         _measure(want),
-        f"retell_ws blueprint apply {chosen} --into DIR{' --kafka HOST:9092' if kafka and chosen == 'events' else ''}",
+        f"retell_ws blueprint apply {chosen} --into DIR{' --kafka HOST:9092' if kafka else ''}",
         redis,
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import textwrap
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, get_args, get_type_hints
 
 import msgspec
@@ -19,7 +19,7 @@ from msgspec import Meta
 from ..errors import SettingsError
 from ..settings import Settings
 
-__all__ = ["Merged", "Value", "merged", "read_settings"]
+__all__ = ["Merged", "Value", "lines_of", "merged", "read_settings"]
 
 Value: TypeAlias = str | int | float | bool
 
@@ -56,6 +56,8 @@ def read_settings(text: str, name: str) -> dict[str, Any]:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
         raise SettingsError(f"{name} is no TOML: {exc}") from None
+    except RecursionError:
+        raise SettingsError(f"{name} is no TOML: it is nested too deep") from None
     for key, value in found.items():
         if isinstance(value, dict | list):
             raise SettingsError(f"{name}: {key} is no setting: each is one value")
@@ -114,7 +116,21 @@ def merged(
     added = [f"{_comment(key)}{_statement(key, value)}\n" for key, value in wanted.items() if key not in now]
     if added and edited:
         edited = edited.rstrip("\n") + "\n\n"
-    return Merged(edited + "\n".join(added), kept, changed, left_out)
+    edited += "\n".join(added)
+    if text and text.count("\r\n") == text.count("\n"):
+        edited = edited.replace("\n", "\r\n")  # the owner's way to end lines
+    return Merged(edited, kept, changed, left_out)
+
+
+def lines_of(text: str, keys: Collection[str]) -> frozenset[str]:
+    """Give the lines of the statements of some keys, without blanks around them.
+
+    Args:
+        text: A file that is TOML.
+        keys: The keys.
+    """
+    found = [statement for statement in _statements(text) if not tomllib.loads(statement).keys().isdisjoint(keys)]
+    return frozenset(line.strip() for statement in found for line in statement.splitlines() if line.strip())
 
 
 def _same(one: object, other: object) -> bool:

@@ -11,9 +11,10 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from ..errors import UsageError
+from ..loopback import is_loopback
 from ..route import PREFIX
 
-__all__ = ["Address", "is_loopback", "scrubbed", "shortened", "socket_address", "warning_of", "webhook_address"]
+__all__ = ["Address", "scrubbed", "shortened", "socket_address", "warning_of", "webhook_address"]
 
 DOTS: Final = "•••"
 """What stands for the part of a URL that may be secret."""
@@ -127,14 +128,6 @@ def warning_of(address: Address) -> str:
     if is_loopback(host) or _is_private(host):
         return f"{address}: Retell dials public addresses alone; this one is for tests on this machine or network"
     return ""
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine by its name or number."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_private(host: str) -> bool:

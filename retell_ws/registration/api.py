@@ -17,7 +17,8 @@ import msgspec
 
 from ..errors import RetellApiError, SettingsError
 from ..extras import needing
-from .addresses import is_loopback, scrubbed
+from ..loopback import is_loopback
+from .addresses import scrubbed
 
 if TYPE_CHECKING:
     import httpx

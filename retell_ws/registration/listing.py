@@ -30,17 +30,18 @@ async def listed(rest: RetellRest, filters: Mapping[str, Any], limit: int) -> li
     calls = [call async for call in rest.calls(filters, limit)]
     free = asyncio.Semaphore(AT_ONCE)
 
-    async def complete(call: dict[str, Any]) -> None:
+    async def complete(call: dict[str, Any], call_id: str) -> None:
         # A call that was deleted since has no figures.
         async with free:
             with suppress(NotThere):
-                call["latency"] = await rest.latency(str(call.get("call_id")))
+                call["latency"] = await rest.latency(call_id)
 
     try:
         async with asyncio.TaskGroup() as tasks:
             for call in calls:
-                if lacks_latency(call):
-                    tasks.create_task(complete(call))
+                call_id = call.get("call_id")
+                if isinstance(call_id, str) and call_id and lacks_latency(call):
+                    tasks.create_task(complete(call, call_id))
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [row_of(call) for call in calls]

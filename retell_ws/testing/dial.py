@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
 
 from ..errors import RetellWsError, UsageError
+from ..loopback import is_loopback
 
-__all__ = ["RETELLS_POLICY", "DialError", "DialPolicy", "call_url", "dial"]
+__all__ = ["RETELLS_POLICY", "DialError", "DialPolicy", "call_url", "dial", "shown"]
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 """All four may stand in the configured URL (§1.2)."""
@@ -63,11 +64,17 @@ def call_url(url: str, call_id: str) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise UsageError(f"{url!r} is not a URL") from None
+        raise UsageError(f"{shown(url)!r} is not a URL") from None
     if parts.scheme not in _SCHEMES or not host:
-        raise UsageError(f"{url!r} is not the URL of a server: it has to look like ws://host:8080/llm-websocket")
+        raise UsageError(f"{shown(url)!r} is not the URL of a server: it has to look like ws://host:8080/llm-websocket")
     path = f"{parts.path.rstrip('/')}/{call_id}"
     return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, path, parts.query, ""))
+
+
+def shown(url: str) -> str:
+    """Write a URL as it may be shown: without who asks, and without what follows the host, where the secret is."""
+    scheme, mark, rest = url.partition("://")
+    return f"{scheme}{mark}{re.split('[/?#]', rest, maxsplit=1)[0].rpartition('@')[2]}"
 
 
 async def dial(url: str, *, policy: DialPolicy = RETELLS_POLICY) -> ClientConnection:
@@ -96,7 +103,7 @@ async def dial(url: str, *, policy: DialPolicy = RETELLS_POLICY) -> ClientConnec
                 max_size=None,
                 close_timeout=2,
                 # A proxy of the environment is for the outside; Retell itself uses none.
-                proxy=None if _is_local(url) else True,
+                proxy=None if is_loopback(urlsplit(url).hostname or "") else True,
             )
         except InvalidStatus as exc:
             status = exc.response.status_code
@@ -106,16 +113,8 @@ async def dial(url: str, *, policy: DialPolicy = RETELLS_POLICY) -> ClientConnec
             error = DialError(f"the server did not accept within {policy.timeout_s:g} s")
         except (OSError, EOFError, InvalidHandshake) as exc:
             error = DialError(f"no connection: {str(exc) or type(exc).__name__}")
-        except (WebSocketException, ValueError) as exc:
-            raise UsageError(f"{url!r} cannot be dialled: {exc}") from None
+        except InvalidURI as exc:
+            raise UsageError(f"{shown(url)!r} cannot be dialled: {exc.msg}") from None
+        except (WebSocketException, ValueError) as exc:  # their texts may quote the URL
+            raise UsageError(f"{shown(url)!r} cannot be dialled: {type(exc).__name__}") from None
     raise error
-
-
-def _is_local(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

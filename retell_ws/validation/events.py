@@ -154,7 +154,8 @@ async def _own_topics(settings: Settings) -> AsyncIterator[None]:
         if why := await asyncio.shield(making):
             raise Unchecked(
                 f"topics of its own cannot be made, and the real ones are not for tests ({why})",
-                f"let our user CREATE and DELETE topics that begin with {settings.kafka_prefix.rsplit('validate', 1)[0]}",
+                "let our user CREATE and DELETE topics that begin with "
+                f"{settings.kafka_prefix.rsplit('validate', 1)[0]}",
             )
         yield
     finally:  # also of those that were made when another one was refused, or when we are told to stop meanwhile

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..blueprints import speaking_redis
 from ..errors import RetellWsError
+from ..loopback import is_loopback
 from .book import Book, Entry
 from .setup import Setup
 
@@ -153,8 +154,6 @@ def _kept(line: Entry, info: Mapping[str, str]) -> None:
 
 def _transport(book: Book, url: str) -> None:
     from urllib.parse import urlsplit
-
-    from .settled import is_loopback
 
     name, parts = "transport", urlsplit(url)
     if parts.scheme == "rediss":

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from ..blueprints import RETELL_KEY
 from ..registration.api import NotReached
+from ..route import PREFIX
 from .book import Book, Unchecked
 from .line import Outcome
 from .registration import Registered, registered
@@ -62,9 +63,12 @@ def _dials(found: Registered, url: str, secrets: Sequence[bytes]) -> Told:
     outcome: Outcome = "fail"
     if found.kind != "custom-llm":
         return Told(name, outcome, f"it is a {found.kind or 'nameless'} agent, which has a model of Retell's", REGISTER)
-    last = parts.path.rstrip("/").rpartition("/")[2].encode()
-    if secrets and not any(compare_digest(last, secret) for secret in secrets):
+    path = parts.path.rstrip("/")
+    place, _, last = path.rpartition("/") if secrets else (path, "", "")
+    if secrets and not any(compare_digest(last.encode(), secret) for secret in secrets):
         return Told(name, outcome, f"the URL at {parts.netloc} does not end in the path secret", REGISTER)
+    if not place.endswith(PREFIX):
+        return Told(name, outcome, f"the URL at {parts.netloc} has another path than {PREFIX}", REGISTER)
     if url and _place(url) != _place(found.url):
         return Told(name, outcome, f"it dials {parts.netloc}, and not {urlsplit(url).netloc}", REGISTER)
     if parts.scheme not in ("wss", "https"):

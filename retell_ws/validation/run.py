@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 
+from ..testing.dial import shown
 from . import cache, conformance, draining, events, failover, kafka, keys, latency, redis, retell, settings, webhooks
 from .book import Book
 from .line import TOPICS, Latency, Line, Report
@@ -76,7 +77,7 @@ async def validate(
         took_s=round(time.perf_counter() - began, 1),
         agent=setup.target,
         blueprint=setup.settings.blueprint,
-        url=_shown(setup),
+        url=shown(setup.url),
         only=tuple(wanted) if only else (),
         versions=known,
         machine=machine,
@@ -92,9 +93,3 @@ async def _swept(setup: Setup) -> None:
             await redis.sweep(setup)
     except TimeoutError:
         pass
-
-
-def _shown(setup: Setup) -> str:
-    """Give the URL as it may be shown: without what follows the host, where the secret is."""
-    scheme, mark, rest = setup.url.partition("://")
-    return f"{scheme}{mark}{rest.partition('/')[0].rpartition('@')[2]}" if setup.url else ""

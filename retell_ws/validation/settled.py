@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 import msgspec
 
+from ..loopback import is_loopback
 from ..settings import Settings
 from .line import Outcome
 
-__all__ = ["Machine", "Told", "changed", "is_loopback", "told"]
+__all__ = ["Machine", "Told", "changed", "told"]
 
 FILES_A_CALL: Final = 3
 """Retell's socket, and the model's connection with a spare one."""
@@ -190,11 +190,3 @@ def _logs(settings: Settings) -> Iterator[Told]:
             "at debug it quotes what functions of the agent's raise, which may hold speech",
             "say --log-level info",
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether an address can be reached from this machine alone."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -54,6 +54,11 @@ class Spare:
         self._secret = secret
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    @property
     def url(self) -> str:
         """What Retell would be given."""
         return f"{self._ready['ws']}/{self._secret}" if self._secret else str(self._ready["ws"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,19 @@ def test_secrets_in_the_settings_are_not_shown(folder: Path, capsys: pytest.Capt
     assert "aaaaaaaa" in (folder / "retell_ws.toml").read_text()
 
 
+def test_secrets_over_several_lines_are_not_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.mkdir()
+    (folder / "retell_ws.toml").write_text(
+        'path_secret = """\\\n  aaaaaaaaaaaaaaaaaaaaaaaa"""\n'
+        'redis_url = """\\\n  redis://:hunter2@store"""\nblueprint = "distributed"\n'
+    )
+    for blueprint in ("distributed", "single"):
+        apply(folder, blueprint, "--yes", "--force")
+    told = capsys.readouterr()
+    assert "aaaaaaaa" not in told.out + told.err and "hunter2" not in told.out + told.err
+    assert "hunter2" in (folder / "retell_ws.toml").read_text()
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -245,6 +259,7 @@ def test_secrets_in_the_settings_are_not_shown(folder: Path, capsys: pytest.Capt
         ("[x]\n", "is no setting"),
         ("blueprnt = 1\n", "did you mean blueprint?"),
         ("\udcff", "no text of ours"),
+        (f"port = {'[' * 5000}", "nested too deep"),
     ],
 )
 def test_settings_that_are_none_are_told(
@@ -270,6 +285,44 @@ def test_a_file_keeps_its_rights(folder: Path) -> None:
     apply(folder, "distributed", "--yes")
     assert (folder / "retell_ws.toml").stat().st_mode & 0o777 == 0o600
     assert not [name for name in texts(folder) if "tmp" in name]
+
+
+def test_a_file_keeps_its_owner(folder: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root may give files away")
+    apply(folder, "single", "--yes")
+    os.chown(folder / "retell_ws.toml", 1234, 1235)
+    apply(folder, "distributed", "--yes")
+    found = (folder / "retell_ws.toml").stat()
+    assert (found.st_uid, found.st_gid) == (1234, 1235)
+
+
+def test_a_pipe_is_no_file_and_nobody_is_waited_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.mkdir()
+    os.mkfifo(folder / "Dockerfile")
+    apply(folder, "single", "--yes", status=2)
+    assert "is no file" in capsys.readouterr().err
+
+
+def test_nobody_who_answers_is_a_no(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+
+    def ended(prompt: str = "") -> str:
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", ended)
+    apply(folder, "single", status=1)
+    assert "Nothing was written" in capsys.readouterr().out
+
+
+def test_python_itself_may_be_the_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/opt/python/bin/python3")
+    apply(folder, "single", "--yes")
+    start = f"/opt/python/bin/python3 -m retell_ws serve {folder}/agent.py --config {folder}/retell_ws.toml"
+    assert f"ExecStart={start}\n" in (folder / "retell_ws.service").read_text()
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

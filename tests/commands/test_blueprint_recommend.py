@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from retell_ws.__main__ import main
@@ -14,6 +16,8 @@ from retell_ws.commands.blueprint_recommend import recommend
 from retell_ws.deploy.machines import Machine
 from retell_ws.deploy.needs import NEEDS
 from retell_ws.errors import UsageError
+from tests.processes import start
+from tests.waiting import until
 
 
 def run(capsys: pytest.CaptureFixture[str], *options: str, status: int = 0) -> Any:
@@ -85,3 +89,15 @@ def test_where_no_processor_time_is_told_nothing_is_measured(monkeypatch: pytest
     monkeypatch.setattr(Path, "read_text", nowhere)
     with pytest.raises(UsageError, match="--no-measure"):
         self_bench._cpu_s(1)
+
+
+async def test_a_signal_ends_all_it_started() -> None:
+    process = await start("blueprint", "recommend", "--calls", "5")
+    ours = psutil.Process(process.pid)
+    await until(lambda: any("serve" in child.cmdline() for child in ours.children(recursive=True)))
+    children = ours.children(recursive=True)
+    process.terminate()
+    async with asyncio.timeout(20):
+        await process.communicate()
+    assert process.returncode == 130
+    await until(lambda: not any(child.is_running() for child in children))

@@ -126,6 +126,7 @@ async def test_a_page_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     [
         (("--only", "nonsense"), "no topic 'nonsense'"),
         (("--url", "ftp://x"), "not the URL of a server"),
+        (("--url", f"htps://x.org/llm-websocket/{SECRET}"), "'htps://x.org' is not the URL of a server"),
         (("none.py",), "there is no file none.py"),
         (("--blueprint", "distributed"), "--redis-url"),
         (("--report", "/nowhere/out.html"), "there is no folder"),
@@ -134,6 +135,13 @@ async def test_a_page_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
 )
 async def test_what_was_asked_for_wrongly_is_one_line(arguments: tuple[str, ...], word: str) -> None:
     assert word in await refused("blueprint", "validate", *arguments)
+
+
+async def test_a_terminal_without_arrows_gets_the_table_as_well() -> None:
+    process = await start("blueprint", "validate", "--only", "settings", PYTHONIOENCODING="ascii")
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    assert "? say --http-port 8081" in out.decode("ascii")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

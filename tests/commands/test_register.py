@@ -94,6 +94,21 @@ async def test_a_person_is_asked(
     assert ("Nothing was changed." in out) == (not made)
 
 
+async def test_what_was_not_shown_is_not_done(
+    api: FakeRetellApi, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(Terminal):
+        def readline(self, size: int | None = -1) -> str:  # somebody else makes the agent before the answer
+            engine = {"type": "custom-llm", "llm_websocket_url": URL}
+            api.agents.create({"response_engine": engine, "voice_id": "retell-Cimo", "agent_name": "retell_ws"})
+            return super().readline()
+
+    monkeypatch.setattr(sys, "stdin", Slow("y\n"))
+    status, _, err = await ended(capfd, *NEW)
+    assert status == 1 and "somebody changed it meanwhile" in err
+    assert len(api.agents.agents) == 1 and not api.writes()
+
+
 async def test_nobody_is_asked_through_a_pipe(
     api: FakeRetellApi, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

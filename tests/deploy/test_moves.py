@@ -77,6 +77,44 @@ def test_a_server_in_whose_memory_calls_are_is_not_just_stopped() -> None:
     assert any("when it has no calls" in line for line in lines)
 
 
+def test_one_server_takes_the_place_of_several_and_nobody_s_call_is_cut_off() -> None:
+    before = setup("distributed", servers=2)
+    wanted = setup("single", before)
+    commands = steps(wanted, before, "retell_ws.toml")
+    order = (
+        "serve",
+        "8083/readyz",
+        "kill -USR2 $(cat",
+        "18081/metrics",
+        "--port 8081 ",
+        "18082/metrics",
+        "--port 8082 ",
+    )
+    places = [at(commands, part) for part in order]
+    assert places == sorted(places)
+    assert [command[:5] for command in commands[places[3] :]] == ["until", "pkill"] * 2
+    assert "begins anew" in words(wanted, before)
+
+
+def test_a_pattern_finds_its_server_whatever_characters_its_path_has() -> None:
+    before = next_setup("single", "/opt/a+b.c", "/bin/retell_ws", Options(), before=None, own={})
+    wanted = next_setup("distributed", "/opt/a+b.c", "/bin/retell_ws", Options(), before=before, own={})
+    (stop,) = [command for command in steps(wanted, before) if command.startswith("pkill -TERM")]
+    assert re.search(stop.split("'")[1], before.serving()[0])
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("redis://h:6379/0", "redis-cli -u redis://h:6379/0 ping"),
+        ("rediss://h/0?a=1&b=2", "redis-cli -u 'rediss://h/0?a=1&b=2' ping"),
+        ("unix:///run/redis.sock", "redis-cli -s /run/redis.sock ping"),
+    ],
+)
+def test_redis_is_asked_where_it_is(url: str, asked: str) -> None:
+    assert asked in steps(setup("distributed", redis_url=url))
+
+
 def test_what_only_the_proxy_has_to_know_restarts_nobody() -> None:
     before = setup("distributed", setup("single"))
     after = setup("distributed", before, leaving="none")

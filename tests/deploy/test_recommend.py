@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from retell_ws.deploy.machines import Machine, capacity
 from retell_ws.deploy.needs import NEEDS
+from retell_ws.deploy.next_setup import Options, next_setup
 from retell_ws.deploy.recommend import BLUEPRINTS, LEVERS, Advice, Want, advise
 from retell_ws.errors import UsageError
 from retell_ws.settings import BUDGETS_MS
@@ -57,7 +58,12 @@ def test_analytics_of_few_calls_need_no_kafka_and_no_redis() -> None:
 
 
 def test_facts_of_several_servers_need_kafka() -> None:
-    for want in (Want(50, None, ("analytics",)), Want(5, None, ("failover", "transcripts")), Want(5, None, ("kafka",))):
+    for want in (
+        Want(50, 300),
+        Want(50, None, ("analytics",)),
+        Want(5, None, ("failover", "transcripts")),
+        Want(5, None, ("kafka",)),
+    ):
         advice = advise(want)
         assert advice.blueprint == "events" and any(run.startswith("Kafka") for run in advice.runs)
         assert advice.apply.endswith("--kafka HOST:9092")
@@ -85,6 +91,16 @@ def test_the_recommended_one_is_the_smallest_that_will_do(want: Want) -> None:
         assert row.decides == (row.first == advice.blueprint and advice.blueprint != "single")
         assert getattr(row, row.first), "a blueprint that is chosen for something gives it"
     assert len(advice.rows) == 1 + (want.p95_ms is not None) + len(set(want.needs))
+
+
+@given(WANTS)
+def test_what_has_to_run_is_what_apply_writes(want: Want) -> None:
+    advice = advise(want)
+    options = Options(kafka="HOST:9092" if "--kafka" in advice.apply else None)
+    wanted = next_setup(advice.blueprint, "/opt/a", "/bin/retell_ws", options, before=None, own={})
+    assert (wanted.servers > 1) == advice.runs[0].startswith("two or more servers")
+    assert bool(wanted.redis_url) == ("Redis 7 or Valkey" in advice.runs) == advice.is_shared
+    assert bool(wanted.kafka) == any(run.startswith("Kafka") for run in advice.runs)
 
 
 @given(WANTS, st.integers(0, 1000), st.sampled_from(sorted(NEEDS)))

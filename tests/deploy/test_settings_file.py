@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retell_ws.deploy.settings_file import Value, merged, read_settings
+from retell_ws.deploy.settings_file import Value, lines_of, merged, read_settings
 from retell_ws.errors import SettingsError
 
 WANTED: dict[str, Value] = {"blueprint": "distributed", "redis_url": "redis://127.0.0.1:6379/0"}
@@ -65,6 +65,19 @@ def test_what_we_wrote_and_somebody_changed_is_theirs() -> None:
     assert found.text == "port = 9000\n" and found.kept == {"port": 9000}
 
 
+def test_lines_end_as_their_owner_ends_them() -> None:
+    own = "# mine\r\nmax_calls = 5\r\n"
+    text = merged(own, WANTED, written={}, must=MUST, barred={}).text
+    assert text.startswith(own) and text.count("\r\n") == text.count("\n")
+    assert merged(text, WANTED, written=WANTED, must=MUST, barred={}).text == text
+
+
+def test_lines_are_found_by_the_key_of_their_statement() -> None:
+    own = '# path_secret\n"path_secret" = """\n\n  a\n"""\nport = 1\n'
+    assert lines_of(own, {"path_secret"}) == {'"path_secret" = """', "a", '"""'}
+    assert lines_of(own, {"host"}) == frozenset()
+
+
 def test_a_mark_in_a_value_is_no_comment() -> None:
     own = 'host = "#1 #2"  # ours #3\nmodel_name = "a#b"\n'
     found = merged(
@@ -88,7 +101,7 @@ def test_a_comment_of_somebody_else_s_stays_where_ours_goes() -> None:
     assert found.text == "# mine\n"
 
 
-@pytest.mark.parametrize("text", ["port = ", "[server]\nport = 1\n", "port = [1]\n"])
+@pytest.mark.parametrize("text", ["port = ", "[server]\nport = 1\n", "port = [1]\n", f"port = {'[' * 5000}"])
 def test_a_file_that_holds_no_settings_is_told(text: str) -> None:
     with pytest.raises(SettingsError, match="retell_ws.toml"):
         read_settings(text, "retell_ws.toml")

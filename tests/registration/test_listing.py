@@ -39,6 +39,15 @@ async def test_calls_come_latest_first_as_many_as_wanted_over_pages() -> None:
         assert await listed(rest, filters(agent_id="agent_of_another"), 10) == []
 
 
+@pytest.mark.parametrize("odd", [{"call_id": ""}, {"call_id": None}, {"call_id": 5}, {}])
+async def test_a_call_without_an_id_is_listed_and_not_asked_for(odd: dict[str, Any]) -> None:
+    async with asking() as (api, rest):
+        api.calls = [{"call_status": "ended", "duration_ms": 10, **odd}]
+        (row,) = await listed(rest, {}, 5)
+        assert (row.call_id, row.duration_ms) == ("?", 10)
+        assert len(api.log) == 1
+
+
 async def test_filters_are_retells_work() -> None:
     async with asking() as (api, rest):
         api.calls = sample_calls(NOW_MS)

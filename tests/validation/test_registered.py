@@ -1,15 +1,13 @@
-"""What Retell has of an agent is held against what it should have; the API is one of our own."""
+"""What Retell has of an agent is held against what it should have."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 
+from retell_ws.testing import FakeRetellApi
 from retell_ws.validation import retell
 from retell_ws.validation.registration import Registered
 from retell_ws.validation.retell import compared
@@ -47,11 +45,17 @@ def test_an_agent_that_is_registered_as_it_should_be_passes() -> None:
         ({"kind": "retell-llm", "url": ""}, "fail"),
         ({"url": "wss://voice.example.com/llm-websocket"}, "fail"),
         ({"url": "wss://voice.example.com/llm-websocket/another-secret-0123"}, "fail"),
+        ({"url": f"wss://voice.example.com/other/{SECRET}"}, "fail"),
         ({"url": f"ws://voice.example.com/llm-websocket/{SECRET}"}, "warn"),
     ],
 )
 def test_an_agent_that_dials_otherwise_is_told(changes: dict[str, Any], outcome: str) -> None:
     assert outcomes(**changes)["Retell dials us"] == outcome
+
+
+def test_without_a_secret_the_path_has_to_be_ours_all_the_same() -> None:
+    assert outcomes(secrets=(), url="wss://voice.example.com/llm-websocket/")["Retell dials us"] == "pass"
+    assert outcomes(secrets=(), url="wss://voice.example.com/")["Retell dials us"] == "fail"
 
 
 def test_an_agent_that_dials_another_server_fails() -> None:
@@ -68,63 +72,31 @@ def test_a_draft_is_told() -> None:
     assert outcomes(is_published=False)["published"] == "warn"
 
 
-AGENT = {
-    "agent_id": "agent_1",
-    "version": 3,
-    "is_published": True,
-    "last_modification_timestamp": 1_764_000_000_000,
-    "voice_id": "11labs-Adrian",
-    "response_engine": {"type": "custom-llm", "llm_websocket_url": URL},
-    "webhook_url": "https://voice.example.com/webhook",
-}
-
-
-@asynccontextmanager
-async def api() -> AsyncIterator[str]:
-    """Serve one agent, to whoever has the key."""
-
-    async def agent(request: web.Request) -> web.Response:
-        if request.headers.get("Authorization") != f"Bearer {KEY}":
-            return web.json_response({"status": "error", "message": "no"}, status=401)
-        if request.match_info["id"] != "agent_1":
-            return web.json_response({"status": "error", "message": "no"}, status=404)
-        return web.json_response(AGENT)
-
-    app = web.Application()
-    app.add_routes([web.get("/get-agent/{id}", agent)])
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
-async def asked(folder: Path, base: str, *, key: str = KEY, agent_id: str = "agent_1") -> dict[str, str]:
+async def asked(folder: Path, base: str, agent_id: str, *, key: str = KEY) -> list[str]:
     setup = setup_of(
         folder, retell_url=base, path_secret=SECRET, agent_id=agent_id, environment={"RETELL_API_KEY": key}
     )
     lines = await lines_of("retell", retell.check, setup)
     assert not any(SECRET in line.seen or key in line.seen for line in lines.values())
-    return {name: line.outcome for name, line in lines.items()}
+    return [line.outcome for line in lines.values()]
 
 
 async def test_retells_own_client_is_asked(tmp_path: Path) -> None:
-    async with api() as base:
-        assert await asked(tmp_path, base) == {
-            "agent_1 registered": "pass",
-            "Retell dials us": "pass",
-            "Retell tells us": "pass",
-            "published": "pass",
-        }
-        assert await asked(tmp_path, base, key="key_wrong_0123456789") == {"agent_1 registered": "fail"}
-        assert await asked(tmp_path, base, agent_id="agent_2") == {"agent_2 registered": "fail"}
+    async with FakeRetellApi(key=KEY) as api:
+        engine = {"type": "custom-llm", "llm_websocket_url": URL}
+        made = api.agents.create(
+            {"response_engine": engine, "voice_id": "retell-Cimo", "webhook_url": GOOD.webhook_url}
+        )
+        name = made["agent_id"]
+        assert await asked(tmp_path, api.url, name) == ["pass", "pass", "pass", "warn"]
+        api.agents.publish(name, made["version"])
+        assert await asked(tmp_path, api.url, name) == ["pass"] * 4
+        assert await asked(tmp_path, api.url, name, key="key_wrong_0123456789") == ["fail"]
+        assert await asked(tmp_path, api.url, "agent_2") == ["fail"]
 
 
 async def test_an_api_that_cannot_be_reached_is_no_failure_of_the_set_up(tmp_path: Path) -> None:
-    assert await asked(tmp_path, f"http://127.0.0.1:{free_port()}") == {"agent_1 registered": "skip"}
+    assert await asked(tmp_path, f"http://127.0.0.1:{free_port()}", "agent_1") == ["skip"]
 
 
 async def test_without_a_key_or_an_agent_it_says_what_it_takes(tmp_path: Path) -> None:

@@ -78,6 +78,16 @@ async def test_a_url_where_nobody_is_fails_in_one_line(tmp_path: Path, check: Ca
     assert line.outcome == "fail" and "no connection" in line.seen and "--url" in line.advice
 
 
+@pytest.mark.parametrize("check", [conformance.check, latency.check])
+async def test_a_url_that_cannot_be_dialled_fails_without_its_secret(
+    tmp_path: Path, check: Callable[..., Awaitable[object]]
+) -> None:
+    url = f"ws://user@127.0.0.1:{free_port()}/llm-websocket/{KEY}"
+    (line,) = (await lines_of("latency", check, setup_of(tmp_path, url=url))).values()
+    assert line.outcome == "fail" and "cannot be dialled" in line.seen
+    assert KEY not in line.seen + line.advice
+
+
 async def test_a_server_that_comes_not_up_fails_with_its_own_words(tmp_path: Path) -> None:
     setup = setup_of(tmp_path, target="no_such_agent.py")
     lines = await lines_of("latency", latency.check, setup)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from retell_ws.settings import Settings
-from retell_ws.validation.settled import Machine, Told, changed, is_loopback, told
+from retell_ws.validation.settled import Machine, Told, changed, told
 
 SECRET = "abcdefgh-IJKLMNOP_0123"
 ROOMY = Machine(files=1_000_000)
@@ -93,8 +93,3 @@ def test_packages_are_asked_for_by_what_the_settings_need() -> None:
 def test_a_log_at_debug_is_not_for_every_day() -> None:
     assert not found("the log")
     assert the("the log", log_level="debug").outcome == "warn"
-
-
-def test_names_of_other_machines_are_no_loopback() -> None:
-    assert [is_loopback(host) for host in ("127.0.0.2", "::1", "localhost")] == [True] * 3
-    assert [is_loopback(host) for host in ("0.0.0.0", "10.0.0.1", "redis", "")] == [False] * 4

@@ -1,0 +1,38 @@
+"""Ends what a command has started when it is told to stop, whichever way it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+__all__ = ["interruptible"]
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
+"""By which a service manager tells us, and a terminal that is closed. Otherwise they end us on the spot."""
+
+T = TypeVar("T")
+
+
+async def interruptible(work: Coroutine[Any, Any, T]) -> T:
+    """Do something that starts processes; signals end it as Ctrl-C does by itself: first what was started ends.
+
+    Args:
+        work: It.
+
+    Raises:
+        KeyboardInterrupt: A signal came.
+    """
+    loop, this = asyncio.get_running_loop(), asyncio.current_task()
+    if this is None:
+        raise AssertionError("a coroutine runs in a task")
+    for number in SIGNALS:
+        loop.add_signal_handler(number, this.cancel)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
