@@ -160,6 +160,21 @@ def test_the_budget_is_asked_for_until_the_server_that_has_the_call_tells_it(
     expect(page.get_by_text("1 of 1 first sentence within 800")).to_be_visible()
 
 
+def test_what_cannot_be_seen_of_other_servers_is_told(server: Server, open_page: OpenPage) -> None:
+    others = list[str]()
+
+    def incomplete(route: Route) -> None:
+        (one,) = (told := route.fetch().json())["servers"]
+        route.fulfill(json={**told, "complete": False, "servers": [one, *({**one, "name": name} for name in others)]})
+
+    page = open_page(server, "#/servers")
+    page.route("**/servers", incomplete)
+    expect(page.get_by_text("The other servers cannot be asked now")).to_be_visible()
+    others.append("another")
+    expect(page.get_by_text("Not all servers have answered")).to_be_visible()
+    expect(page.locator(".server")).to_have_count(2)
+
+
 def test_of_very_many_calls_the_newest_are_shown_and_all_are_found(server: Server, open_page: OpenPage) -> None:
     def many(route: Route) -> None:
         (one,) = (told := route.fetch().json())["servers"]
