@@ -104,6 +104,16 @@ def test_a_call_survives_a_redial_and_is_greeted_once(server: Server, open_page:
     expect(said.filter(has_text=GREETING)).to_have_count(1)
 
 
+def test_two_clicks_are_one_call(server: Server, open_page: OpenPage) -> None:
+    page = open_page(server, "#/try")
+    dialled = list[str]()
+    page.on("request", lambda request: dialled.append(request.url) if request.url.endswith("/console/try") else None)
+    page.get_by_role("button", name="Call").evaluate("button => { button.click(); button.click(); }")
+    said = page.get_by_role("log", name="Your call").locator(".agent")
+    expect(said.first.locator(".heard")).to_have_text(GREETING)
+    assert len(dialled) == 1
+
+
 def test_a_page_that_slept_has_lost_no_line(server: Server, open_page: OpenPage) -> None:
     page = open_page(server, "#/try")
     page.clock.install()

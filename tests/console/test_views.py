@@ -143,8 +143,11 @@ def test_a_call_that_no_server_has_is_shown_again_when_it_is_back(
     server: Server, caller: FakeRetell, open_page: OpenPage
 ) -> None:
     page = open_page(server, f"#/call/{caller.call_id}")
+    page.get_by_role("button", name="End call…").click()
     page.route("**/view", lambda route: route.fulfill(status=404, json={"error": "no server has this call"}))
     expect(page.get_by_text("This call is over, or no server has it.")).to_be_visible()
+    page.get_by_role("button", name="Leave it").click()
+    expect(page.get_by_role("button", name="Say")).to_be_disabled()
     page.unroute("**/view")  # it was between two servers, or the only one was started anew
     expect(page.get_by_text("This call is over, or no server has it.")).to_be_hidden()
     expect(page.get_by_role("button", name="Say")).to_be_enabled()
