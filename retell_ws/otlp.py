@@ -45,6 +45,9 @@ MAX_REASON: Final = 300
 SECRETS: Final = re.compile(r"(?<=//)[^/@\s]+(?=@)|(?<=\?)[^\s)'\"]+")
 """What an address may hold before its host and after its path: some collectors want their key there."""
 
+HEADER: Final = re.compile(r"[!#-'*+\-.0-9A-Z^-z|~]+[ \t]*=[ \t]*[ !#-+\--:<-\[\]-~]*")
+"""A header as OTEL_EXPORTER_OTLP_HEADERS has it. What is none the SDK leaves out, and says it whole: it is a key."""
+
 KINDS: Final = {"internal": SpanKind.INTERNAL, "server": SpanKind.SERVER, "client": SpanKind.CLIENT}
 
 
@@ -64,16 +67,17 @@ class Otlp:
 
     def __init__(self, server: str, environment: Mapping[str, str] = os.environ) -> None:
         _refuse_other_ways(environment)
+        _refuse_broken_headers(environment)
         ours = {SERVICE_NAME: "retell_ws", SERVICE_VERSION: own_version(), SERVICE_INSTANCE_ID: server}
         resource = Resource.create({**ours, **OTELResourceDetector().detect().attributes})
         self._exporter = _Exporter(OTLPSpanExporter())
         self._ids = _Ids()
-        self._provider = TracerProvider(resource=resource, id_generator=self._ids, shutdown_on_exit=False)
         try:
+            self._provider = TracerProvider(resource=resource, id_generator=self._ids, shutdown_on_exit=False)
             self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
             self._room = int(environment.get("OTEL_BSP_MAX_QUEUE_SIZE") or WAITING)
         except ValueError as exc:
-            raise SettingsError(f"traces: OTEL_BSP_*: {exc}") from None
+            raise SettingsError(f"traces: OTEL_*: {exc}") from None
         self._spans = self._provider.get_tracer("retell_ws", own_version())
         self._taken = self.dropped = 0
 
@@ -126,6 +130,13 @@ def _refuse_other_ways(environment: Mapping[str, str]) -> None:
             raise SettingsError(f"traces go out by http/protobuf, and {name} is {protocol}")
     if (exporter := environment.get("OTEL_TRACES_EXPORTER")) and exporter != "otlp":
         raise SettingsError(f"traces go out by otlp, and OTEL_TRACES_EXPORTER is {exporter}: leave --traces out")
+
+
+def _refuse_broken_headers(environment: Mapping[str, str]) -> None:
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"):
+        given = (each.strip() for each in environment.get(name, "").split(","))
+        if any(each and not HEADER.fullmatch(each) for each in given):
+            raise SettingsError(f"traces: {name} is no list of name=value with values that are URL-encoded")
 
 
 class _Ids(IdGenerator):

@@ -40,6 +40,9 @@ TURNS: Final = 16
 ENDED: Final = 256
 """Calls that are remembered after their end: it may cut a turn off, whose record comes after it."""
 
+TICK_NS: Final = 2_000_000
+"""By so much a tool may seem to have begun before the turn it is of: its time is the loop's, in whole milliseconds."""
+
 CALLS: Final = 20_000
 """Calls that are remembered at all, if ends should be missing."""
 
@@ -66,7 +69,7 @@ class _Call(msgspec.Struct):
 
     def turn_at(self, at_ns: int) -> _Turn | None:
         """Find the turn that was under way at a time."""
-        return next((turn for turn in reversed(self.turns) if turn.at_ns <= at_ns), None)
+        return next((turn for turn in reversed(self.turns) if turn.at_ns <= at_ns + TICK_NS), None)
 
 
 class Tracer:

@@ -264,6 +264,19 @@ def test_a_tool_belongs_to_the_turn_it_began_in_and_to_the_call_without_one() ->
 # ---------------------------------------------------------------------------- a call
 
 
+def test_a_tool_that_an_adopted_speculation_calls_at_once_is_its_turns() -> None:
+    """The loop counts in milliseconds: what began with the turn may seem to have begun before it."""
+    spans = made(
+        (1.0, TurnStarted(1, "response")),
+        (2.0, TurnMeasured(1, "finished")),
+        (3.0007, TurnStarted(2, "response")),
+        (3.0016, ToolFinished("book", "done", 0.002)),
+        (4.0, TurnMeasured(2, "finished")),
+    )
+    (tool,) = (span for span in spans if span.name == "execute_tool book")
+    assert [span.attributes["retell_ws.response_id"] for span in spans if span.id == tool.parent] == [2]
+
+
 def test_a_call_ends_with_its_last_socket_and_not_with_the_time_of_grace() -> None:
     (call,) = made((5.0, Detached()), (6.0, Reattached(False)), (70.0, Detached()), (100.0, CallEnded(3, 65.0)))
     assert (call.name, call.kind, call.id, call.parent) == ("call", "server", call_span_of("call_1"), None)

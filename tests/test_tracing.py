@@ -11,7 +11,10 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
+import opentelemetry.util.re as reading
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
 from retell_ws.agent import Agent
@@ -20,6 +23,7 @@ from retell_ws.errors import SettingsError
 from retell_ws.facts import Detached, TurnMeasured
 from retell_ws.handle import Call
 from retell_ws.measures import Measures
+from retell_ws.otlp import _refuse_broken_headers
 from retell_ws.settings import Settings
 from retell_ws.spans import call_span_of, trace_of
 from retell_ws.testing.fake_anthropic import FakeAnthropicProcess
@@ -287,7 +291,10 @@ async def test_a_fact_that_cannot_be_traced_is_told_of_and_the_others_are_sent(
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "OTEL_EXPORTER_OTLP_PROTOCOL is grpc"),
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL is http/json"),
         ("OTEL_TRACES_EXPORTER", "none", "leave --traces out"),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "OTEL_BSP_"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "traces: OTEL_"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT must be"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization: Bearer", "OTEL_EXPORTER_OTLP_HEADERS is no list of name=value"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x-key=a,b", "OTEL_EXPORTER_OTLP_TRACES_HEADERS is no list"),
     ],
 )
 async def test_what_the_environment_wants_and_cannot_have_stops_the_start(
@@ -297,6 +304,23 @@ async def test_what_the_environment_wants_and_cannot_have_stops_the_start(
     with pytest.raises(SettingsError, match=told):
         async with running(agent(), traced(), model=Script([])):
             pass
+
+
+HEADERS = st.text(st.sampled_from("aZ0-_=:;,/@ \t\"'\\%~ä\x7f"), max_size=12)
+
+
+@given(HEADERS | HEADERS.map("authorization=".__add__))
+def test_the_sdk_has_nothing_to_say_of_headers_that_are_taken(headers: str) -> None:
+    said = list[str]()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(reading._logger, "warning", lambda *words: said.append(str(words)))
+        reading.parse_env_headers(headers, liberal=True)
+    try:
+        _refuse_broken_headers({"OTEL_EXPORTER_OTLP_HEADERS": headers})
+    except SettingsError as exc:
+        assert said and "authorization" not in str(exc)
+    else:
+        assert not said
 
 
 async def test_a_package_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -273,12 +273,13 @@ class RedisSwitchboard:
                 async with self._sending:
                     heard_by = await self._publish(EVERYBODY, letter)
                 is_sent = heard_by is not None
-                roll.expect(heard_by - 1 if heard_by and self._counts_all else MAX_PRESENT)  # we hear it as well
+                expected = heard_by - 1 if heard_by and self._counts_all else MAX_PRESENT  # we hear it as well
+                roll.expect(expected)
                 await roll.complete.wait()
         except TimeoutError:
             is_whole = is_sent and not self._counts_all  # nobody knows how many there are
         else:
-            is_whole = True
+            is_whole = expected <= MAX_PRESENT
         finally:
             del self._rolls[letter.id]
         return list(roll.present.values()), is_whole

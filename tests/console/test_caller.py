@@ -104,6 +104,37 @@ def test_a_call_survives_a_redial_and_is_greeted_once(server: Server, open_page:
     expect(said.filter(has_text=GREETING)).to_have_count(1)
 
 
+def test_two_clicks_are_one_call(server: Server, open_page: OpenPage) -> None:
+    page = open_page(server, "#/try")
+    dialled = list[str]()
+    page.on("request", lambda request: dialled.append(request.url) if request.url.endswith("/console/try") else None)
+    page.get_by_role("button", name="Call").evaluate("button => { button.click(); button.click(); }")
+    said = page.get_by_role("log", name="Your call").locator(".agent")
+    expect(said.first.locator(".heard")).to_have_text(GREETING)
+    assert len(dialled) == 1
+
+
+def test_a_page_that_slept_has_lost_no_line(server: Server, open_page: OpenPage) -> None:
+    page = open_page(server, "#/try")
+    page.clock.install()
+    said = dial(page)
+    page.clock.fast_forward(8_000)  # no ping was sent meanwhile, so no echo is missing
+    say(page, "When are you open?")
+    expect(said.nth(1)).to_contain_text("We are open")
+    expect(page.get_by_text("No echo for 5 s.")).to_have_count(0)
+
+
+def test_a_line_that_does_not_echo_is_dialled_again(server: Server, open_page: OpenPage) -> None:
+    page = open_page(server, "#/try")
+    page.clock.install()
+    dial(page)
+    page.evaluate("() => { window.sends = WebSocket.prototype.send; WebSocket.prototype.send = () => {}; }")
+    page.clock.run_for(8_000)
+    expect(page.get_by_text("No echo for 5 s. Retell redials.")).to_be_visible()
+    page.evaluate("() => { WebSocket.prototype.send = window.sends; }")
+    expect(page.locator(".try .pill")).to_have_text("on the line")
+
+
 def test_silence_reminds_the_agent(server: Server, open_page: OpenPage) -> None:
     page = open_page(server, "#/try")
     said = dial(page)

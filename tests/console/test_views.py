@@ -143,8 +143,11 @@ def test_a_call_that_no_server_has_is_shown_again_when_it_is_back(
     server: Server, caller: FakeRetell, open_page: OpenPage
 ) -> None:
     page = open_page(server, f"#/call/{caller.call_id}")
+    page.get_by_role("button", name="End call…").click()
     page.route("**/view", lambda route: route.fulfill(status=404, json={"error": "no server has this call"}))
     expect(page.get_by_text("This call is over, or no server has it.")).to_be_visible()
+    page.get_by_role("button", name="Leave it").click()
+    expect(page.get_by_role("button", name="Say")).to_be_disabled()
     page.unroute("**/view")  # it was between two servers, or the only one was started anew
     expect(page.get_by_text("This call is over, or no server has it.")).to_be_hidden()
     expect(page.get_by_role("button", name="Say")).to_be_enabled()
@@ -158,6 +161,21 @@ def test_the_budget_is_asked_for_until_the_server_that_has_the_call_tells_it(
     page.route("**/servers", lambda route: route.fulfill(json={"complete": False, "servers": []}), times=3)
     page.goto(f"{server.http_address}/console#/call/{caller.call_id}")
     expect(page.get_by_text("1 of 1 first sentence within 800")).to_be_visible()
+
+
+def test_what_cannot_be_seen_of_other_servers_is_told(server: Server, open_page: OpenPage) -> None:
+    others = list[str]()
+
+    def incomplete(route: Route) -> None:
+        (one,) = (told := route.fetch().json())["servers"]
+        route.fulfill(json={**told, "complete": False, "servers": [one, *({**one, "name": name} for name in others)]})
+
+    page = open_page(server, "#/servers")
+    page.route("**/servers", incomplete)
+    expect(page.get_by_text("The other servers cannot be asked now")).to_be_visible()
+    others.append("another")
+    expect(page.get_by_text("Not all servers have answered")).to_be_visible()
+    expect(page.locator(".server")).to_have_count(2)
 
 
 def test_of_very_many_calls_the_newest_are_shown_and_all_are_found(server: Server, open_page: OpenPage) -> None:

@@ -60,6 +60,18 @@ async def test_who_has_heard_and_gives_no_answer_is_missing(frail: RedisServer) 
         assert await a.roll_call(5) == ([server_view("b")], True)
 
 
+async def test_with_more_servers_than_are_heard_it_is_not_complete(
+    frail: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for where in (module, roll):
+        monkeypatch.setattr(where, "MAX_PRESENT", 1)
+    async with board(frail.url, "a") as a, board(frail.url, "b"):
+        assert await a.roll_call(5) == ([server_view("b")], True)
+        async with board(frail.url, "c"):
+            present, is_complete = await a.roll_call(5)
+            assert (len(present), is_complete) == (1, False)
+
+
 async def test_a_bug_in_what_a_server_shows_costs_that_answer_and_nothing_else(frail: RedisServer) -> None:
     own = Own("b")
     async with board(frail.url, "a") as a, board(frail.url, "b", own) as b:

@@ -98,9 +98,9 @@ export class Call {
     this.#offer(false);
   }
 
-  /** Let orders be given, or none. */
+  /** Let orders be given, or none; a question that is open may still be left. */
   #offer(isOn) {
-    for (const one of this.element.querySelectorAll(".orders button, .orders input")) one.disabled = !isOn;
+    for (const one of this.element.querySelectorAll(".orders > :not(dialog) :is(button, input)")) one.disabled = !isOn;
   }
 }
 

@@ -80,6 +80,7 @@ export class Caller {
   }
 
   async #call() {
+    if (this.isCalling) return; // the second of two clicks: a call that nobody sees would go on for ever
     this.#log.clear();
     put(this.#talk.element);
     this.#retell = new Retell({

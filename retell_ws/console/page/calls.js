@@ -4,7 +4,7 @@
 
 import { element, keep, put, write } from "./dom.js";
 import { poll } from "./poll.js";
-import { many, number, seconds } from "./words.js";
+import { many, missing, number, seconds } from "./words.js";
 
 const EVERY_MS = 1000;
 
@@ -43,7 +43,7 @@ export class Calls {
   open() {
     return poll(EVERY_MS, async (signal) => {
       const { complete, servers } = await this.#api.servers(signal);
-      this.#state.found(complete ? "" : "The other servers cannot be asked now: this is one server's view.");
+      this.#state.found(complete ? "" : missing(servers));
       this.#servers = servers;
       this.#show();
     }, (error) => this.#state.failed(error));

@@ -25,7 +25,6 @@ export class Lines {
   #isBegun = false; // a line was there once
   #pings = new Map();
   #timestamp = 0;
-  #echoedAt = 0;
   #attempts = 0;
   #died = { dead: 0, dropped: 0 };
   #timers = {};
@@ -71,17 +70,15 @@ export class Lines {
   /** Ping from now on: the server has asked for it. */
   keepAlive() {
     clearTimeout(this.#timers.ping);
-    this.#echoedAt = performance.now();
     this.#ping();
   }
 
-  /** Note that the server has echoed a ping. */
+  /** Note that the server has echoed a ping, and with it those before. */
   echoed(timestamp) {
     const sent = this.#pings.get(timestamp);
     if (sent === undefined) return;
-    this.#pings.delete(timestamp);
-    this.#echoedAt = performance.now();
-    this.rttMs = this.#echoedAt - sent;
+    for (const one of this.#pings.keys()) if (one <= timestamp) this.#pings.delete(one);
+    this.rttMs = performance.now() - sent;
   }
 
   async #connect() {
@@ -162,9 +159,10 @@ export class Lines {
     if (socket && socket.readyState < WebSocket.CLOSING) socket.close(code);
   }
 
-  /** Ping, and give a line up that does not echo. */
+  /** Ping, and give a line up that does not echo. A page that slept, or was kept waiting, has not asked meanwhile. */
   #ping() {
-    if (performance.now() - this.#echoedAt > PONG_LIMIT_MS) {
+    const [oldest = Infinity] = this.#pings.values();
+    if (performance.now() - oldest > PONG_LIMIT_MS) {
       this.#drop();
       this.#mend("dead", DEAD_REDIALS, "lost_connection");
       return;

@@ -5,7 +5,7 @@
 import { element, keep, put, write } from "./dom.js";
 import { histogram } from "./histogram.js";
 import { poll } from "./poll.js";
-import { clock, milliseconds, number, percent } from "./words.js";
+import { clock, milliseconds, missing, number, percent } from "./words.js";
 
 const EVERY_MS = 1000;
 
@@ -29,7 +29,7 @@ export class Servers {
   open() {
     return poll(EVERY_MS, async (signal) => {
       const { complete, servers } = await this.#api.servers(signal);
-      this.#state.found(complete ? "" : "The other servers cannot be asked now: this is one server's view.");
+      this.#state.found(complete ? "" : missing(servers));
       this.#asked = servers[0].name; // it stands first
       const inOrder = servers.toSorted((one, other) => one.name.localeCompare(other.name));
       const calls = servers.reduce((sum, one) => sum + one.calls, 0);

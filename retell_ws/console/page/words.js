@@ -45,3 +45,9 @@ export function clock(atS) {
 export function many(count, what) {
   return `${number(count)} ${what}${count === 1 ? "" : "s"}`;
 }
+
+/** Say what is missing when not all servers have told how they are doing. The one that was asked always has. */
+export function missing(servers) {
+  return servers.length > 1 ? "Not all servers have answered: calls of theirs are missing here."
+    : "The other servers cannot be asked now: this is one server's view.";
+}
