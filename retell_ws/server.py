@@ -183,11 +183,11 @@ class Server:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            stack.enter_context(LoopWatch(self._measures.late))
             if self._switchboard is not None:
                 await stack.enter_async_context(self._switchboard.listening(self._reach.answer, self._sight))
             if (http_port := self._settings.http_port) is not None:
                 self._http = await stack.enter_async_context(await self._second_port(http_port))
+            stack.enter_context(LoopWatch(self._measures.late))  # until now nobody was there to be kept waiting
             await self._listen()
             self._beside = stack.pop_all()
         return self
