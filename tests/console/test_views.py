@@ -123,6 +123,24 @@ def test_the_agent_says_what_is_typed_here(
     expect(page.locator(".talk .agent").last).to_contain_text("We close in five minutes.")
 
 
+def test_enter_pressed_twice_is_said_once_and_what_was_not_said_is_still_there(
+    server: Server, caller: FakeRetell, open_page: OpenPage
+) -> None:
+    page = open_page(server, f"#/call/{caller.call_id}")
+    asked = list[str]()
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=409, json={"error": "the call is between two servers"})
+
+    page.route("**/say", refuse)
+    page.get_by_label("Have the agent say").fill("We close in five minutes.")
+    page.locator("form.composer").evaluate("form => { form.requestSubmit(); form.requestSubmit(); }")
+    expect(page.get_by_text("Not done: the call is between two servers")).to_be_visible()
+    expect(page.get_by_label("Have the agent say")).to_have_value("We close in five minutes.")
+    assert len(asked) == 1
+
+
 def test_a_call_ends_only_when_it_is_meant(
     server: Server, portal: BlockingPortal, caller: FakeRetell, open_page: OpenPage
 ) -> None:

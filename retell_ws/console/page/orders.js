@@ -37,7 +37,9 @@ export class Orders {
   async #say(event) {
     event.preventDefault();
     const text = this.#text.value.trim();
-    if (text && (await this.#order("say", { text }, "It was said."))) this.#text.value = "";
+    if (!text) return;
+    this.#text.value = ""; // before it is done, which may take seconds: said twice, it would be heard twice
+    if (!(await this.#order("say", { text }, "It was said."))) this.#text.value ||= text;
   }
 
   #askEnd() {
