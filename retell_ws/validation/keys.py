@@ -48,7 +48,7 @@ async def _model(setup: Setup, line: Entry) -> None:
         if all(isinstance(delta, End) for delta in given):
             line.warns(
                 f"{settings.model_url} took it and gave no token",
-                "see the gateway, if --model-url is one: who is silent?",
+                "if --model-url is a gateway, see its log",
             )
         elif took_s > SLOW_S:
             line.warns(seen, "callers would wait as long: see the network between, or another --model-name")
