@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-__all__ = ["card", "drawn", "figure", "identity", "key", "plain", "table", "word"]
+from .style import STYLE
+
+__all__ = ["card", "document", "drawn", "figure", "identity", "key", "plain", "table", "word"]
 
 
 def card(title: str, body: str, note: str = "", *, is_whole: bool = False, none: str = "No data.") -> str:
@@ -25,6 +27,22 @@ def card(title: str, body: str, note: str = "", *, is_whole: bool = False, none:
     told = f'<p class="note">{escape(note)}</p>' if note and body else ""
     shown = body or f'<p class="none">{escape(none)}</p>'
     return f'<section class="{kind}"><h2>{escape(title)}</h2>{told}{shown}</section>'
+
+
+def document(title: str, body: str, *, style: str = "") -> str:
+    """Write a whole page: one file that asks nothing of any network.
+
+    Args:
+        title: Of the window.
+        body: What it shows, as markup.
+        style: What the page has beside `style.STYLE`.
+    """
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escape(title)}</title><style>{STYLE}{style}</style></head><body><main>{body}</main></body></html>\n"
+    )
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, has_sum: bool = False) -> str:

@@ -12,8 +12,7 @@ from typing import Final
 from . import charts, sections
 from .charts import Axis, Point, Series
 from .figures import Bucket, Figures
-from .html import card, key
-from .style import STYLE
+from .html import card, document, key
 from .words import NARROW, clock, dollars, milliseconds, number, percent, seconds, stamp
 
 __all__ = ["page"]
@@ -45,15 +44,12 @@ def page(figures: Figures, *, written: float) -> str:
         sections.slowest(figures),
         sections.longest(figures),
     )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>Calls since {stamp(figures.since)} UTC</title><style>{STYLE}</style></head><body><main>"
+    return document(
+        f"Calls since {stamp(figures.since)} UTC",
         f"<header><h1>Calls</h1><p>{stamp(figures.since)} to {stamp(figures.until)} UTC</p></header>"
         f'{_tiles(figures)}<div class="cards">{"".join(whole)}</div>'
         f"<footer>Written by retell_ws report, {stamp(written)} UTC. Times are percentiles of what was measured; "
-        "greetings do not count, nobody waits for them.</footer></main></body></html>\n"
+        "greetings do not count, nobody waits for them.</footer>",
     )
 
 

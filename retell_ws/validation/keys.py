@@ -9,6 +9,7 @@ import msgspec
 
 from ..blueprints import KEY, RETELL_KEY, WEBHOOK_KEY, build_model
 from ..errors import ModelError, ModelRejected
+from ..ports import End
 from ..prompt import build
 from ..race import RacingModel
 from ..transcript import Question
@@ -41,11 +42,15 @@ async def _model(setup: Setup, line: Entry) -> None:
         asked = model.model if isinstance(model, RacingModel) else model  # the first one alone is on trial
         request = msgspec.structs.replace(build(setup.agent, Question("response", ())), max_tokens=1)
         began = asyncio.get_running_loop().time()
-        async for _ in asked.stream(request):
-            pass
+        given = [delta async for delta in asked.stream(request)]
         took_s = asyncio.get_running_loop().time() - began
         seen = f"{settings.model_url} took it and gave a token after {1000 * took_s:.0f} ms"
-        if took_s > SLOW_S:
+        if all(isinstance(delta, End) for delta in given):
+            line.warns(
+                f"{settings.model_url} took it and gave no token",
+                "if --model-url is a gateway, see its log",
+            )
+        elif took_s > SLOW_S:
             line.warns(seen, "callers would wait as long: see the network between, or another --model-name")
         else:
             line.passes(seen)

@@ -11,8 +11,7 @@ from typing import Final
 
 from ..report import charts
 from ..report.charts import Axis, Point, Series
-from ..report.html import key
-from ..report.style import STYLE
+from ..report.html import document, key
 from ..report.words import milliseconds, number, seconds, stamp
 from .line import TOPICS, Latency, Line, Outcome, Report, by_topic
 
@@ -78,17 +77,13 @@ def page(report: Report) -> str:
     """
     topics = "".join(_topic(topic, lines, report.latency) for topic, lines in by_topic(report.lines).items())
     when = stamp(report.at)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(report.verdict)}: {escape(report.blueprint)}, {when} UTC</title>"
-        f"<style>{STYLE}{_OWN}</style></head><body><main>"
+    return document(
+        f"{report.verdict}: {report.blueprint}, {when} UTC",
         f"<header><h1>Validation of {escape(report.blueprint)}</h1><p>{when} UTC</p></header>"
         f'{_verdict(report)}<div class="topics">{_to_do(report.lines)}{topics}{_about(report)}</div>'
         f"<footer>Written by retell_ws blueprint validate. It ran on spare servers, "
-        f"for {escape(seconds(report.took_s))}; what could not be checked does not count against the set-up.</footer>"
-        "</main></body></html>\n"
+        f"for {escape(seconds(report.took_s))}; what could not be checked does not count against the set-up.</footer>",
+        style=_OWN,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,8 @@ async def test_a_call_arrives_by_kafka_over_topics_of_its_own_that_are_gone_afte
     assert lines["a call's facts"].outcome == "pass", lines
     assert "Kafka" in lines["a call's facts"].seen
     assert topics(kafka, topic_prefix) == []
+    groups = await asyncio.to_thread(lambda: kafka.admin.list_consumer_groups(request_timeout=5).result(5).valid)
+    assert not [group.group_id for group in groups if group.group_id.startswith(topic_prefix)]
     assert not (tmp_path / "real").exists()
 
 

@@ -17,6 +17,7 @@ from retell_ws.validation.book import Entry
 from retell_ws.validation.failover import Crash, judge, watch
 from retell_ws.validation.hearing import Heard, compared
 from retell_ws.validation.probe import GREETING, QUESTION
+from retell_ws.validation.spare import Spare
 from tests.machine import free_port
 from tests.redis_servers import RedisServer, valkey
 
@@ -134,3 +135,16 @@ async def test_a_server_that_is_told_to_stop_lets_its_call_end(tmp_path: Path) -
 async def test_a_server_that_does_not_wait_is_not_made_to(tmp_path: Path) -> None:
     (line,) = (await lines_of("draining", draining.check, setup_of(tmp_path, drain_s=0.0))).values()
     assert line.outcome == "skip" and line.advice
+
+
+async def test_a_server_that_cuts_its_call_off_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Spare, "leave", Spare.kill)
+    (line,) = (await lines_of("draining", draining.check, setup_of(tmp_path))).values()
+    assert line.outcome == "fail", line.seen
+
+
+async def test_a_server_that_goes_on_taking_calls_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Spare, "leave", lambda spare: None)
+    monkeypatch.setattr(draining, "LIMIT_S", 5.0)
+    (line,) = (await lines_of("draining", draining.check, setup_of(tmp_path))).values()
+    assert line.outcome == "fail", line.seen

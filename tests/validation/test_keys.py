@@ -10,6 +10,7 @@ import pytest
 from retell_ws.testing import FakeAnthropicProcess
 from retell_ws.validation import keys
 from tests.machine import free_port
+from tests.registration.odd_api import answering
 
 from .book import lines_of, setup_of
 
@@ -23,6 +24,23 @@ async def test_a_key_is_tried(tmp_path: Path, fault: str | None, outcome: str) -
         line = (await lines_of("keys", keys.check, setup))["ANTHROPIC_API_KEY"]
     assert line.outcome == outcome, line.seen
     assert KEY not in line.seen + line.advice
+
+
+SILENT = """
+data: {"type":"message_start","message":{"id":"m","model":"x","usage":{"input_tokens":1,"output_tokens":0}}}
+
+data: {"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":0}}
+
+data: {"type":"message_stop"}
+
+"""
+
+
+async def test_one_that_takes_the_key_and_says_nothing_is_told(tmp_path: Path) -> None:
+    async with answering(SILENT.encode(), headers="content-type: text/event-stream\r\n") as url:
+        setup = setup_of(tmp_path, model_url=url, environment={"ANTHROPIC_API_KEY": KEY})
+        line = (await lines_of("keys", keys.check, setup))["ANTHROPIC_API_KEY"]
+    assert line.outcome == "warn" and "no token" in line.seen
 
 
 async def test_nobody_at_the_url_fails_with_the_setting(tmp_path: Path) -> None:
