@@ -88,6 +88,8 @@ def validate(
         report = Path("retell_ws-validation.html")
     if report is not None and not report.absolute().parent.is_dir():
         raise UsageError(f"cannot write {report}: there is no folder {report.absolute().parent}")
+    if report is not None and report.is_dir():
+        raise UsageError(f"cannot write {report}: it is a folder")
     settings = load(given(flags), config=config)
     with TemporaryDirectory(prefix="retell_ws-validate-", ignore_cleanup_errors=True) as folder:
         setup = Setup(

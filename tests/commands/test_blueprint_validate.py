@@ -130,6 +130,7 @@ async def test_a_page_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
         (("none.py",), "there is no file none.py"),
         (("--blueprint", "distributed"), "--redis-url"),
         (("--report", "/nowhere/out.html"), "there is no folder"),
+        (("--report", "/proc"), "it is a folder"),
         (("--callers", "0"), "callers"),
     ],
 )
