@@ -40,6 +40,7 @@ class Measures:
     Args:
         budget_s: What the first sentence is measured against.
         calls: Counts the calls attached now.
+        live: Counts those and the ones whose redial is awaited; by default `calls`.
         is_read: Somebody may ask for `text`; without that only the figures of `summary` are kept, which costs a turn a
             tenth.
         store: Gives the figures of the store that servers share; None without one.
@@ -55,6 +56,7 @@ class Measures:
         budget_s: float,
         calls: Callable[[], int],
         *,
+        live: Callable[[], int] | None = None,
         is_read: bool = True,
         store: Callable[[], Mapping[str, float]] | None = None,
         outbox: Callable[[], Mapping[str, float]] | None = None,
@@ -66,7 +68,15 @@ class Measures:
         self._budget_s = budget_s
         self._is_read = is_read
         self._metrics = Metrics(
-            budget_s, calls, store, outbox, traces=traces, draining=draining, max_calls=max_calls, build=build
+            budget_s,
+            calls,
+            store,
+            outbox,
+            live=live,
+            traces=traces,
+            draining=draining,
+            max_calls=max_calls,
+            build=build,
         )
         self._turns = self._within = self._over = 0
         self._latest: deque[float] = deque(maxlen=REMEMBERED)

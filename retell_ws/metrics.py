@@ -52,6 +52,7 @@ class Metrics:
     Args:
         budget_s: What the first sentence is measured against.
         calls: Counts the calls attached now; asked whenever the metrics are.
+        live: Counts those and the ones whose redial is awaited; by default `calls`.
         store: Gives the figures of the store that servers share (`ports.CallStore.figures`); None without one.
         outbox: Gives those of what takes the facts (`outbox.Outbox.figures`); None without it.
         traces: Gives those of what sends spans (`tracing.Tracing.figures`); None without it.
@@ -69,6 +70,7 @@ class Metrics:
         store: Callable[[], Mapping[str, float]] | None = None,
         outbox: Callable[[], Mapping[str, float]] | None = None,
         *,
+        live: Callable[[], int] | None = None,
         traces: Callable[[], Mapping[str, float]] | None = None,
         draining: Callable[[], bool] = lambda: False,
         max_calls: int = 0,
@@ -90,6 +92,9 @@ class Metrics:
         gauge.set(max_calls)
         gauge = Gauge("retell_ws_calls", "Calls attached now.", registry=self._registry)
         gauge.set_function(calls)
+        about = "Calls with somebody on the line, or about to be again: a redial is awaited."
+        gauge = Gauge("retell_ws_live_calls", about, registry=self._registry)
+        gauge.set_function(live or calls)
         gauge = Gauge("retell_ws_budget_seconds", "What a first sentence is measured against.", registry=self._registry)
         gauge.set(budget_s)
         waits = sorted({*WAITS_S, budget_s})

@@ -170,6 +170,7 @@ class Server:
         self._measures = Measures(
             settings.budget_s(),
             self._calls.attached,
+            live=self._calls.live,
             is_read=settings.http_port is not None,
             store=store.figures if store.is_shared else None,
             outbox=None if facts is None else facts.figures,

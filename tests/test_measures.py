@@ -101,11 +101,11 @@ def test_two_servers_of_a_process_do_not_mix() -> None:
 
 
 def test_the_calls_are_counted_whenever_somebody_asks() -> None:
-    calls = 3
-    made = Measures(0.8, lambda: calls)
-    assert shown(made)["calls"] == 3
-    calls = 5
-    assert shown(made)["calls"] == 5
+    calls, live = 3, 4
+    made = Measures(0.8, lambda: calls, live=lambda: live)
+    assert (shown(made)["calls"], shown(made)["live_calls"]) == (3, 4)
+    calls, live = 5, 7
+    assert (shown(made)["calls"], shown(made)["live_calls"]) == (5, 7)
 
 
 def test_ten_thousand_calls_make_no_series_of_their_own() -> None:

@@ -25,6 +25,7 @@ from retell_ws.testing.retell import FakeRetell
 from .http_client import connected, http, status
 from .machine import place_of
 from .puppet import GREETING, Puppet, serving
+from .waiting import until
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -446,6 +447,21 @@ async def test_the_second_port_tells_how_the_calls_are_while_they_last() -> None
         assert told.count("Content-Type") == 1
         for line in ("retell_ws_calls 1.0", 'retell_ws_facts_total{fact="call_started"} 1.0'):
             assert f"\n{line}\n" in told
+
+
+async def test_a_call_whose_redial_is_awaited_is_live_without_being_attached() -> None:
+    async with serving(http_port=0) as (server, _):
+        address = server.http_address or ""
+        async with FakeRetell(server.url) as retell:
+            await retell.greeting()
+            await retell.drop()
+            await until(lambda: server.statistics()["calls"] == 0)
+            told = await http(address, "/metrics")
+            assert "\nretell_ws_calls 0.0\n" in told and "\nretell_ws_live_calls 1.0\n" in told
+            await retell.redial()
+            await retell.hang_up()
+        await until(lambda: server.live() == 0)
+        assert "\nretell_ws_live_calls 0.0\n" in await http(address, "/metrics")
 
 
 async def test_the_second_port_answers_health_and_nothing_else() -> None:
