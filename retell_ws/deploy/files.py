@@ -130,6 +130,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         first = f"{self.command} serve {self.agent} --config {self.folder}/retell_ws.toml"
         return tuple(first + self._more(str(port), f"{self.folder}/retell_ws-data") for port in self.ports())
 
+    def kept(self) -> str:
+        """Give the folder of what the consumers keep: without Kafka that of the only server."""
+        return f"{self.folder}/retell_ws-data/{'kept' if self.kafka else self.port}"
+
     def units(self) -> tuple[str, ...]:
         """Give the names of the servers under systemd."""
         return ("retell_ws",) if self.blueprint == "single" else tuple(f"retell_ws@{port}" for port in self.ports())
@@ -163,6 +167,8 @@ def settings(wanted: Wanted) -> dict[str, Value]:
         found["redis_url"] = wanted.redis_url
     if wanted.kafka:
         found["kafka_bootstrap"] = wanted.kafka
+    if wanted.blueprint == "events":  # each server is given its own, those who read what was kept are not
+        found["data"] = wanted.kept()
     return found
 
 

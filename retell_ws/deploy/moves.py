@@ -1,24 +1,17 @@
-"""What moving to a blueprint means, in words: for callers, what has to run, what to do next, how to go back. No I/O.
-
-A call of `single` is in the memory of its server, and nowhere else. So it stays there: the new servers are started
-beside the old one, the proxy asks the old one first, and SIGUSR2 has it take back its own calls and refuse new ones,
-which go to the new servers. When it has none it is stopped. Where calls are in Redis a server is simply stopped, and
-started anew as what it is to be; its calls go to the others.
-"""
+"""What moving to a blueprint means, in words: for callers, what has to run, what to do next, how to go back. No I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from shlex import quote
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
-from .files import Wanted, file_of
+from .files import Wanted
+from .one_machine import steps, without_old
 
 __all__ = ["Section", "told"]
 
-
-_ASK: Final = "curl -fsS --retry 30 --retry-all-errors --retry-delay 1"
+_METRICS: Final = "from urllib.request import urlopen; print(urlopen('http://127.0.0.1:8081/metrics').read().decode())"
+"""What shows the metrics of a server in its container, which has no curl."""
 
 
 class Section(NamedTuple):
@@ -43,18 +36,11 @@ def told(wanted: Wanted, before: Wanted | None, *, changed: Collection[str]) -> 
     """
     moves = before is not None and before.blueprint != wanted.blueprint
     joins = bool(wanted.leaving) and (before is None or before.leaving != wanted.leaving)
-    if joins:
-        steps = _joining(wanted, before)
-    elif before is None:
-        steps = _starting(wanted)
-    elif before.redis_url and not wanted.redis_url:
-        steps = _alone(wanted, before)
-    else:
-        steps = _going_on(wanted, before, anew=moves or "retell_ws.toml" in changed)
     found = [
         Section("For callers", _callers(wanted, before, joins=joins)),
         Section("Has to run", _runs(wanted)),
-        Section("Next, on one machine", tuple(steps)),
+        Section("Next, on one machine", steps(wanted, before, joins=joins, anew=moves or "retell_ws.toml" in changed)),
+        Section("Figures and transcripts", _kept(wanted, before)),
         Section("In containers", tuple(_containers(wanted, joins=joins))),
         Section("In Kubernetes", _kubernetes(wanted)),
         Section("To go back", _back(wanted, joins=joins, moves=moves)),
@@ -99,179 +85,42 @@ def _runs(wanted: Wanted) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _starting(wanted: Wanted) -> list[str]:
-    return [
-        *_secrets(wanted),
-        *_redis(wanted),
-        "Start the servers, or their units as the file of the unit says:",
-        *(f"$ {command} &" for command in wanted.serving()),
-        *_consuming(wanted),
-        *_proxy(wanted, is_there=False),
+def _kept(wanted: Wanted, before: Wanted | None) -> tuple[str, ...]:
+    """Tell how what the consumers keep is read."""
+    if wanted.blueprint != "events":
+        return ()
+    config = f"--config {wanted.folder}/retell_ws.toml"
+    found = [
+        f"$ {wanted.command} report {config}",
+        f"$ {wanted.command} transcripts list {config}",
+        f"(Units keep them elsewhere: --data /var/lib/retell_ws/{'kept' if wanted.kafka else wanted.port}.)",
     ]
-
-
-def _joining(wanted: Wanted, before: Wanted | None) -> list[str]:
-    knows_old = before is not None and wanted.leaving in before.addresses()
-    old = _of_old(before) if before is not None and knows_old else ""
-    usr2, term = (f"pkill -{name} -f '{old}'" if old else f"kill -{name} OLD_SERVER" for name in ("USR2", "TERM"))
-    http = before.second_addresses()[0] if before is not None and knows_old else ""
-    is_there = before is not None and before.proxy == wanted.proxy and before.listen == wanted.listen
-    return [
-        *_secrets(wanted),
-        *_redis(wanted),
-        "Start the new servers beside the old one, or their units:",
-        *(f"$ {command} &" for command in wanted.serving()),
-        *_consuming(wanted),
-        "When all of them are ready,",
-        *(f"$ {_ASK} http://{each}/readyz" for each in wanted.addresses()),
-        *_proxy(wanted, is_there=is_there),
-        "Have the old server keep its calls and take no others (systemctl kill -s USR2 --kill-whom=main UNIT):",
-        f"$ {usr2}",
-        "When its last call has ended, stop it:",
-        f"$ {_left(http)}"
-        if knows_old
-        else "(its /metrics say retell_ws_calls 0; without a second port, no connection to its port is left)",
-        f"$ {term}",
-        "Then take it out of the proxy:",
-        f"$ {wanted.command} blueprint apply {wanted.blueprint} --into {wanted.folder} --leaving none --yes",
-        *_reload(wanted),
-    ]
-
-
-def _alone(wanted: Wanted, before: Wanted) -> list[str]:
-    """Tell of one server in place of those that share their calls."""
-    lines = [
-        *_secrets(wanted),
-        "Start the new server beside the old ones, or its unit:",
-        *(f"$ {command} &" for command in wanted.serving()),
-        "When it is ready,",
-        *(f"$ {_ASK} http://{each}/readyz" for each in wanted.addresses()),
-        *_proxy(wanted, is_there=before.proxy == wanted.proxy and before.listen == wanted.listen),
-        "The old ones are dialled no more. Stop each one when its last call has ended:",
-    ]
-    for port, http in zip(before.ports(), before.second_addresses(), strict=True):
-        lines += [f"$ {_left(http)}", f"$ pkill -TERM -f '{_pattern(before, f' --port {port} ')}'"]
-    return lines
-
-
-def _left(http: str) -> str:
-    """Give a command that waits until the last call of a server has ended."""
-    return f"until curl -fsS http://{http}/metrics | grep -q '^retell_ws_calls 0'; do sleep 2; done"
-
-
-def _going_on(wanted: Wanted, before: Wanted, *, anew: bool) -> list[str]:
-    """Tell of servers that go on with another proxy, others beside them, or another blueprint."""
-    there = before.serving()
-    added = [command for command in wanted.serving() if command not in there] if not anew else []
-    lines = ["Start what was not there:", *(f"$ {command} &" for command in added)] if added else []
-    return [
-        *(_secrets(wanted) if anew or added else []),
-        *lines,
-        *(_restarting(wanted) if anew else []),
-        *_reload(wanted),
-    ]
-
-
-def _restarting(wanted: Wanted) -> list[str]:
-    if not wanted.redis_url:
-        return [
-            "Start the server anew when it has no calls: they are in its memory.",
-            *(f"$ {command} &" for command in wanted.serving()),
-        ]
-    lines = [
-        *_consuming(wanted),
-        "Start the servers anew, one after the other: live calls have drain_s to end, then they move to the others.",
-    ]
-    for port, command in zip(wanted.ports(), wanted.serving(), strict=True):
-        pattern = _pattern(wanted, f" --port {port} ")
-        lines += [
-            f"$ pkill -TERM -f '{pattern}'; while pgrep -f '{pattern}' >/dev/null; do sleep 0.2; done",
-            f"$ {command} &",
-            f"$ {_ASK} http://127.0.0.1:{port}/readyz",
-        ]
-    return [
-        *lines,
-        f"(systemd: systemctl restart {wanted.units()[0]}, and so on)",
-    ]
-
-
-def _secrets(wanted: Wanted) -> list[str]:
-    return [
-        f"Secrets stand in {wanted.folder}/retell_ws.env (chmod 600); retell_ws.env.example says which:",
-        f"$ set -a; . {wanted.folder}/retell_ws.env; set +a",
-    ]
-
-
-def _redis(wanted: Wanted) -> list[str]:
-    if not wanted.redis_url:
-        return []
-    parts = urlsplit(wanted.redis_url)
-    where = f"-s {quote(parts.path)}" if parts.scheme == "unix" else f"-u {quote(wanted.redis_url)}"
-    return ["Redis has to answer:", f"$ redis-cli {where} ping"]
-
-
-def _consuming(wanted: Wanted) -> list[str]:
-    if not wanted.kafka:
-        return []
-    kept = f"{wanted.folder}/retell_ws-data/kept"
-    return [
-        "Start the consumers:",
-        f"$ {wanted.command} consume analytics archive --config {wanted.folder}/retell_ws.toml --data {kept} &",
-    ]
-
-
-def _proxy(wanted: Wanted, *, is_there: bool) -> list[str]:
-    if is_there and (reload := _reload(wanted)):
-        return ["Let the proxy read its file anew; live calls go on:", *reload[1:]]
-    match wanted.proxy:
-        case "haproxy":
-            file = f"{wanted.folder}/{file_of('haproxy')}"
-            start = f"haproxy -W -p {wanted.folder}/haproxy.pid -f {file} &"
-        case "nginx":
-            start = f"nginx -c {wanted.folder}/{file_of('nginx')}"
-        case "caddy":
-            start = f"caddy run --adapter caddyfile --config {wanted.folder}/{file_of('caddy')} &"
-        case _:
-            lines = ["Have your balancer ask /readyz of the servers each second, and Retell dial it."]
-            if wanted.leaving:
-                lines += [
-                    f"It has to ask {wanted.leaving} first about every socket, and the others where that says 503."
-                ]
-            return lines
-    return [f"Start the proxy, and let Retell dial it at {wanted.listen}:", f"$ {start}"]
-
-
-def _reload(wanted: Wanted) -> list[str]:
-    match wanted.proxy:
-        case "haproxy":
-            file = f"{wanted.folder}/{file_of('haproxy')}"
-            do = f"haproxy -c -f {file} && kill -USR2 $(cat {wanted.folder}/haproxy.pid)"
-        case "nginx":
-            file = f"{wanted.folder}/{file_of('nginx')}"
-            do = f"nginx -t -c {file} && nginx -c {file} -s reload"
-        case _:
-            return []
-    return ["Let the proxy read its file anew:", f"$ {do}"]
-
-
-def _of_old(before: Wanted) -> str:
-    """Give a pattern of the command line of the only server that was there."""
-    return _pattern(before, "$" if before.blueprint == "single" else f" --port {before.port} ")
-
-
-def _pattern(wanted: Wanted, end: str) -> str:
-    # In brackets, so that a shell that was given the command as an argument is not found itself.
-    return f"[s]erve {wanted.agent} --config {wanted.folder}/retell_ws.toml".replace("+", "[+]") + end
+    if before is not None and before.blueprint == "events" and before.kept() != wanted.kept():
+        found.append(f"What was kept until now: --data {before.kept()}")
+    return tuple(found)
 
 
 def _containers(wanted: Wanted, *, joins: bool) -> list[str]:
-    file = f"{wanted.folder}/compose.yaml"
-    files = f"-f {file}" + (f" -f {wanted.folder}/compose.events.yaml" if wanted.blueprint == "events" else "")
-    found = [f"$ docker compose {files} up --wait"]
+    folder = wanted.folder
+    is_events = wanted.blueprint == "events"
+    files = f"-f {folder}/compose.yaml" + (f" -f {folder}/compose.events.yaml" if is_events else "")
+    extras = "--build-arg EXTRAS=events " if is_events else ""
+    up = f"$ docker compose --env-file {folder}/retell_ws.env {files} up --wait"
+    found = [
+        "Build the image, from the project's folder, where pyproject.toml is; start it with the same file of secrets:",
+        f"$ docker build -t {wanted.image} {extras}-f {folder}/Dockerfile .",
+        up,
+    ]
     if joins:
+        old = "retell_ws-server-1"
         found += [
-            "The proxy is made anew, so each line breaks once and goes on with the next word; the old server stays.",
-            "$ docker kill -s USR2 retell_ws-server-1     # and docker stop -t 100, once it has no call",
+            "The proxy is made anew, so each line breaks once and goes on with the next word; the old server stays:",
+            f"$ docker kill -s USR2 {old}",
+            "When it has no call, and awaits no redial of one, stop it, and take it out of the proxy:",
+            f"$ until docker exec {old} python -c \"{_METRICS}\" | grep -q '^retell_ws_live_calls 0'; do sleep 2; done",
+            f"$ docker stop -t 100 {old}",
+            without_old(wanted),
+            up,
         ]
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from retell_ws.deploy.files import Wanted
+from retell_ws.deploy.files import Wanted, settings
 from retell_ws.deploy.moves import told
 from retell_ws.deploy.next_setup import Options, next_setup
 
@@ -43,13 +43,14 @@ def test_the_old_server_is_told_after_the_proxy_and_stopped_after_its_last_call(
         "8082/readyz",
         "kill -USR2 $(cat",
         "pkill -USR2",
-        "retell_ws_calls 0",
+        "retell_ws_live_calls 0",
         "pkill -TERM",
     )
     places = [at(commands, part) for part in order]
     assert places == sorted(places)
     assert at(commands, "--leaving none") > places[-1]
-    assert "http://127.0.0.1:18081/metrics" in commands[at(commands, "retell_ws_calls 0")]
+    assert "http://127.0.0.1:18081/metrics" in commands[at(commands, "retell_ws_live_calls 0")]
+    assert "while pgrep" in commands[places[-1]], "until its end a redial may come"
 
 
 def test_a_pattern_finds_the_old_server_and_none_of_the_new_ones() -> None:
@@ -119,7 +120,8 @@ def test_what_only_the_proxy_has_to_know_restarts_nobody() -> None:
     before = setup("distributed", setup("single"))
     after = setup("distributed", before, leaving="none")
     assert steps(after, before, "haproxy.cfg") == [
-        "haproxy -c -f /opt/a/haproxy.cfg && kill -USR2 $(cat /opt/a/haproxy.pid)"
+        "PATH=$PATH:/usr/sbin",
+        "haproxy -c -f /opt/a/haproxy.cfg && kill -USR2 $(cat /opt/a/haproxy.pid)",
     ]
     more = steps(setup("distributed", after, servers=4), after, "haproxy.cfg")
     assert [command for command in more if "serve" in command] == [
@@ -141,13 +143,15 @@ def test_each_proxy_is_started_and_told_in_its_own_words(proxy: str, start: str,
     assert any(command.startswith(start) for command in steps(first))
     after = steps(setup("distributed", first, servers=4), first)
     assert any(command.startswith(again) for command in after)
+    assert (steps(first)[0] == "PATH=$PATH:/usr/sbin") == (proxy in ("haproxy", "nginx")), "where Debian has them"
     assert ("your balancer" in words(first)) == (proxy == "none")
 
 
 def test_a_server_that_nobody_set_up_is_described() -> None:
     wanted = setup("distributed", own={"port": 8080})
     commands = steps(wanted)
-    assert "kill -USR2 OLD_SERVER" in commands and "kill -TERM OLD_SERVER" in commands
+    assert "kill -USR2 OLD_SERVER" in commands
+    assert "while kill -0 OLD_SERVER" in commands[at(commands, "kill -TERM OLD_SERVER")]
     assert any(command.startswith("haproxy -W") for command in commands), "there was no proxy to tell"
 
 
@@ -160,6 +164,37 @@ def test_callers_are_spoken_of() -> None:
     assert "in the memory of one server" in words(setup("events"))
     shared = setup("distributed")
     assert "server by server" in words(setup("events", shared, kafka="k:1"), shared)
+
+
+def test_what_was_kept_is_read_where_the_settings_say() -> None:
+    events = setup("events")
+    assert settings(events)["data"] == "/opt/a/retell_ws-data/8081"
+    kafka = setup("events", events, kafka="k:1", redis_url="redis://h")
+    assert settings(kafka)["data"] == "/opt/a/retell_ws-data/kept"
+    assert not any("--data" in command for command in steps(kafka, events) if "consume" in command)
+    said = words(kafka, events)
+    for command in ("report", "transcripts list"):
+        assert f"$ /bin/retell_ws {command} --config /opt/a/retell_ws.toml" in said
+    assert "What was kept until now: --data /opt/a/retell_ws-data/8081" in said
+    assert "until now" not in words(kafka, kafka)
+    assert "data" not in settings(setup("distributed")) and "transcripts list" not in words(setup("distributed"))
+
+
+def test_the_image_of_the_containers_is_built_first() -> None:
+    for wanted, line in (
+        (setup("single"), "docker build -t retell_ws -f /opt/a/Dockerfile ."),
+        (setup("events", kafka="k:1"), "docker build -t retell_ws --build-arg EXTRAS=events -f /opt/a/Dockerfile ."),
+    ):
+        said = words(wanted).splitlines()
+        assert said.index(f"$ {line}") < next(n for n, each in enumerate(said) if "docker compose" in each)
+
+
+def test_in_a_container_too_the_old_server_stays_until_no_redial_is_awaited() -> None:
+    before = setup("single")
+    said = words(setup("distributed", before), before)
+    order = ("docker kill -s USR2", "until docker exec", "docker stop", "--leaving none")
+    places = [said.rindex(part) for part in order]
+    assert places == sorted(places) and "retell_ws_live_calls 0" in said[places[1] : places[2]]
 
 
 def test_a_balancer_of_somebody_s_own_is_told_whom_to_ask_first() -> None:
@@ -175,6 +210,4 @@ def test_the_readme_has_the_commands_that_are_told() -> None:
     before = next_setup("single", "/opt/agent", "/bin/retell_ws", options, before=None, own={})
     wanted = next_setup("distributed", "/opt/agent", "/bin/retell_ws", options, before=before, own={})
     commands = [command.replace("/bin/retell_ws", "retell_ws") for command in steps(wanted, before)]
-    left_out = [command for command in commands if command not in said]
-    assert [command for command in commands if command in said] == said
-    assert all(command.endswith(("8082/readyz", "8083/readyz")) for command in left_out), "the last one stands for all"
+    assert commands == said

@@ -93,6 +93,9 @@ COMMANDS: dict[str, dict[str, How]] = {
             for command in (
                 "retell_ws blueprint apply single --into /opt/agent",
                 "retell_ws blueprint apply distributed --into /opt/agent --yes",
+                "PATH=$PATH:/usr/sbin",
+                "[ -e /opt/agent/retell_ws.env ] || "
+                "install -m 600 /opt/agent/retell_ws.env.example /opt/agent/retell_ws.env",
                 "set -a; . /opt/agent/retell_ws.env; set +a",
                 "redis-cli -u redis://127.0.0.1:6379/0 ping",
                 *(
@@ -100,11 +103,16 @@ COMMANDS: dict[str, dict[str, How]] = {
                     f"--port {port} --http-port 1{port} &"
                     for port in (8082, 8083, 8084)
                 ),
-                "curl -fsS --retry 30 --retry-all-errors --retry-delay 1 http://127.0.0.1:8084/readyz",
+                *(
+                    f"curl -fsS --retry 30 --retry-all-errors --retry-delay 1 http://127.0.0.1:{port}/readyz"
+                    for port in (8082, 8083, 8084)
+                ),
                 "haproxy -c -f /opt/agent/haproxy.cfg && kill -USR2 $(cat /opt/agent/haproxy.pid)",
                 "pkill -USR2 -f '[s]erve /opt/agent/agent.py --config /opt/agent/retell_ws.toml$'",
-                "until curl -fsS http://127.0.0.1:18081/metrics | grep -q '^retell_ws_calls 0'; do sleep 2; done",
-                "pkill -TERM -f '[s]erve /opt/agent/agent.py --config /opt/agent/retell_ws.toml$'",
+                "until curl -fsS http://127.0.0.1:18081/metrics | grep -q '^retell_ws_live_calls 0'; do sleep 2; done",
+                "pkill -TERM -f '[s]erve /opt/agent/agent.py --config /opt/agent/retell_ws.toml$'; "
+                "while pgrep -f '[s]erve /opt/agent/agent.py --config /opt/agent/retell_ws.toml$' >/dev/null; "
+                "do sleep 0.2; done",
                 "retell_ws blueprint apply distributed --into /opt/agent --leaving none --yes",
             )
         },

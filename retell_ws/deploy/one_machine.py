@@ -1,0 +1,138 @@
+"""What to type to move to a blueprint on one machine, so that no live call is lost. No I/O.
+
+A call of `single` is in the memory of its server, and nowhere else. So it stays there: the new servers are started
+beside the old one, the proxy asks the old one first, and SIGUSR2 has it take back its own calls and refuse new ones,
+which go to the new servers. When it has none, and awaits no redial, it is stopped. Where calls are in Redis a server is
+simply stopped, and started anew as what it is to be; its calls go to the others.
+"""
+
+from __future__ import annotations
+
+from .files import Wanted
+from .steps import call_left, consuming, finding, pattern, proxying, ready, redis_answers, reloading, secrets, stopping
+
+__all__ = ["steps", "without_old"]
+
+
+def steps(wanted: Wanted, before: Wanted | None, *, joins: bool, anew: bool) -> tuple[str, ...]:
+    """Give the steps; commands begin with `$ `.
+
+    Args:
+        wanted: What is to run.
+        before: What runs; None: nothing that we know.
+        joins: A server leaves, with calls in its memory.
+        anew: Servers that go on have to be started anew.
+    """
+    if joins:
+        found = _joining(wanted, before)
+    elif before is None:
+        found = _starting(wanted)
+    elif before.redis_url and not wanted.redis_url:
+        found = _alone(wanted, before)
+    else:
+        found = _going_on(wanted, before, anew=anew)
+    return tuple(finding(found))
+
+
+def without_old(wanted: Wanted) -> str:
+    """Take the server that has left out of the proxy's file."""
+    return f"$ {wanted.command} blueprint apply {wanted.blueprint} --into {wanted.folder} --leaving none --yes"
+
+
+def _starting(wanted: Wanted) -> list[str]:
+    return [
+        *secrets(wanted),
+        *redis_answers(wanted),
+        "Start the servers, or their units as the file of the unit says:",
+        *(f"$ {command} &" for command in wanted.serving()),
+        *consuming(wanted),
+        *proxying(wanted, is_there=False),
+    ]
+
+
+def _joining(wanted: Wanted, before: Wanted | None) -> list[str]:
+    knows_old = before is not None and wanted.leaving in before.addresses()
+    old = _of_old(before) if before is not None and knows_old else ""
+    usr2 = f"pkill -USR2 -f '{old}'" if old else "kill -USR2 OLD_SERVER"
+    http = before.second_addresses()[0] if before is not None and knows_old else ""
+    is_there = before is not None and before.proxy == wanted.proxy and before.listen == wanted.listen
+    return [
+        *secrets(wanted),
+        *redis_answers(wanted),
+        "Start the new servers beside the old one, or their units:",
+        *(f"$ {command} &" for command in wanted.serving()),
+        *consuming(wanted),
+        "When all of them are ready,",
+        *(ready(each) for each in wanted.addresses()),
+        *proxying(wanted, is_there=is_there),
+        "Have the old server keep its calls and take no others (systemctl kill -s USR2 --kill-whom=main UNIT):",
+        f"$ {usr2}",
+        "When it has no call, and awaits no redial of one, stop it and wait for its end (systemctl stop UNIT):",
+        *_ending(http, old),
+        "Then take it out of the proxy:",
+        without_old(wanted),
+        *reloading(wanted),
+    ]
+
+
+def _ending(http: str, old: str) -> list[str]:
+    """Tell how the old server ends."""
+    if old:
+        return [call_left(http), stopping(old)]
+    return [
+        "(OLD_SERVER is its process. It has none when its /metrics say retell_ws_live_calls 0; without a second port,",
+        "when nobody was connected to its port for half a minute, its grace_s.)",
+        "$ kill -TERM OLD_SERVER; while kill -0 OLD_SERVER 2>/dev/null; do sleep 0.2; done",
+    ]
+
+
+def _alone(wanted: Wanted, before: Wanted) -> list[str]:
+    """Tell of one server in place of those that share their calls."""
+    lines = [
+        *secrets(wanted),
+        "Start the new server beside the old ones, or its unit:",
+        *(f"$ {command} &" for command in wanted.serving()),
+        "When it is ready,",
+        *(ready(each) for each in wanted.addresses()),
+        *proxying(wanted, is_there=before.proxy == wanted.proxy and before.listen == wanted.listen),
+        "The old ones are dialled no more. Stop each one when it has no call:",
+    ]
+    for port, http in zip(before.ports(), before.second_addresses(), strict=True):
+        lines += [call_left(http), stopping(pattern(before, f" --port {port} "))]
+    return lines
+
+
+def _going_on(wanted: Wanted, before: Wanted, *, anew: bool) -> list[str]:
+    """Tell of servers that go on with another proxy, others beside them, or another blueprint."""
+    there = before.serving()
+    added = [command for command in wanted.serving() if command not in there] if not anew else []
+    lines = ["Start what was not there:", *(f"$ {command} &" for command in added)] if added else []
+    return [
+        *(secrets(wanted) if anew or added else []),
+        *lines,
+        *(_restarting(wanted) if anew else []),
+        *reloading(wanted),
+    ]
+
+
+def _restarting(wanted: Wanted) -> list[str]:
+    if not wanted.redis_url:
+        return [
+            "Start the server anew when it has no calls: they are in its memory.",
+            *(f"$ {command} &" for command in wanted.serving()),
+        ]
+    lines = [
+        *consuming(wanted),
+        "Start the servers anew, one after the other: live calls have drain_s to end, then they move to the others.",
+    ]
+    for port, command in zip(wanted.ports(), wanted.serving(), strict=True):
+        lines += [stopping(pattern(wanted, f" --port {port} ")), f"$ {command} &", ready(f"127.0.0.1:{port}")]
+    return [
+        *lines,
+        f"(systemd: systemctl restart {wanted.units()[0]}, and so on)",
+    ]
+
+
+def _of_old(before: Wanted) -> str:
+    """Give a pattern of the command line of the only server that was there."""
+    return pattern(before, "$" if before.blueprint == "single" else f" --port {before.port} ")

@@ -1,0 +1,112 @@
+"""The commands of a move on one machine, in small groups, each with a line that says what it is for. No I/O."""
+
+from __future__ import annotations
+
+from shlex import quote
+from urllib.parse import urlsplit
+
+from .files import Wanted, file_of
+
+__all__ = [
+    "call_left",
+    "consuming",
+    "finding",
+    "pattern",
+    "proxying",
+    "ready",
+    "redis_answers",
+    "reloading",
+    "secrets",
+    "stopping",
+]
+
+
+def finding(commands: list[str]) -> list[str]:
+    """Have the shell find the proxy, if one of the commands is its: Debian has it where only root looks."""
+    proxies = ("$ haproxy ", "$ nginx ")
+    return ["$ PATH=$PATH:/usr/sbin", *commands] if any(each.startswith(proxies) for each in commands) else commands
+
+
+def secrets(wanted: Wanted) -> list[str]:
+    """Read the file of secrets, which is made when it is not there."""
+    file = f"{wanted.folder}/retell_ws.env"
+    return [
+        f"Secrets stand in {file}, for your eyes only. Fill in what you use, then read it:",
+        f"$ [ -e {file} ] || install -m 600 {file}.example {file}",
+        f"$ set -a; . {file}; set +a",
+    ]
+
+
+def redis_answers(wanted: Wanted) -> list[str]:
+    """See that Redis is there."""
+    if not wanted.redis_url:
+        return []
+    parts = urlsplit(wanted.redis_url)
+    where = f"-s {quote(parts.path)}" if parts.scheme == "unix" else f"-u {quote(wanted.redis_url)}"
+    return ["Redis has to answer:", f"$ redis-cli {where} ping"]
+
+
+def consuming(wanted: Wanted) -> list[str]:
+    """Start the consumers; without Kafka the server does."""
+    if not wanted.kafka:
+        return []
+    command = f"{wanted.command} consume analytics archive --config {wanted.folder}/retell_ws.toml"
+    return ["Start the consumers:", f"$ {command} &"]
+
+
+def ready(address: str) -> str:
+    """Wait until a server takes calls."""
+    return f"$ curl -fsS --retry 30 --retry-all-errors --retry-delay 1 http://{address}/readyz"
+
+
+def call_left(http: str) -> str:
+    """Wait until a server has no call: a caller whose line broke is one, too, as long as a redial is awaited."""
+    return f"$ until curl -fsS http://{http}/metrics | grep -q '^retell_ws_live_calls 0'; do sleep 2; done"
+
+
+def stopping(found: str) -> str:
+    """Stop the server that a pattern finds, and wait for its end: until then it may be dialled."""
+    return f"$ pkill -TERM -f '{found}'; while pgrep -f '{found}' >/dev/null; do sleep 0.2; done"
+
+
+def pattern(wanted: Wanted, end: str) -> str:
+    """Give a pattern that finds one server by the end of its command line."""
+    # In brackets, so that a shell that was given the command as an argument is not found itself.
+    return f"[s]erve {wanted.agent} --config {wanted.folder}/retell_ws.toml".replace("+", "[+]") + end
+
+
+def proxying(wanted: Wanted, *, is_there: bool) -> list[str]:
+    """Start the proxy, or tell the one that runs; somebody's own is described."""
+    if is_there and (reload := reloading(wanted)):
+        return reload
+    match wanted.proxy:
+        case "haproxy":
+            file = f"{wanted.folder}/{file_of('haproxy')}"
+            start = f"haproxy -W -p {wanted.folder}/haproxy.pid -f {file} &"
+        case "nginx":
+            start = f"nginx -c {wanted.folder}/{file_of('nginx')}"
+        case "caddy":
+            start = f"caddy run --adapter caddyfile --config {wanted.folder}/{file_of('caddy')} &"
+        case _:
+            lines = ["Have your balancer ask /readyz of the servers each second, and Retell dial it."]
+            if wanted.leaving:
+                lines += [
+                    f"It has to ask {wanted.leaving} first about every socket, and the others where that says 503."
+                ]
+            return lines
+    return [f"Start the proxy, and let Retell dial it at {wanted.listen}:", f"$ {start}"]
+
+
+def reloading(wanted: Wanted) -> list[str]:
+    """Tell the proxy that runs; one that cannot be told is left alone."""
+    match wanted.proxy:
+        case "haproxy":
+            file = f"{wanted.folder}/{file_of('haproxy')}"
+            do = f"haproxy -c -f {file} && kill -USR2 $(cat {wanted.folder}/haproxy.pid)"
+            normal = " Its warnings `Proxy ... stopped` are of the old process, which keeps its calls."
+        case "nginx":
+            file = f"{wanted.folder}/{file_of('nginx')}"
+            do, normal = f"nginx -t -c {file} && nginx -c {file} -s reload", ""
+        case _:
+            return []
+    return [f"Let the proxy read its file anew; live calls go on.{normal}", f"$ {do}"]
