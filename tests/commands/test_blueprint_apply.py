@@ -137,9 +137,26 @@ def test_compose_has_the_servers_and_what_they_depend_on(folder: Path, blueprint
 def test_no_secret_is_written(folder: Path) -> None:
     apply(folder, "events", "--yes", *KAFKA)
     example = (folder / "retell_ws.env.example").read_text()
-    values = [line.partition("=")[2] for line in example.splitlines() if re.match(r"^[A-Z_]+=", line)]
-    assert set(values) == {"", "compose.yaml:compose.events.yaml"}
+    values = re.findall(r"^(?:# )?[A-Z_]+=(.*)$", example, re.MULTILINE)
+    assert set(values) == {"", "compose.yaml:compose.events.yaml"} and len(values) > 8
     apply(folder, "events", "--redis-url", "redis://:pass@store:6379", status=2)
+
+
+@pytest.mark.parametrize("blueprint", BLUEPRINTS)
+async def test_the_file_of_secrets_that_is_made_takes_nothing_from_the_shell_and_is_made_once(
+    folder: Path, blueprint: Blueprint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply(folder, blueprint, "--yes")
+    steps = [line.strip()[2:] for line in capsys.readouterr().out.splitlines() if "retell_ws.env" in line]
+    make, read = (next(step for step in steps if step.startswith(word)) for word in ("[ -e", "set -a"))
+    script = f"set -eu; export ANTHROPIC_API_KEY=mine; env | sort; echo; {make}; {read}; env | sort"
+    before, after = (await accepted("bash", "-c", script)).split("\n\n")
+    assert "ANTHROPIC_API_KEY=mine\n" in after
+    assert before.splitlines() == after.splitlines()
+    made = folder / "retell_ws.env"
+    assert made.stat().st_mode & 0o777 == 0o600
+    made.write_text("ANTHROPIC_API_KEY=filled\n")
+    assert "ANTHROPIC_API_KEY=filled\n" in await accepted("bash", "-c", script)
 
 
 # ---------------------------------------------------------------------------- what is there already
