@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..deploy.files import BARRED, MUST, Blueprint, Wanted, files, settings
-from ..deploy.folder import Applied, Change, changes, read_file, remembered, write
+from ..deploy.folder import Change, changes, now_applied, read_file, remembered, write
 from ..deploy.moves import told
 from ..deploy.next_setup import NONE, Options, next_setup
 from ..deploy.proxies import Proxy
@@ -57,8 +57,9 @@ def apply(
 ) -> int:
     """Write the files of a blueprint into a folder, or move the set-up there to it, and say what to do next.
 
-    It shows what would change and asks. Your own settings stay, unless they contradict the blueprint; a file that you
-    have edited is not overwritten without --force. No secret is written. What is not given is as it was the last time.
+    It shows what would change and asks; when nothing would it says again what there was to do. Your own settings stay,
+    unless they contradict the blueprint; a file that you have edited is not overwritten without --force. No secret is
+    written. What is not given is as it was the last time.
 
     Args:
         name: The blueprint.
@@ -77,7 +78,7 @@ def apply(
             that was here; `none`: it has gone.
         yes: Write without asking.
         force: Also overwrite files that were edited.
-        dry_run: Show what would change, and write nothing.
+        dry_run: Show what would change, and what would be to do, and write nothing.
 
     Returns:
         0; 1 when nothing was written though there was something to write.
@@ -125,18 +126,24 @@ def apply(
         err = Console(stderr=True, highlight=False, soft_wrap=True)
         err.print(f"retell_ws: nothing was written; edited by somebody, --force overwrites: {', '.join(foreign)}")
         return 1
+    names = [change.name for change in found]
+    now = now_applied(applied, wanted, settings(wanted), names)
+    made = sum(change.before is None for change in found)
+    is_there = sys.stdin.isatty() and sys.stdout.isatty()
     if not found:
-        console.print(f"{folder}: nothing to change")
-        return 0
-    if dry_run:
-        console.print("Nothing was written (--dry-run).")
-        return 0
-    if not yes and not _agreed(console, folder, len(found)):
+        console.print(f"{folder}: nothing to change. What there was to do:")
+        _tell(console, wanted, now.before, now.changed)
+    elif dry_run or not (yes or is_there):
+        _tell(console, wanted, before, names, f"{made} files to write, {len(found) - made} to change")
+        why = "--dry-run" if dry_run else "there is nobody to ask here; --yes writes"
+        console.print(f"Nothing was written ({why}).")
+        return 0 if dry_run else 1
+    elif not yes and not _agreed(console, folder, len(found)):
         return 1
-    if applied is None or applied.wanted != wanted or found:
-        now = Applied(wanted=wanted, settings=settings(wanted), files={} if applied is None else applied.files)
+    if not dry_run and (found or now != applied):
         write(folder, {change.name: change.after for change in found}, now.with_files(texts))
-    _tell(console, wanted, before, found)
+    if found:
+        _tell(console, wanted, before, names, f"{made} files written, {len(found) - made} changed")
     return 0
 
 
@@ -177,9 +184,6 @@ def _style(line: str) -> str:
 
 
 def _agreed(console: Console, folder: Path, number: int) -> bool:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        console.print("Nothing was written: there is nobody to ask here. --yes writes.")
-        return False
     with suppress(EOFError):
         answer = console.input(f"Write {number} files into {folder}? \\[y/N] ")
         if answer.strip().lower() in ("y", "yes"):
@@ -197,11 +201,10 @@ def _tell_settings(console: Console, edited: Merged) -> None:
         console.print(f"{FILE}: {key} is commented out: {why}", markup=False)
 
 
-def _tell(console: Console, wanted: Wanted, before: Wanted | None, found: Sequence[Change]) -> None:
+def _tell(console: Console, wanted: Wanted, before: Wanted | None, changed: Collection[str], done: str = "") -> None:
     """Say what was done, and what is to be done now."""
-    made = sum(change.before is None for change in found)
-    console.print(f"\n[bold]{_title(wanted, before)}[/]: {made} files written, {len(found) - made} changed\n")
-    for section in told(wanted, before, changed=[change.name for change in found]):
+    console.print(f"\n[bold]{_title(wanted, before)}[/]{': ' if done else ''}{done}\n")
+    for section in told(wanted, before, changed=changed):
         console.print(f"[bold]{section.title}[/]")
         for line in section.lines:
             console.print(Text(f"    {line}", style="cyan") if line.startswith("$ ") else Text(f"  {line}"))

@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from difflib import unified_diff
 from pathlib import Path
@@ -21,7 +21,7 @@ import msgspec
 from ..errors import UsageError
 from .files import Wanted
 
-__all__ = ["REMEMBERED", "Applied", "Change", "changes", "read_file", "remembered", "write"]
+__all__ = ["REMEMBERED", "Applied", "Change", "changes", "now_applied", "read_file", "remembered", "write"]
 
 REMEMBERED: Final = ".retell_ws-applied.json"
 
@@ -36,16 +36,40 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
         wanted: What was asked for; what is not given again stays.
         settings: What was put into the file of settings.
         files: The hash of each file as it was written.
+        before: What was asked for before that; None: nothing.
+        changed: The files that were written for it.
     """
 
     version: Literal[1] = 1
     wanted: Wanted
     settings: dict[str, str | int | float | bool] = {}
     files: dict[str, str] = {}
+    before: Wanted | None = None
+    changed: tuple[str, ...] = ()
 
     def with_files(self, texts: Mapping[str, str]) -> Applied:
         """Remember these files, too, or in another form."""
         return msgspec.structs.replace(self, files={**self.files, **{name: _hash(texts[name]) for name in texts}})
+
+
+def now_applied(
+    applied: Applied | None, wanted: Wanted, settings: Mapping[str, str | int | float | bool], changed: Collection[str]
+) -> Applied:
+    """Give what is to be remembered, but for the files, once this is written.
+
+    Args:
+        applied: What was written last; None: nothing.
+        wanted: What is asked for.
+        settings: What is put into the file of settings.
+        changed: The files that are written.
+    """
+    if applied is None:
+        return Applied(wanted=wanted, settings=dict(settings), changed=tuple(changed))
+    is_leaving = bool(wanted.leaving) and wanted.leaving == applied.wanted.leaving
+    is_same = applied.wanted == wanted or is_leaving  # then what led here is still to be done, and this as well
+    before = applied.before if is_same else applied.wanted
+    names = tuple(dict.fromkeys((*applied.changed, *changed))) if is_same else tuple(changed)
+    return Applied(wanted=wanted, settings=dict(settings), files=applied.files, before=before, changed=names)
 
 
 class Change(msgspec.Struct, frozen=True):

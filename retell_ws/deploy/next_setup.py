@@ -11,7 +11,7 @@ import msgspec
 
 from ..errors import UsageError
 from ..settings import Settings
-from .files import Blueprint, Wanted
+from .files import HTTP_ABOVE, Blueprint, Wanted
 from .proxies import Proxy
 
 __all__ = ["NONE", "Options", "next_setup"]
@@ -90,6 +90,8 @@ def next_setup(
     }
     if blueprint == "single":  # its ports stand in the settings; those of others in their commands
         found |= {name: own[key] for name, key in _PORTS.items() if isinstance(own.get(key), int)}
+        if found["second_port"] == asked.get("port", found["port"]) + HTTP_ABOVE:
+            found["second_port"] = 0
     wanted = Wanted(
         **{**found, **asked, "servers": servers, "redis_url": redis_url, "kafka": kafka, "leaving": leaving},
         blueprint=blueprint,

@@ -43,6 +43,11 @@ def texts(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
+def steps(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The commands that were told, of whatever way to run it."""
+    return re.findall(r"^    \$ .*", capsys.readouterr().out, re.MULTILINE)
+
+
 async def accepted(*command: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
@@ -168,10 +173,46 @@ def test_a_second_time_there_is_nothing_to_change(
 ) -> None:
     apply(folder, blueprint, "--yes", *(KAFKA if blueprint == "events" else ()))
     before = texts(folder)
-    capsys.readouterr()
+    first = steps(capsys)
     apply(folder, blueprint)
-    assert capsys.readouterr().out == f"{folder}: nothing to change\n"
+    told = capsys.readouterr().out
+    assert told.startswith(f"{folder}: nothing to change") and "\n+" not in told
+    assert re.findall(r"^    \$ .*", told, re.MULTILINE) == first, "they can be read again"
     assert texts(folder) == before
+
+
+def test_the_steps_of_a_move_can_be_read_before_and_as_often_as_wanted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply(folder, "single", "--yes")
+    capsys.readouterr()
+    apply(folder, "distributed", "--dry-run")
+    before = steps(capsys)
+    assert any("pkill -USR2" in step for step in before) and not (folder / "retell_ws@.service").exists()
+    apply(folder, "distributed", status=1)
+    assert steps(capsys) == before, "nobody is here to ask"
+    apply(folder, "distributed", "--yes")
+    assert steps(capsys) == before
+    (folder / "Dockerfile").write_text("# mine\n")
+    apply(folder, "distributed", "--yes", "--force")
+    assert not any("pkill -USR2" in step for step in steps(capsys)), "of that alone nothing follows"
+    apply(folder, "distributed", "--yes", "--domain", "voice.example.com")
+    steps(capsys)
+    for options in ((), ("--dry-run",), ("--yes",)):
+        apply(folder, "distributed", *options)
+        assert steps(capsys) == before, "the old server is still to be stopped"
+    apply(folder, "distributed", "--yes", "--leaving", "none")
+    steps(capsys)
+    apply(folder, "distributed")
+    assert not any("pkill -USR2" in step for step in steps(capsys)), "it has gone"
+
+
+def test_what_changes_no_file_is_remembered_as_well(folder: Path) -> None:
+    apply(folder, "single", "--yes")
+    apply(folder, "single", "--yes", "--domain", "voice.example.com")
+    apply(folder, "distributed", "--yes")
+    assert any("voice.example.com" in text for text in texts(folder).values())
+    assert "voice.example.com" in "".join(path.read_text() for path in (folder / "kubernetes").iterdir())
 
 
 def test_a_set_up_moves_on_and_settings_of_the_owner_s_stay(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
