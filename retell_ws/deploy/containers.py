@@ -26,6 +26,8 @@ _WAITED_FOR: Final = "      {name}: {{condition: service_healthy}}\n"
 _MOUNTED: Final = "    - ./retell_ws.toml:/etc/retell_ws/retell_ws.toml:ro\n"
 _CONFIG: Final = "    RETELL_WS_CONFIG: /etc/retell_ws/retell_ws.toml\n"
 _BUILD: Final = "  build:\n    context: ../..\n    dockerfile: retell_ws/deploy/Dockerfile\n"
+_RETELL_KEY: Final = "    RETELL_API_KEY: ${RETELL_API_KEY:-}\n"
+_WEBHOOK_KEY: Final = "    RETELL_WEBHOOK_KEY: ${RETELL_WEBHOOK_KEY:-}\n"
 _REDIS_URL: Final = "    RETELL_WS_REDIS_URL: ${RETELL_WS_REDIS_URL:-redis://redis:6379/0}\n"
 
 
@@ -52,13 +54,12 @@ def compose_files(blueprint: str, *, servers: int, image: str, agent: str, leavi
     text = _common(read("compose.yaml"), names, image, agent)
     if blueprint == "single":
         text = _without_redis(text)
-    calls = [f"{name}:{CALLS}" for name in names]
-    text = _with_proxy(text, configuration("haproxy", calls, listen=f":{CALLS}", leaving=old))
+    calls, http = ([f"{name}:{port}" for name in names] for port in (CALLS, HTTP))
+    gateway = configuration("haproxy", calls, listen=f":{CALLS}", http=http, leaving=old)
+    text = _with_proxy(_with_webhooks(text), gateway)
     if blueprint != "events":
         return {"compose.yaml": text}
-    http = [f"{name}:{HTTP}" for name in names]
-    more = _events(read("compose.events.yaml"), names, image)
-    more = _with_proxy(more, configuration("haproxy", calls, listen=f":{CALLS}", http=http, leaving=old))
+    more = _with_proxy(_events(read("compose.events.yaml"), names, image), gateway)
     return {"compose.yaml": text, "compose.events.yaml": more}
 
 
@@ -94,6 +95,12 @@ def _without_redis(text: str) -> str:
     text = _replaced(text, "  depends_on:\n    redis: {condition: service_healthy}\n", "")
     start, end = text.index("  redis:\n    image:"), text.index(f"  {OLD_SERVER}: *server\n")
     return text[:start] + text[end:]
+
+
+def _with_webhooks(text: str) -> str:
+    """Let the servers verify webhooks, and ask the proxy how it is itself: it passes on nothing but calls and them."""
+    text = _replaced(text, _RETELL_KEY, _RETELL_KEY + _WEBHOOK_KEY)
+    return _replaced(text, f"http://127.0.0.1:{CALLS}/readyz", f"http://127.0.0.1:{CALLS}/livez")
 
 
 def _events(text: str, names: Sequence[str], image: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import sys
 import tomllib
 from pathlib import Path
@@ -17,9 +18,12 @@ from retell_ws.deploy.files import Blueprint
 from retell_ws.deploy.folder import REMEMBERED
 from retell_ws.rules import read as read_rules
 from retell_ws.settings import load
+from retell_ws.testing.retell import FakeRetell
 
 from ..deploy.proxies import commands
 from ..machine import program
+from ..processes import ready
+from .test_migration import ROOT, row_of_ports
 
 yaml = pytest.importorskip("yaml")
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
@@ -48,9 +52,9 @@ def steps(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return re.findall(r"^    \$ .*", capsys.readouterr().out, re.MULTILINE)
 
 
-async def accepted(*command: str) -> str:
+async def accepted(*command: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        *command, cwd=cwd, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     out, _ = await process.communicate()
     assert process.returncode == 0, out.decode()
@@ -125,12 +129,16 @@ def test_compose_has_the_servers_and_what_they_depend_on(folder: Path, blueprint
         assert not any("build" in service for service in services.values())
         for name in names:
             assert f" {name}:8080" in found["configs"]["haproxy"]["content"]
+            assert f" {name}:8081" in found["configs"]["haproxy"]["content"], "webhooks, as in haproxy.cfg beside it"
+        assert "path /webhook" in found["configs"]["haproxy"]["content"]
+        assert "livez" in services["haproxy"]["healthcheck"]["test"][-1], "the gateway has no /readyz"
         for service in services.values():
             for volume in service.get("volumes", []):
                 kept = volume.partition(":")[0]
                 assert not re.fullmatch(r"\w+", kept) or kept in found["volumes"]
     first = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
     assert set(first["haproxy"]["depends_on"]) == set(names)
+    assert {"RETELL_API_KEY", "RETELL_WEBHOOK_KEY"} <= first[names[0]]["environment"].keys()
     assert ("redis" in first) == (blueprint != "single")
     server = first[names[0]]
     assert server["image"] == "x.example/a:1" and server["environment"]["RETELL_WS_BLUEPRINT"] != "events"
@@ -162,6 +170,30 @@ async def test_the_file_of_secrets_that_is_made_takes_nothing_from_the_shell_and
     assert made.stat().st_mode & 0o777 == 0o600
     made.write_text("ANTHROPIC_API_KEY=filled\n")
     assert "ANTHROPIC_API_KEY=filled\n" in await accepted("bash", "-c", script)
+
+
+async def test_what_was_said_is_found_by_the_commands_as_they_are_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder.mkdir()  # noqa: ASYNC240  # nothing else runs
+    (folder / "agent.py").write_text("from retell_ws import Agent\nagent = Agent('You are Ana.')\n")
+    apply(folder, "events", "--yes", "--proxy", "none", "--port", str(row_of_ports(1)))
+    told = [step.strip(" $&") for step in steps(capsys)]
+    serve, report, transcripts = (
+        next(step for step in told if f"retell_ws {word}" in step) for word in ("serve", "report", "transcripts")
+    )
+    env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {"PYTHONPATH": str(ROOT)}
+    # Elsewhere than in the folder, which is where the names would lead without a file of settings.
+    process = await asyncio.create_subprocess_exec(
+        *shlex.split(serve), cwd=tmp_path, env={**env, "RETELL_WS_GRACE_S": "0.1"}, stdout=asyncio.subprocess.PIPE
+    )
+    async with ready(process) as line, FakeRetell(line["ws"], call_id="call_kept") as retell:
+        await retell.ask("What are your hours?")
+        await retell.hang_up()
+        process.terminate()  # the consumers end with what they have
+        await process.communicate()
+    assert "call_kept" in await accepted(*shlex.split(transcripts), cwd=tmp_path, env=env)
+    assert "1 call" in await accepted(*shlex.split(report), cwd=tmp_path, env=env)
 
 
 # ---------------------------------------------------------------------------- what is there already
