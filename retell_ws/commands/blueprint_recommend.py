@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Annotated
+import textwrap
+from typing import Annotated, Final
 
 import msgspec
 from cyclopts import Parameter
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +21,11 @@ from .interrupts import interruptible
 from .self_bench import CALLS, TURNS, measured
 
 __all__ = ["recommend"]
+
+WIDEST: Final = 1000
+"""Columns in which the matrix has room however long its reasons are."""
+
+LABEL: Final = len("distributed  ")
 
 
 def recommend(
@@ -66,6 +71,20 @@ def _measured() -> Machine:
 
 
 def _show(console: Console, advice: Advice, machine: Machine | None, found: Capacity | None, calls: int) -> None:
+    table = _table(advice)
+    if console.measure(table, options=console.options.update(width=WIDEST)).maximum <= console.width:
+        console.print(table)
+    else:
+        _rows(console, advice)
+    console.print(f"\nRecommended: [bold green]{advice.blueprint}[/]")
+    _list(console, "To run", advice.runs)
+    _list(console, "To be measured", advice.measure)
+    if machine is not None and found is not None:
+        _list(console, "This machine", _capacity(machine, found, calls, is_shared=advice.is_shared))
+    console.print(f"\nNext: [cyan]{advice.apply}[/]", soft_wrap=True)
+
+
+def _table(advice: Advice) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("", *BLUEPRINTS, "why"):
         table.add_column(Text(heading, style="bold green" if heading == advice.blueprint else "bold"), overflow="fold")
@@ -75,19 +94,37 @@ def _show(console: Console, advice: Advice, machine: Machine | None, found: Capa
             for name in BLUEPRINTS
         ]
         table.add_row(Text(row.need, style="bold" if row.decides else ""), *cells, Text(row.why))
-    console.print(table)
-    console.print(f"\nRecommended: [bold green]{advice.blueprint}[/]")
-    _list(console, "To run", advice.runs)
-    _list(console, "To be measured", advice.measure)
-    if machine is not None and found is not None:
-        _list(console, "This machine", _capacity(machine, found, calls, is_shared=advice.is_shared))
-    console.print(f"\nNext: [cyan]{advice.apply}[/]", soft_wrap=True)
+    return table
+
+
+def _rows(console: Console, advice: Advice) -> None:
+    """Show the matrix where it is too wide for a table: a need, and below it a line for each blueprint."""
+    for row in advice.rows:
+        decides = f"  decides for {row.first}" if row.decides else ""
+        console.print(Text.assemble("\n", (row.need, "bold" if row.decides else ""), (decides, "green")))
+        for name in BLUEPRINTS:
+            style = "green" if row.first == name and row.decides else ""
+            _hang(console, f"{name:<{LABEL}}", getattr(row, name) or "–", style)
+        _hang(console, f"{'why':<{LABEL}}", row.why, "dim")
+
+
+def _hang(console: Console, label: str, text: str, style: str = "") -> None:
+    """Print a text behind its label, with its further lines below its first one, and no blank behind any."""
+    told = textwrap.fill(
+        text,
+        max(40, console.width - 1),
+        initial_indent=f"  {label}",
+        subsequent_indent=" " * (2 + len(label)),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    console.print(Text(told, style=style), soft_wrap=True)
 
 
 def _list(console: Console, title: str, lines: tuple[str, ...]) -> None:
     console.print(f"\n[bold]{title}[/]")
     for line in lines:
-        console.print(Padding(Text(line), (0, 0, 0, 2)))
+        _hang(console, "- ", line)
 
 
 def _capacity(machine: Machine, found: Capacity, calls: int, *, is_shared: bool) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from retell_ws.commands import self_bench
 from retell_ws.commands.blueprint_recommend import recommend
 from retell_ws.deploy.machines import Machine
 from retell_ws.deploy.needs import NEEDS
+from retell_ws.deploy.recommend import Want, advise
 from retell_ws.errors import UsageError
 from tests.processes import start
 from tests.waiting import until
@@ -36,6 +37,23 @@ def test_the_matrix_has_a_row_for_each_need_with_its_reason(
         assert any(line.lstrip().startswith(name) and NEEDS[name].why in line for line in told.splitlines())
     assert "Recommended: events\n" in told and "--kafka HOST:9092" in told
     assert "This machine" not in told
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_in_a_narrow_terminal_each_thing_has_its_line(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    told = run(capsys, "--calls", "50", "--p95-ms", "500", "--needs", ",".join(NEEDS), "--no-measure").out
+    lines = told.splitlines()
+    matrix = lines[: lines.index("Recommended: events")]
+    assert max(map(len, lines[:-1])) <= columns, "but for the command, which is there to be copied"
+    assert not any(line != line.rstrip() for line in lines), "no blanks behind what is said"
+    assert "kafka  decides for events" in matrix and "failover" in matrix
+    for row in advise(Want(50, 500, tuple(NEEDS))).rows:
+        for said in (row.need, row.single, row.distributed, row.events, row.why):
+            assert " ".join(said.split()) in " ".join(told.split())
+            assert columns < 80 or said == row.why or any(said in line for line in matrix)
 
 
 def test_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:
