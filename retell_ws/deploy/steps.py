@@ -103,7 +103,7 @@ def reloading(wanted: Wanted) -> list[str]:
         case "haproxy":
             file = f"{wanted.folder}/{file_of('haproxy')}"
             do = f"haproxy -c -f {file} && kill -USR2 $(cat {wanted.folder}/haproxy.pid)"
-            normal = " Its warnings `Proxy ... stopped` are of the old process, which keeps its calls."
+            normal = " It warns `Proxy ... stopped`: that is its old process."
         case "nginx":
             file = f"{wanted.folder}/{file_of('nginx')}"
             do, normal = f"nginx -t -c {file} && nginx -c {file} -s reload", ""
