@@ -67,6 +67,8 @@ def test_what_stands_in_the_settings_counts() -> None:
     assert (found.addresses(), found.second_addresses()) == (("127.0.0.1:9000",), ("127.0.0.1:9001",))
     assert found.drain_s == 600 and settings(found) == {"blueprint": "single", "port": 9000, "http_port": 9001}
     assert setup("events", own={"blueprint": "events", "kafka_bootstrap": "k:1"}).kafka == "k:1"
+    again = setup("single", setup("single"), own=settings(setup("single")))
+    assert again == setup("single"), "what we wrote there is no choice of anybody's"
 
 
 def test_a_single_server_that_we_did_not_set_up_is_joined_as_well() -> None:
