@@ -98,7 +98,8 @@ async def test_what_was_not_shown_is_not_done(
     api: FakeRetellApi, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Slow(Terminal):
-        def readline(self, size: int | None = -1) -> str:  # somebody else makes the agent before the answer
+        def readline(self, size: int | None = -1) -> str:  # type: ignore[override]  # as io's own
+            # Somebody else makes the agent before the answer.
             engine = {"type": "custom-llm", "llm_websocket_url": URL}
             api.agents.create({"response_engine": engine, "voice_id": "retell-Cimo", "agent_name": "retell_ws"})
             return super().readline()
