@@ -9,13 +9,12 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from retell_ws.__main__ import main
-from retell_ws.commands.monitoring import FILES, Kind
 from retell_ws.deploy.templates import read
 from retell_ws.facts import TurnFailed, TurnMeasured
 from retell_ws.measures import Measures
@@ -275,17 +274,25 @@ def test_what_the_readme_finds_worth_an_alarm_has_one() -> None:
 # ---------------------------------------------------------------------------- the command
 
 
-def test_every_file_can_be_written() -> None:
-    assert set(FILES) == set(get_args(Kind))
+FILES = {"dashboard": "grafana.json", "alerts": "alerts.yaml"}
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_the_command_writes_them(kind: Kind, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_them(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([kind], [kind, "--out", str(tmp_path / "out")]):
         with pytest.raises(SystemExit) as ended:
             main(["monitoring", *arguments])
         assert ended.value.code == 0
     assert capsys.readouterr().out == (tmp_path / "out").read_text() == read(FILES[kind])
+
+
+@pytest.mark.parametrize(("kind", "word"), [("dashboard", "Grafana"), ("alerts", "Prometheus")])
+def test_each_has_help_of_its_own(kind: str, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["monitoring", kind, "--help"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
+    assert f"Usage: retell_ws monitoring {kind}" in told and word in told and "--out" in told
 
 
 def test_where_nothing_can_be_written_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
