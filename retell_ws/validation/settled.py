@@ -31,7 +31,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """What it runs on, as far as settings ask for it.
 
     Attributes:
-        files: Files that a process may have open.
+        files: Files that a process may have open, once it has raised its limit.
         missing: Extras whose packages are not installed.
     """
 
