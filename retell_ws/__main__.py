@@ -37,7 +37,6 @@ for name, about in {
     "proxy": "Write the configuration of a proxy before several servers.",
     "facts": "Write the AsyncAPI document of the facts on the bus.",
     "kubernetes": "Write manifests for Kubernetes: servers, consumers, and what scales them.",
-    "monitoring": "Write a dashboard for Grafana, or alert rules for Prometheus.",
     "bench": "Let synthetic callers measure a server against its latency budget.",
     "report": "Tell how calls went, from the figures that were kept: a page with charts, or JSON.",
     "register": "Let an agent of Retell's be answered by this server: create it, or change it.",
@@ -61,6 +60,15 @@ for name, about in {
 }.items():
     blueprint.command(f"retell_ws.commands.blueprint_{name}:{name}", name=name, help=about, version=_version)
 app.command(blueprint)
+monitoring = App(
+    name="monitoring", help="Write a dashboard for Grafana, or alert rules for Prometheus.", version=_version
+)
+for name, about in {
+    "dashboard": "Write a dashboard, to import into Grafana; it asks which Prometheus.",
+    "alerts": "Write alert rules, for `rule_files` of Prometheus.",
+}.items():
+    monitoring.command(f"retell_ws.commands.monitoring:{name}", name=name, help=about, version=_version)
+app.command(monitoring)
 transcripts = App(name="transcripts", help="What was said in calls, out of the archive.", version=_version)
 for name, about in {
     "list": "List calls, the latest first.",

@@ -27,6 +27,7 @@ from .errors import ModelError, ModelRejected, SettingsError, UsageError
 from .log import configure
 from .loopback import is_loopback
 from .orders import Orders
+from .plural import many
 from .ports import Model
 from .prompt import build
 from .race import RacingModel
@@ -130,7 +131,8 @@ async def _serve(agent: Agent, settings: Settings, worker: Worker | None) -> Non
                 say_ready(ready)
             await orders.stop.wait()
             if live := server.live():
-                logger.info("draining: %d calls have up to %g s; a second signal ends at once", live, settings.drain_s)
+                have = many(live, "call has", "calls have")
+                logger.info("draining: %s up to %g s; a second signal ends at once", have, settings.drain_s)
             await server.drain()
     except asyncio.CancelledError:
         if not orders.stop.is_set():

@@ -25,6 +25,7 @@ from .journal import RELAY, Journal, Row, row_of
 from .masked_facts import careful, masked_entry
 from .masking import Mask
 from .masking import mask as built_in
+from .plural import many
 from .ports import Bus
 from .relay import Relay
 
@@ -334,8 +335,8 @@ class Scribe:
                 self._write(journal)
             except (JournalError, UsageError) as exc:
                 if time.monotonic() > end:
-                    lost = len(self._rows) + len(self.queue)
-                    logger.error("%d facts are lost: %s", lost, exc)
+                    lost = many(len(self._rows) + len(self.queue), "fact is", "facts are")
+                    logger.error("%s lost: %s", lost, exc)
                     break
                 time.sleep(RETRY_S[0])
         if relay is not None:

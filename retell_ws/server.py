@@ -36,6 +36,7 @@ from .facts import BadMessage, CallEnded, CallMoved, CallStarted, OverBudget, Re
 from .masking import mask
 from .measures import Measures
 from .peer import Peer
+from .plural import many
 from .ports import CallStore, Facts, Model, Switchboard, Traces
 from .reach import Reach
 from .route import PREFIX, call_id_of
@@ -321,7 +322,7 @@ class Server:
             async with asyncio.timeout(max(self._settings.drain_s, self._settings.drain_delay())):
                 await self._calls.gone()
         except TimeoutError:
-            logger.warning("%d calls are dropped for Retell to redial", self.live())
+            logger.warning("%s dropped for Retell to redial", many(self.live(), "call is", "calls are"))
             await self._calls.leave()
 
     def move_calls(self) -> None:
@@ -333,10 +334,10 @@ class Server:
             return
         self._draining = True
         if self._store.is_shared:
-            logger.warning("%d calls are moved, and no new ones taken", self.live())
+            logger.warning("%s moved, and no new ones taken", many(self.live(), "call is", "calls are"))
             self._moving = self._calls.spawn(self._move_calls())
         else:
-            logger.warning("no new calls are taken; %d are live", self.live())
+            logger.warning("no new calls are taken; %s live", many(self.live(), "is", "are"))
 
     def take_calls(self) -> None:
         """Take calls again after `move_calls`; those that have not left yet stay. No way back from `drain`."""

@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from .errors import SettingsError
 
-__all__ = ["BUDGETS_MS", "Settings", "environment_of", "load"]
+__all__ = ["BUDGETS_MS", "Settings", "environment_of", "load", "usual"]
 
 PREFIX = "RETELL_WS_"
 
@@ -277,8 +277,8 @@ def load(
                 reason += f"; it may be {', '.join(choices)}"
             raise SettingsError(f"{origin[name]}: {reason[0].lower()}{reason[1:]}") from None
     settings = msgspec.convert(given, Settings, strict=False)
-    if settings.blueprint == "events" and settings.http_port is None:
-        settings = msgspec.structs.replace(settings, http_port=HTTP_PORT)
+    if settings.http_port is None:
+        settings = msgspec.structs.replace(settings, http_port=usual(settings.blueprint).http_port)
     if settings.path_secret:
         secrets = [secret for secret in settings.path_secret.split(",") if secret]
         if len(secrets) > 2:
@@ -297,6 +297,11 @@ def load(
     if settings.http_port and settings.http_port + settings.workers > 65536:
         raise SettingsError(f"{origin['http_port']}: each of {settings.workers} workers takes a port of its own")
     return settings
+
+
+def usual(blueprint: Literal["single", "distributed", "events"]) -> Settings:
+    """Give the settings that a blueprint has by itself."""
+    return Settings(blueprint=blueprint, http_port=HTTP_PORT if blueprint == "events" else None)
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -2,7 +2,7 @@
 # Does nothing when that is there already.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-say() { printf '\033[2m%s\033[0m\n' "$*" >&2; }
+say() { if [ -t 2 ]; then printf '\033[2m%s\033[0m\n' "$*" >&2; else printf '%s\n' "$*" >&2; fi; }
 
 find_python() {
     local name
@@ -29,6 +29,12 @@ make_venv() {
     "$python" -m venv .venv
 }
 
+install() { # install EXTRAS [OPTIONS of pip]
+    local extras=$1
+    shift
+    PIP_CONSTRAINT=constraints.txt .venv/bin/python -m pip install --disable-pip-version-check "$@" --editable ".$extras"
+}
+
 setup() { # setup EXTRAS: like "[dev,bench]"
     local wanted stamp=.venv/installed
     wanted="$1 $(cat pyproject.toml constraints.txt | cksum)"
@@ -36,8 +42,13 @@ setup() { # setup EXTRAS: like "[dev,bench]"
         return
     fi
     [ -x .venv/bin/python ] || make_venv
-    say 'Installing, once'
-    PIP_CONSTRAINT=constraints.txt .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".$1"
+    say 'Installing, once: that takes some minutes'
+    # Its stdout is not ours: what is run next may print one line there, for programs.
+    if [ -t 2 ]; then
+        install "$1" >&2
+    else
+        install "$1" --progress-bar off | awk '/^(Collecting|Building|Installing)/ { print; fflush() }' >&2
+    fi
     printf '%s' "$wanted" >"$stamp"
 }
 
@@ -64,7 +75,7 @@ setup_servers() { # for the tests alone: those of Debian's servers that are miss
 }
 
 setup_kafka() { # Java 17 and the jars of Apache Kafka in .kafka/libs, once; fails, saying what is missing, without them
-    local libs=.kafka/libs stamp missing=()
+    local libs=.kafka/libs stamp said missing=()
     stamp=$(cksum <scripts/kafka.pom.xml)
     has_java || missing+=(openjdk-17-jre-headless)
     [ "$(cat $libs/complete 2>/dev/null)" = "$stamp" ] || command -v mvn >/dev/null || missing+=(maven)
@@ -86,8 +97,10 @@ setup_kafka() { # Java 17 and the jars of Apache Kafka in .kafka/libs, once; fai
     fi
     say 'Fetching the jars of Apache Kafka, once (44 MB)'
     rm -rf $libs
-    if ! mvn -q -B -f scripts/kafka.pom.xml dependency:copy-dependencies -DincludeScope=runtime \
-        -DoutputDirectory="$PWD/$libs" >&2; then
+    # What it says is shown only when it fails: otherwise that is nothing, in colours, whatever it is asked for.
+    if ! said=$(mvn -q -B --no-transfer-progress -Dstyle.color=never -f scripts/kafka.pom.xml \
+        dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$PWD/$libs" 2>&1); then
+        printf '%s\n' "$said" >&2
         say 'No Kafka: Maven could not fetch its jars'
         return 1
     fi

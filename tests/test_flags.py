@@ -31,6 +31,14 @@ NOT_DEFAULTS: dict[str, Any] = {
 }
 
 
+def test_a_default_that_ends_in_a_mark_is_quoted(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert 'Default: "retell_ws.".' in told and 'Default: "retell_ws:".' in told
+    assert "Default: 127.0.0.1." in told
+
+
 def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 

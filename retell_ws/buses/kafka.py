@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 from ..errors import BusError
+from ..plural import many
 from ..ports import Written
 from ..settings import Settings
 from .cloud_events import headers_of
@@ -170,7 +171,7 @@ class KafkaBus:
             try:
                 found += self.acknowledged(left_s)
             except BusError as exc:
-                logger.warning("%d facts wait in the journal: %s", len(self._held), exc)
+                logger.warning("%s in the journal: %s", many(len(self._held), "fact waits", "facts wait"), exc)
                 break
         if self._setup is not None:
             self._setup.close()
@@ -309,7 +310,8 @@ class KafkaBus:
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
             return  # waiting does not make it smaller
         if self._refused is None:
-            logger.warning("Kafka's client failed (%s): %d facts are sent once more", error.name(), len(self._held))
+            facts = many(len(self._held), "fact is", "facts are")
+            logger.warning("Kafka's client failed (%s): %s sent once more", error.name(), facts)
         self._open_at = time.monotonic() + self._pause_s
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 

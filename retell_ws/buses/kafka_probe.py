@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from ..errors import BusError
+from ..plural import many
 from ..settings import Settings
 from .librdkafka import (
     AdminClient,
@@ -73,14 +74,14 @@ class KafkaProbe:
         self._refused: BusError | None = None
         self._admin = made(AdminClient, {**self._config, "error_cb": self._on_error}, settings)
 
-    def brokers(self) -> int:
-        """Count the brokers.
+    def brokers(self) -> list[str]:
+        """Name the host of each broker, as it gives itself out.
 
         Raises:
             BusError: None answers, or they refuse us.
         """
         try:
-            return len(self._admin.list_topics(timeout=ASK_S).brokers)
+            return [str(broker.host) for broker in self._admin.list_topics(timeout=ASK_S).brokers.values()]
         except KafkaException as exc:
             self._admin.poll(0)
             raise self._refused or refusal(exc.args[0]) or BusError(NO_ANSWER) from None
@@ -101,7 +102,7 @@ class KafkaProbe:
                 copies = [len(partition.replicas) for partition in there[topic.name].partitions.values()]
                 found = differences(topic, len(copies), self._config_of(topic))
                 if topic.replicas and min(copies, default=0) < topic.replicas:
-                    found.append(f"{min(copies, default=0)} copies and not {topic.replicas}")
+                    found.append(f"{many(min(copies, default=0), 'copy', 'copies')} and not {topic.replicas}")
                 states.append(TopicState(topic.name, True, "", len(copies), min(copies, default=0), found))
             else:
                 states.append(TopicState(topic.name, False, self._why_not(topic), topic.partitions))

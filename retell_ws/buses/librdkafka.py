@@ -52,6 +52,12 @@ Client = TypeVar("Client")
 QUIET_S: Final = 60.0
 """Seconds between two lines of the client about the same thing: with the brokers gone it has one every 50 ms."""
 
+STARTING: Final = frozenset({"GETPID"})
+"""What brokers that have just been started answer for some seconds: "Coordinator load in progress"."""
+
+LASTS_S: Final = 15.0
+"""Seconds after which it is worth a line all the same."""
+
 RETRY_MS: Final = 1000
 """Longest pause before the client tries again to connect; its default of 10 s would be added to every outage."""
 
@@ -104,6 +110,8 @@ def refusal(error: KafkaError, topic: str = "") -> BusError | None:
 class ClientLog:
     """Takes the client's log lines into ours: what is wrong once a minute, all the rest at DEBUG.
 
+    What brokers say while they start is wrong only when it lasts.
+
     The client calls what goes away by itself, like a refused connection, an error: so nothing of it is more here than
     a WARNING. What it thinks of its own settings (`CONFWARN`) it says of every one that is for writers or readers only.
 
@@ -114,6 +122,7 @@ class ClientLog:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._told_at: dict[str, float] = {}
+        self._said: dict[str, tuple[float, float]] = {}  # first and last, of what is being said again and again
 
     def log(self, level: int, text: str, *values: Any) -> None:
         """Take one line; the client calls this.
@@ -125,11 +134,22 @@ class ClientLog:
         """
         about = str(values[0]) if values else text
         now = self._clock()
-        if level < logging.WARNING or about == "CONFWARN" or now - self._told_at.get(about, -QUIET_S) < QUIET_S:
+        is_told = now - self._told_at.get(about, -QUIET_S) < QUIET_S
+        if level < logging.WARNING or about == "CONFWARN" or self._passes(about, now) or is_told:
             logger.debug("Kafka's client: " + text, *values)  # noqa: G003  # the text is the client's
             return
         self._told_at[about] = now
         logger.warning("Kafka's client: " + text, *values)  # noqa: G003
+
+    def _passes(self, about: str, now: float) -> bool:
+        """Tell whether it may still go away by itself."""
+        if about not in STARTING:
+            return False
+        first, last = self._said.get(about, (now, now))
+        if now - last > QUIET_S:
+            first = now
+        self._said[about] = first, now
+        return now - first < LASTS_S
 
 
 def config_of(settings: Settings) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from ..plural import many
 from ..settings import Settings
 
 __all__ = ["MAX_BYTES", "Topic", "Topics", "differences", "topics_of"]
@@ -97,7 +98,7 @@ def differences(topic: Topic, partitions: int, config: Mapping[str, str]) -> lis
     """
     found = []
     if partitions != topic.partitions:
-        found.append(f"{partitions} partitions and not {topic.partitions}")
+        found.append(f"{many(partitions, 'partition')} and not {topic.partitions}")
     for name, wanted in topic.config.items():
         has = config.get(name)
         if has is not None and set(has.split(",")) != set(wanted.split(",")):

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ..errors import UsageError
+from ..plural import many
 from ..settings import BUDGETS_MS
 from ..testing.callers import Plan, run_calls
 from ..testing.dial import call_url
@@ -65,7 +66,7 @@ def bench(
     plan = Plan(url=url, calls=calls, turns=turns, pause_s=pause_s, turn_s=turn_s)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
-        task = bars.add_task(f"{calls} callers", total=calls * turns)
+        task = bars.add_task(many(calls, "caller"), total=calls * turns)
         tally = asyncio.run(run_calls(plan, lambda: bars.advance(task)))
     if len(tally.unreached) == calls:
         raise UsageError(f"{url}: {tally.unreached[0]}")
@@ -81,7 +82,7 @@ def _show(verdict: Verdict) -> None:
     def cell(value: float | None) -> str:
         return "–" if value is None else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
-    table = Table(title=f"{verdict.calls} callers × {verdict.turns} turns", title_justify="left")
+    table = Table(title=f"{many(verdict.calls, 'caller')} × {many(verdict.turns, 'turn')}", title_justify="left")
     for heading in ("ms", "p50", "p95", "p99", "longest", "measured"):
         table.add_column(heading, justify="left" if heading == "ms" else "right")
     for name, figures in (
@@ -97,4 +98,4 @@ def _show(verdict: Verdict) -> None:
         console.print(f"{count} × {why}", markup=False)
     style, word = ("green", "kept") if verdict.passed else ("red", "missed")
     said = f"p95 of the first sentence {cell(verdict.first_sentence_ms.p95)} ms of {verdict.budget_ms} ms"
-    console.print(f"[{style}]budget {word}[/]: {said}, {verdict.failed} failed turns")
+    console.print(f"[{style}]budget {word}[/]: {said}, {many(verdict.failed, 'failed turn')}")

@@ -16,13 +16,13 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from ..agent_file import load as load_agent
 from ..errors import UsageError
 from ..settings import load
-from ..validation.line import TOPICS, Report, by_topic
+from ..validation.line import TOPICS, Line, Report, by_topic
+from .findings import Finding, console_of_findings, show
 from .flags import Flags, given
 from .interrupts import interruptible
 from .serve import EXAMPLE
@@ -31,11 +31,6 @@ if TYPE_CHECKING:
     from ..validation.setup import Setup
 
 __all__ = ["validate"]
-
-MARKS = {"pass": ("pass", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "bold red"), "skip": ("skip", "dim")}
-
-COLUMNS = 160
-"""Of a table that no terminal shows."""
 
 
 def validate(
@@ -108,7 +103,7 @@ def validate(
         sys.stdout.buffer.write(_json(found) + b"\n")
         sys.stdout.flush()
     else:
-        _show(found, Console(width=None if sys.stdout.isatty() else COLUMNS))
+        _show(found, console_of_findings())
     if report is not None:
         _write(report, found)
         Console(stderr=True).print(f"the report is in {report}", highlight=False, markup=False)
@@ -120,7 +115,7 @@ def validate(
 async def _validate(setup: Setup, only: tuple[str, ...]) -> Report:
     from ..validation.run import validate as run
 
-    columns = (TextColumn("{task.description:<44}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description:<40}"), BarColumn(bar_width=16), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("", total=len(only) or len(TOPICS))
@@ -130,7 +125,7 @@ async def _validate(setup: Setup, only: tuple[str, ...]) -> Report:
             if not name:
                 begun.append(topic)
             said = f"{topic}: {name}" if name else topic
-            progress.update(bar, completed=len(begun) - 1, description=said[:44])
+            progress.update(bar, completed=len(begun) - 1, description=said[:40])
 
         return await interruptible(run(setup, only=dict.fromkeys(only), begin=begin))
 
@@ -152,24 +147,24 @@ def _plain(value: object) -> object:
 
 
 def _show(report: Report, console: Console) -> None:
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column()
-    table.add_column(overflow="fold")
-    for topic, lines in by_topic(report.lines).items():
-        table.add_row(Text(topic, style="bold"), "", Text(TOPICS[topic], style="dim"))
-        for line in lines:
-            mark, style = MARKS[line.outcome]
-            # Text, not markup: what was seen may come from a stranger's server.
-            seen = Text(line.seen, style="" if line.outcome in ("warn", "fail") else "dim")
-            if line.advice:
-                seen.append(f"\n→ {line.advice}", style="italic dim" if line.outcome == "skip" else "italic")
-            table.add_row(Text(f"  {line.name}"), Text(mark, style=style), seen)
-    console.print(table)
-    style = "bold green" if report.is_proved else "bold red"
+    topics = by_topic(report.lines).items()
+    show(console, ((_topic(topic), [_finding(line) for line in lines]) for topic, lines in topics))
+    # As on the page: what should be otherwise is no failure, and no reason to be content.
+    style = "bold red" if not report.is_proved else "bold yellow" if report.count("warn") else "bold green"
     told = Text(f"{report.verdict}: ", style=style).append(f"{report.counts}, in {report.took_s:.0f} s.", style="")
     console.print()
     console.print(told)
+
+
+def _topic(topic: str) -> Text:
+    return Text(topic, style="bold").append(f"  {TOPICS[topic]}", style="not bold dim")
+
+
+def _finding(line: Line) -> Finding:
+    seen = Text(line.seen, style="" if line.outcome in ("warn", "fail") else "dim")
+    if line.advice:
+        seen.append(f"\n→ {line.advice}", style="italic dim" if line.outcome == "skip" else "italic")
+    return Finding(line.outcome, Text(line.name), seen)
 
 
 def _write(out: Path, report: Report) -> None:

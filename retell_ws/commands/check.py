@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import orjson
@@ -11,18 +12,16 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from ..errors import UsageError
 from ..protocol import SECTIONS
+from .findings import MARKS, Finding, console_of_findings, show
 
 if TYPE_CHECKING:
     from ..testing.conformance import Report, Result
 
 __all__ = ["check"]
-
-MARKS = {"pass": ("pass", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "bold red"), "skip": ("skip", "dim")}
 
 
 def check(
@@ -54,8 +53,8 @@ async def _check(url: str, *, as_json: bool, only: tuple[str, ...], deadline_s: 
     total = len(chosen(only))
     await _expect_somebody(url)
     progress = Progress(
-        TextColumn("{task.description:<48}"),
-        BarColumn(),
+        TextColumn("{task.description:<40}"),
+        BarColumn(bar_width=16),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=Console(stderr=True),
@@ -65,14 +64,14 @@ async def _check(url: str, *, as_json: bool, only: tuple[str, ...], deadline_s: 
         bar = progress.add_task("calling …", total=total)
 
         def told(result: Result) -> None:
-            progress.update(bar, advance=1, description=f"{result.topic}: {result.name}"[:48])
+            progress.update(bar, advance=1, description=f"{result.topic}: {result.name}"[:40])
 
         report = await run(url, only=only, deadline_s=deadline_s, on_result=told)
     if as_json:
         sys.stdout.buffer.write(_json(report) + b"\n")
         sys.stdout.flush()
     else:
-        _show(report, Console())
+        _show(report, console_of_findings())
     return 0 if report.is_conformant else 1
 
 
@@ -107,23 +106,8 @@ def _number(result: Result) -> str:
 
 
 def _show(report: Report, console: Console) -> None:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("check", "§", "", "seen"):
-        table.add_column(title, overflow="fold", no_wrap=title != "seen")
-    topic = ""
-    for result in report.results:
-        if result.topic != topic:
-            if topic:
-                table.add_section()
-            topic = result.topic
-            table.add_row(Text(topic, style="bold"))
-        mark, style = MARKS[result.outcome]
-        # Text, not markup: what was seen comes from a stranger's server.
-        seen = Text(result.seen, style="" if result.outcome in ("fail", "warn") else "dim")
-        if result.outcome == "fail":
-            seen.append(f"\n{result.meaning}\n§{_number(result)}: {SECTIONS[_number(result)]}", style="italic dim")
-        table.add_row(Text(result.name), Text(_number(result)), Text(mark, style=style), seen)
-    console.print(table)
+    topics = groupby(report.results, key=lambda result: result.topic)
+    show(console, [(Text(topic, style="bold"), [_finding(result) for result in results]) for topic, results in topics])
     counts = {mark: report.count(mark) for mark in MARKS}
     parts = [f"{counts['pass']} passed"]
     parts += [f"{counts[mark]} {word}" for mark, word in (("warn", "warned"), ("skip", "skipped")) if counts[mark]]
@@ -134,3 +118,10 @@ def _show(report: Report, console: Console) -> None:
         verdict, style = "This server speaks Retell's protocol", "bold green"
     console.print()
     console.print(Text(f"{verdict}: ", style=style).append(f"{', '.join(parts)}, in {report.took_s:.1f} s.", style=""))
+
+
+def _finding(result: Result) -> Finding:
+    seen = Text(result.seen, style="" if result.outcome in ("fail", "warn") else "dim")
+    if result.outcome == "fail":
+        seen.append(f"\n{result.meaning}\n§{_number(result)}: {SECTIONS[_number(result)]}", style="italic dim")
+    return Finding(result.outcome, Text(result.name).append(f" §{_number(result)}", style="dim"), seen)

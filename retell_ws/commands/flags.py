@@ -18,8 +18,9 @@ def _flag(name: str, hint: Any) -> tuple[str, Any, Any]:
     if get_origin(kind) is Literal:
         kind = Literal[tuple(choice for choice in get_args(kind) if choice)]
     described = [meta.description for meta in metas if isinstance(meta, Meta) and meta.description]
-    default = getattr(_defaults, name)
-    about = ". ".join((*described, "" if default in ("", None) else f"Default: {default}."))
+    default = str("" if (value := getattr(_defaults, name)) is None else value)
+    shown = default if default[-1:].isalnum() else f'"{default}"'  # `retell_ws.` would look like the sentence's end
+    about = ". ".join((*described, f"Default: {shown}." if default else ""))
     return name, Annotated[kind | None, Parameter(help=about.strip(), show_default=False)], field(default=None)
 
 

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
 
 from ..deploy.templates import read
 from ..errors import UsageError
 
-__all__ = ["Kind", "monitoring"]
-
-Kind: TypeAlias = Literal["dashboard", "alerts"]
-
-FILES: Final[dict[Kind, str]] = {"dashboard": "grafana.json", "alerts": "alerts.yaml"}
+__all__ = ["alerts", "dashboard"]
 
 
-def monitoring(kind: Kind, /, *, out: Path | None = None) -> int:
-    """Write the dashboard for Grafana, or the alert rules for Prometheus.
+def dashboard(*, out: Path | None = None) -> int:
+    """Write a dashboard, to import into Grafana; it asks which Prometheus.
 
     Args:
-        kind: `dashboard`, to import into Grafana; it asks which Prometheus. `alerts`, for `rule_files` of Prometheus.
         out: The file to write; without it all goes to stdout.
     """
-    text = read(FILES[kind])
+    return _write("grafana.json", out)
+
+
+def alerts(*, out: Path | None = None) -> int:
+    """Write alert rules, for `rule_files` of Prometheus.
+
+    Args:
+        out: The file to write; without it all goes to stdout.
+    """
+    return _write("alerts.yaml", out)
+
+
+def _write(name: str, out: Path | None) -> int:
+    text = read(name)
     if out is None:
         sys.stdout.write(text)
         return 0

@@ -77,7 +77,8 @@ def register(
         webhook_events: Which of them.
         number: Phone numbers of the account that the agent shall answer, and no other one: +14155550123.
         publish: Publish the version, so that numbers bound to a published one get it.
-        check: Dial the URL once, as Retell does, before anything is changed.
+        check: Dial the URL once, as Retell does, before anything is changed, or with --dry-run. The server has a call
+            without a word by it, also where it keeps facts.
         dry_run: Only tell what would change.
         yes: Do not ask.
         json: Print one JSON document.
@@ -108,6 +109,7 @@ def register(
     numbers = [checked(one) for one in number]
     hidden = [*address.secrets(), *(wish.webhook.secrets() if wish.webhook else ())]
 
+    console = console_of(stderr=json)
     if warning := warning_of(address):
         sys.stderr.write(f"retell_ws: {warning}\n")
 
@@ -120,6 +122,7 @@ def register(
         async with rest_of(settings, hidden) as rest:
             if check:
                 await _dial(address)
+                console.print(f"{address} answers as Retell will dial it.", markup=False, highlight=False)
             return await looked(rest)
 
     async def applied(plan: Prepared) -> Outcome:
@@ -132,7 +135,6 @@ def register(
 
     # A person may think between the two for as long as they like.
     found = asyncio.run(prepared())
-    console = console_of(stderr=json)
     if not json or not (yes or dry_run or found.is_nothing()):
         show(found, console)
     outcome = None

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from ..entries import Entry
+from ..plural import many
 from .parts import day_of, place, reaching
 from .shelf import Shelf
 from .transcripts import Row, row_of
@@ -86,7 +87,7 @@ class Archive:
         if now - self._mended >= MEND_S:
             self._mended = now
             if calls := await self._do(shelf.mend, self._clock()):
-                logger.info("archive: %d calls were put in order", calls)
+                logger.info("archive: %s put in order", many(calls, "call was", "calls were"))
         if now - self._tidied >= TIDY_S:
             self._tidied = now
             await self._do(partial(shelf.tidy, keep_days=self._keep_days), self._clock())

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Final
 
+from ..plural import many
 from ..testing.checking import Patience
 from ..testing.conformance import Report, run
 from ..testing.dial import DialPolicy
@@ -66,7 +67,8 @@ async def check(
     ):
         patience = Patience(calls=min(50, setup.settings.max_calls))
         report = await run(url, only=only, patience=patience, on_result=lambda result: progress(result.name))
-        counted = f"{report.count('pass')} checks passed, {report.count('warn')} warned, {report.count('skip')} skipped"
+        passed = many(report.count("pass"), "check")
+        counted = f"{passed} passed, {report.count('warn')} warned, {report.count('skip')} skipped"
         if failed := len(report.failures):
             line.fails(f"{failed} failed, {counted}", "the lines below say which; retell_ws check tells more")
         else:

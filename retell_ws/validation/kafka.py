@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..buses.topics import SAFE_REPLICAS
+from ..loopback import is_loopback
+from ..plural import many
 from ..settings import Settings
 from .book import Book, Entry
 from .setup import Setup
@@ -13,9 +16,11 @@ from .setup import Setup
 if TYPE_CHECKING:
     from ..buses.kafka_probe import KafkaProbe, TopicState
 
-__all__ = ["check", "probe_of"]
+__all__ = ["check", "counted", "probe_of"]
 
 LIMIT_S: Final = 20.0
+
+ENOUGH: Final = f"{SAFE_REPLICAS} brokers and --kafka-replicas {SAFE_REPLICAS}"
 
 REACH: Final = "see --kafka-bootstrap, the brokers' advertised.listeners, and with TLS or passwords --kafka-config"
 
@@ -38,26 +43,34 @@ async def check(setup: Setup, book: Book) -> None:
         said = "facts are read from the journal on this disk" if settings.data_folder() else "no facts are kept"
         book.skips("brokers", said, "facts for other machines: --blueprint events --kafka-bootstrap HOST:PORT")
         return
-    brokers = 0
+    brokers: list[str] = []
     async with book.line("brokers", limit_s=LIMIT_S, advice=REACH) as line:
         probe = await asyncio.to_thread(probe_of, settings)
         brokers = await asyncio.to_thread(probe.brokers)
-        _counted(line, brokers)
+        counted(line, brokers)
     if not brokers:
         return
     async with book.line("topics", limit_s=LIMIT_S, advice=REACH) as line:
-        _topics(line, await asyncio.to_thread(probe.topics), brokers)
+        _topics(line, await asyncio.to_thread(probe.topics), len(brokers))
 
 
-def _counted(line: Entry, brokers: int) -> None:
-    if brokers < SAFE_REPLICAS:
-        line.warns(
-            f"{brokers} {'broker answers' if brokers == 1 else 'brokers answer'}: a lost one may take facts along",
-            f"{SAFE_REPLICAS} brokers and --kafka-replicas {SAFE_REPLICAS} where facts must outlive one; "
-            "until then they are safe in the journal alone",
-        )
+def counted(line: Entry, hosts: Sequence[str]) -> None:
+    """Say whether there are brokers enough: those of this machine alone are for trying out, and one will do.
+
+    Args:
+        line: Takes it down.
+        hosts: Of each broker, as it gives itself out.
+    """
+    answer = many(len(hosts), "broker answers", "brokers answer")
+    if len(hosts) >= SAFE_REPLICAS:
+        line.passes(answer)
+    elif all(map(is_loopback, hosts)):
+        line.passes(f"{answer}, on this machine alone: enough to try it out; facts that must outlive one want {ENOUGH}")
     else:
-        line.passes(f"{brokers} brokers answer")
+        line.warns(
+            f"{answer}: a lost one may take facts along",
+            f"{ENOUGH} where facts must outlive one; until then they are safe in the journal alone",
+        )
 
 
 def _topics(line: Entry, states: list[TopicState], brokers: int) -> None:
@@ -66,7 +79,9 @@ def _topics(line: Entry, states: list[TopicState], brokers: int) -> None:
     thin = [state.name for state in states if state.is_there and state.replicas < min(SAFE_REPLICAS, brokers)]
     made = [state.name for state in states if not state.is_there]
     seen = ", ".join(
-        f"{state.name} ({state.partitions} partitions, {state.replicas} copies)" for state in states if state.is_there
+        f"{state.name} ({many(state.partitions, 'partition')}, {many(state.replicas, 'copy', 'copies')})"
+        for state in states
+        if state.is_there
     )
     if refused:
         line.fails(

@@ -14,6 +14,7 @@ from ..prompt import build
 from ..race import RacingModel
 from ..transcript import Question
 from .book import Book, Entry
+from .settled import is_for_retell
 from .setup import Setup
 
 __all__ = ["check"]
@@ -90,7 +91,7 @@ def _retell(setup: Setup, book: Book) -> None:
             f"--verify-calls needs {RETELL_KEY}: the server does not start",
             f"export {RETELL_KEY}=…",
         )
-    elif settings.blueprint == "events":
+    elif settings.blueprint == "events" and is_for_retell(settings, setup.url):
         book.put("Retell's keys", "warn", f"no {RETELL_KEY}: Retell's webhooks are refused", f"export {RETELL_KEY}=…")
     else:
         book.skips(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..blueprints import KEY
+from ..plural import many
 from ..testing.callers import Plan, run_calls
 from ..testing.verdict import Verdict, judge
 from .book import Book, Entry
@@ -74,10 +75,12 @@ def _whose(setup: Setup) -> str:
 def _judge(line: Entry, verdict: Verdict, latency: Latency) -> None:
     seen = (
         f"p50 {latency.p50_ms:.1f}, p95 {latency.p95_ms:.1f}, p99 {latency.p99_ms:.1f} ms of {latency.budget_ms} ms, "
-        f"{latency.callers} callers, {verdict.first_sentence_ms.count} turns ({latency.of})"
+        f"{many(latency.callers, 'caller')}, {many(verdict.first_sentence_ms.count, 'turn')} ({latency.of})"
     )
     if verdict.failed:
-        line.fails(f"{verdict.failed} turns failed: {', '.join(verdict.failures)}; {seen}", "see the server's log")
+        line.fails(
+            f"{many(verdict.failed, 'turn')} failed: {', '.join(verdict.failures)}; {seen}", "see the server's log"
+        )
     elif not verdict.passed:
         line.fails(
             seen,

@@ -8,6 +8,8 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from ..plural import many
+
 __all__ = ["TOPICS", "Latency", "Line", "Outcome", "Report", "by_topic"]
 
 Outcome: TypeAlias = Literal["pass", "warn", "fail", "skip"]
@@ -113,11 +115,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def verdict(self) -> str:
         """The verdict, in one sentence."""
         if failed := self.count("fail"):
-            return f"{failed} {'thing does' if failed == 1 else 'things do'} not work"
+            return f"{many(failed, 'thing does', 'things do')} not work"
         if not self.count("pass"):
             return "Nothing could be checked"
         if warned := self.count("warn"):
-            return f"It works, and {warned} {'thing' if warned == 1 else 'things'} should be otherwise"
+            return f"It works, and {many(warned, 'thing')} should be otherwise"
         return "All that could be checked works" if self.count("skip") else "Everything works"
 
     @property

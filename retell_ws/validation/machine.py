@@ -51,7 +51,7 @@ def described() -> dict[str, str]:
 
 def machine() -> Machine:
     """Look at what settings ask a machine for."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)  # a server raises its own limit as far as it may
     missing = {extra for extra, packages in PACKAGES.items() if not all(map(find_spec, packages))}
     return Machine(
         files=2**31 if files == resource.RLIM_INFINITY else files,

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
 from ..loopback import is_loopback
-from ..settings import Settings
+from ..settings import Settings, usual
 from .line import Outcome
 
-__all__ = ["Machine", "Told", "changed", "told"]
+__all__ = ["Machine", "Told", "changed", "is_for_retell", "told"]
 
 FILES_A_CALL: Final = 3
 """Retell's socket, and the model's connection with a spare one."""
@@ -30,7 +31,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """What it runs on, as far as settings ask for it.
 
     Attributes:
-        files: Files that a process may have open.
+        files: Files that a process may have open, once it has raised its limit.
         missing: Extras whose packages are not installed.
     """
 
@@ -48,9 +49,20 @@ class Told(NamedTuple):
 
 
 def changed(settings: Settings) -> list[str]:
-    """Name the settings that are not the defaults. Their values may be secrets."""
-    usual = Settings()
-    return [name for name in Settings.__struct_fields__ if getattr(settings, name) != getattr(usual, name)]
+    """Name the settings that are not the defaults, nor what their blueprint brings. Their values may be secrets."""
+    brought = msgspec.structs.replace(usual(settings.blueprint), blueprint=Settings().blueprint)
+    return [name for name in Settings.__struct_fields__ if getattr(settings, name) != getattr(brought, name)]
+
+
+def is_for_retell(settings: Settings, url: str = "") -> bool:
+    """Tell whether Retell is meant to reach a server: by an address that others reach, or by a secret in the path.
+
+    Args:
+        settings: Its settings.
+        url: Where it is said to be; empty when nobody says.
+    """
+    hosts = [settings.host, settings.http_host, *([urlsplit(url).hostname or ""] if url else [])]
+    return bool(settings.path_secret) or not all(map(is_loopback, hosts))
 
 
 def told(settings: Settings, machine: Machine) -> list[Told]:

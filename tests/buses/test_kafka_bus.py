@@ -143,7 +143,7 @@ def test_topics_that_are_there_are_left_as_they_are_with_a_warning(
         drain(bus, 1)
     assert len(kafka.admin.list_topics(timeout=5).topics[name].partitions) == 1
     (line,) = [one.getMessage() for one in caplog.records if "left as it is" in one.getMessage()]
-    assert f"the topic {name} is left as it is, with 1 partitions and not 3; retention.ms=60000" in line
+    assert f"the topic {name} is left as it is, with 1 partition and not 3; retention.ms=60000" in line
 
 
 def test_two_servers_that_start_at_once_make_the_topics_once(kafka: KafkaServer, settings_for: SettingsFor) -> None:

@@ -10,7 +10,8 @@ import pytest
 from retell_ws.buses.kafka_probe import KafkaProbe
 from retell_ws.settings import Settings
 from retell_ws.validation import events
-from retell_ws.validation.kafka import check
+from retell_ws.validation.book import Entry
+from retell_ws.validation.kafka import check, counted
 from tests.kafka_servers import KafkaServer
 from tests.machine import free_port
 from tests.validation.book import lines_of, setup_of
@@ -27,9 +28,26 @@ async def test_brokers_are_counted_and_missing_topics_are_not_made(
 ) -> None:
     setup = setup_of(tmp_path, blueprint="events", kafka_bootstrap=kafka.bootstrap, kafka_prefix=topic_prefix)
     lines = await lines_of("kafka", check, setup)
-    assert lines["brokers"].outcome == "warn"  # one alone
+    assert lines["brokers"].outcome == "pass" and "1 broker answers, on this machine alone" in lines["brokers"].seen
     assert lines["topics"].outcome == "pass" and f"can be made: {topic_prefix}facts" in lines["topics"].seen
     assert topics(kafka, topic_prefix) == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "outcome"),
+    [
+        (["127.0.0.1"], "pass"),
+        (["localhost", "127.0.0.1"], "pass"),
+        (["kafka.example.com"], "warn"),  # though a tunnel may lead to it from here
+        (["127.0.0.1", "10.0.0.7"], "warn"),
+        (["10.0.0.7", "10.0.0.8", "10.0.0.9"], "pass"),
+    ],
+)
+def test_few_brokers_will_do_where_they_are_this_machines_own(hosts: list[str], outcome: str) -> None:
+    line = Entry()
+    counted(line, hosts)
+    assert line.outcome == outcome
+    assert "--kafka-replicas 3" in line.seen + line.advice or len(hosts) == 3
 
 
 async def test_more_copies_than_brokers_fail_with_the_setting(

@@ -97,6 +97,22 @@ def test_what_the_client_says_again_and_again_is_told_once_a_minute(caplog: pyte
     assert {one.levelno for one in caplog.records} <= {logging.WARNING, logging.DEBUG}
 
 
+def test_what_brokers_say_while_they_start_is_told_only_when_it_lasts(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    log = ClientLog(lambda: now[0])
+
+    def told() -> int:
+        log.log(logging.WARNING, "%s %s", "GETPID", "Coordinator load in progress: retrying")
+        return sum(one.levelno >= logging.WARNING for one in caplog.records)
+
+    for now[0] in (0.0, 0.5, 5.0):
+        assert told() == 0
+    for now[0] in (100.0, 101.0, 110.0):  # another start
+        assert told() == 0
+    for now[0] in (116.0, 117.0, 120.0):
+        assert told() == 1
+
+
 async def test_facts_go_through_the_mock_cluster(settings_for: SettingsFor) -> None:
     names: Sequence[str] = [topic.name for topic in topics_of(settings_for("")).all()]
     with MockKafka(names) as mock:

@@ -40,7 +40,7 @@ def test_what_differs_is_told_and_what_is_unknown_is_not() -> None:
     assert differences(topic, 12, {}) == []
     assert differences(topic, 12, {**as_wanted, "cleanup.policy": "delete,compact"}) == []
     assert differences(topic, 1, {"cleanup.policy": "compact"}) == [
-        "1 partitions and not 12",
+        "1 partition and not 12",
         "cleanup.policy=compact and not compact,delete",
     ]
 

@@ -230,8 +230,12 @@ async def test_a_url_is_dialled_before_anything_is_changed(
         assert SECRET[::-1] not in err
         assert not api.writes()
         good = f"{server.address}/{SECRET}"
-        status, _, err = await ended(capfd, "--url", good, "--create", "--voice", "cimo", "--check", "--yes")
+        told = f"{server.address}/••• answers as Retell will dial it."
+        status, out, err = await ended(capfd, "--url", good, "--create", "--voice", "cimo", "--check", "--dry-run")
+        assert status == 0 and told in " ".join(out.split()) and not api.writes()
+        status, out, err = await ended(capfd, "--url", good, "--create", "--voice", "cimo", "--check", "--yes")
         assert status == 0 and "Retell dials public addresses alone" in err
+        assert told in " ".join(out.split())
     assert len(api.agents.agents) == 1
 
 

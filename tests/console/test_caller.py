@@ -88,7 +88,9 @@ def test_what_is_typed_is_told_before_it_is_said_and_speculated_on(slow: Server,
     asked = page.locator(".wire .out").filter(has_text="response_required").inner_text()
     assert asked.count("When are you open?") == 1
     page.get_by_role("link", name="its turns").click()
-    expect(page.locator(".falls .badge")).to_have_text("adopted")
+    badge = page.locator(".falls .badge")
+    expect(badge).to_have_text("adopted")
+    expect(badge).to_have_attribute("title", re.compile("the model was asked .* before Retell asked"))
 
 
 def test_a_call_survives_a_redial_and_is_greeted_once(server: Server, open_page: OpenPage) -> None:
@@ -98,6 +100,7 @@ def test_a_call_survives_a_redial_and_is_greeted_once(server: Server, open_page:
     expect(said.nth(1)).to_contain_text("done")
     page.get_by_role("button", name="Cut the line").click()
     expect(page.get_by_text("The line was cut. Retell redials.")).to_be_visible()
+    expect(page.locator(".talk .note").last).to_have_text("Back on the line.")
     expect(page.locator(".try .pill")).to_have_text("on the line")
     say(page, "Yes, please.")
     expect(said.nth(2)).to_contain_text("Which day would suit you?")

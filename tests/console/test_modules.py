@@ -154,12 +154,12 @@ def test_a_list_has_what_there_is_in_its_order_and_nothing_else(module_page: Pag
         ({}, []),
         (
             {"decoded_s": 0.001, "prompt_s": 0.002, "connect_s": 0.003, "first_token_s": 0.25, "done_s": 0.5},
-            [["read", 0, 1], ["prompt", 1, 2], ["connect", 2, 5], ["first token", 5, 250], ["done", 250, 500]],
+            [["decoded", 0, 1], ["prompt", 1, 2], ["connect", 2, 5], ["first token", 5, 250], ["done", 250, 500]],
         ),
         # A speculation had the first token before Retell asked: that counts as 0, and is no part of the wait.
         (
             {"decoded_s": 0.001, "first_token_s": 0, "first_sentence_s": 0.004},
-            [["read", 0, 1], ["first sentence", 1, 4]],
+            [["decoded", 0, 1], ["first sentence", 1, 4]],
         ),
     ],
 )

@@ -58,6 +58,7 @@ def test_a_call_is_listed_and_found_by_its_id(server: Server, caller: FakeRetell
     page = open_page(server)
     row = page.get_by_role("row").filter(has_text=caller.call_id)
     expect(row).to_contain_text("listens")
+    expect(page.get_by_role("columnheader").last).to_have_text("for")  # which a duration stands below
     page.get_by_label("Filter").fill("no such id")
     expect(page.get_by_text("No call has “no such id” in its id.")).to_be_visible()
     page.get_by_label("Filter").fill(caller.call_id[-6:].upper())
@@ -222,6 +223,18 @@ def test_a_call_is_handed_on_to_whom_the_directory_names(
     expect(page.get_by_label("To", exact=True)).to_have_value("the nurse")
     page.get_by_role("dialog").get_by_role("button", name="Transfer").click()
     assert portal.call(caller.ended) == "call_transfer"
+
+
+def test_nobody_is_offered_where_the_directory_names_nobody(
+    server: Server, caller: FakeRetell, open_page: OpenPage
+) -> None:
+    page = open_page(server)
+    page.route("**/directory", lambda route: route.fulfill(json={"labels": []}))
+    with page.expect_response("**/directory"):
+        page.goto(f"{server.http_address}/console#/call/{caller.call_id}")
+    expect(page.locator("header .pill")).to_have_text("listens")
+    expect(page.get_by_role("button", name="End call…")).to_be_visible()
+    expect(page.get_by_role("button", name="Transfer…")).to_be_hidden()
 
 
 def test_servers_show_how_full_and_how_fast_they_are(server: Server, caller: FakeRetell, open_page: OpenPage) -> None:

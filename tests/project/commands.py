@@ -7,10 +7,10 @@ heading, as the README has it, without prompt and comment, the lines of a longer
     "scripts/run consume": stays('"ready"'),          it goes on until the heading's end; it is ready when it says this
 
 What it says is a regular expression. Both also take `types` (its standard input), `writes` (a file that is there then),
-`again` (what it says comes only after some seconds), `caller` (somebody who has to be on the line), and `instead`, with
-`why`: what is run in place of the README's words. Ports are moved to free ones (`sandbox.py`), `call_4f1c...` is the
-call that was shown last. Docker and kubectl are stand-ins (`stand_ins/`): neither can run here, and they check what
-they are given. A program of the reader's own goes to `FILES`.
+`again` (what it says comes only after some seconds), `caller` (somebody who has to be on the line), `limit_s` (seconds
+it may take), and `instead`, with `why`: what is run in place of the README's words. Ports are moved to free ones
+(`sandbox.py`), `call_4f1c...` is the call that was shown last. Docker and kubectl are stand-ins (`stand_ins/`): neither
+can run here, and they check what they are given. A program of the reader's own goes to `FILES`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ class How(NamedTuple):
     writes: str = ""
     again: bool = False
     caller: str = ""
+    limit_s: float = 60.0
     instead: str = ""
     why: str = ""
 
 
-def ends(shows: str = "", **more: str | bool) -> How:
+def ends(shows: str = "", **more: str | bool | float) -> How:
     """It comes to its end, and shows this, a regular expression."""
     return How(shows, **more)  # type: ignore[arg-type]
 
@@ -77,8 +78,21 @@ COMMANDS: dict[str, dict[str, How]] = {
         "scripts/run calls": ends("call_"),
     },
     "Prove a set-up": {
-        "scripts/run blueprint validate agent.py --blueprint events --redis-url redis://127.0.0.1:6379 "
-        "--report report.html": ends("It works", writes="report.html"),
+        "scripts/run --version": ends(r"\d"),
+        'redis-server --port 6379 --save "" &': stays("Ready to accept connections"),
+        "scripts/kafka start": ends(r"127\.0\.0\.1:\d+", instead="scripts/kafka start --port 9092", why=HERE),
+        "scripts/run serve --blueprint events --redis-url redis://127.0.0.1:6379 "
+        "--kafka-bootstrap 127.0.0.1:9092 &": stays('"facts":"kafka"'),
+        "scripts/run consume analytics archive --kafka-bootstrap 127.0.0.1:9092 &": stays(),
+        "scripts/run blueprint validate --blueprint events --redis-url redis://127.0.0.1:6379 "
+        "--kafka-bootstrap 127.0.0.1:9092 --report report.html": ends(
+            "All that could be checked works",
+            writes="report.html",
+            limit_s=240.0,
+            instead="RETELL_WS_DRAIN_S=60 scripts/run blueprint validate --blueprint events --report report.html "
+            "--redis-url redis://127.0.0.1:6379 --kafka-bootstrap 127.0.0.1:9092",
+            why="a server of these tests has no time to drain, which is worth a warning",
+        ),
     },
     "How it is doing": {
         "retell_ws monitoring alerts --out alerts.yaml": ends(writes="alerts.yaml"),

@@ -107,18 +107,19 @@ class Shell:
         self._folder = folder
         self._number = 0
 
-    async def run(self, text: str, *, types: str = "") -> Done:
+    async def run(self, text: str, *, types: str = "", limit_s: float = COMMAND_S) -> Done:
         """Run a command to its end.
 
         Args:
             text: It.
             types: Its standard input.
+            limit_s: Longest time it may take.
         """
         script = self._script(text)
         script.with_suffix(".in").write_text(types)
         self._tell(f"{{ . {script}; }} >{script}.out 2>{script}.err <{script.with_suffix('.in')}; echo $?")
         assert self._bash.stdout is not None
-        async with asyncio.timeout(COMMAND_S):
+        async with asyncio.timeout(limit_s):
             status = await self._bash.stdout.readline()
         return Done(int(status), *self._said(script))
 

@@ -144,7 +144,7 @@ class Typing:
             return await self._shell.start(text, how.shows)
         deadline = monotonic() + AGAIN_S
         while True:
-            done = await self._shell.run(text, types=how.types)
+            done = await self._shell.run(text, types=how.types, limit_s=how.limit_s)
             if not how.again or (done.status == 0 and re.search(how.shows, done.out)) or monotonic() > deadline:
                 return done
             await asyncio.sleep(0.5)
@@ -165,7 +165,7 @@ async def test_the_commands_of_a_section_do_what_it_says(section: Section, tmp_p
     call = ""
     with ExitStack() as servers:
         typed = " ".join(block.text for block in section.blocks if block.language == "console")
-        if "127.0.0.1:6379" in typed:
+        if "127.0.0.1:6379" in typed and "redis-server" not in typed:
             servers.enter_context(RedisServer(valkey(), tmp_path / "redis", port=sandbox.ports["6379"]))
         if "scripts/kafka" in typed:
             genuine()

@@ -53,8 +53,8 @@ class Brokers:
         self.is_making, self.may_go_on = threading.Event(), threading.Event()
         self.there: list[str] = []
 
-    def brokers(self) -> int:
-        return 3
+    def brokers(self) -> list[str]:
+        return ["a", "b", "c"]
 
     def make(self) -> str:
         self.is_making.set()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from retell_ws.settings import Settings
-from retell_ws.validation.settled import Machine, Told, changed, told
+from retell_ws.settings import Settings, load
+from retell_ws.validation.settled import Machine, Told, changed, is_for_retell, told
 
 SECRET = "abcdefgh-IJKLMNOP_0123"
 ROOMY = Machine(files=1_000_000)
@@ -32,6 +32,29 @@ def test_settings_that_were_given_are_named_and_their_values_are_not() -> None:
     assert changed(settings) == ["path_secret", "max_calls"]
     everything = " ".join(one.seen + one.advice for one in told(settings, ROOMY))
     assert "max_calls" in everything and SECRET not in everything
+
+
+def test_what_a_blueprint_brings_is_not_named_as_given() -> None:
+    assert changed(load({"blueprint": "events"}, environment={})) == ["blueprint"]
+    assert changed(load({"blueprint": "events", "http_port": 9000}, environment={})) == ["blueprint", "http_port"]
+    assert changed(load({"http_port": 8081}, environment={})) == ["http_port"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "url", "is_for"),
+    [
+        ({}, "", False),
+        ({}, "ws://127.0.0.1:8080/llm-websocket", False),
+        ({}, "wss://voice.example.com/llm-websocket", True),
+        ({"host": "0.0.0.0"}, "", True),
+        ({"http_host": "0.0.0.0"}, "", True),
+        ({"path_secret": SECRET}, "", True),  # behind a proxy it listens on loopback, too
+    ],
+)
+def test_a_server_is_for_retell_when_others_reach_it_or_it_has_a_secret(
+    settings: dict[str, Any], url: str, is_for: bool
+) -> None:
+    assert is_for_retell(Settings(**settings), url) is is_for
 
 
 @pytest.mark.parametrize(

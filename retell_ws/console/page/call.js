@@ -29,6 +29,7 @@ export class Call {
   #waterfall = new Waterfall();
   #noTurns = element("p", { class: "none" }, "No turn was measured yet.");
   #turnsTold = element("p", { class: "note" });
+  #orders;
 
   constructor(api, state, callId) {
     this.#api = api;
@@ -36,18 +37,20 @@ export class Call {
     this.#callId = callId;
     this.title = callId;
     this.#waterfall.element.hidden = true;
+    this.#orders = new Orders(api, callId);
     this.element = element("section", { class: "view" },
       element("header", {},
         element("a", { href: "#/calls" }, "← Calls"), element("h1", { class: "id" }, callId), this.#pill, this.#told),
       element("div", { class: "cards" },
         element("section", { class: "card", "aria-label": "Talk" },
-          element("h2", {}, "Talk"), this.#silence, this.#talk.element, new Orders(api, callId).element),
+          element("h2", {}, "Talk"), this.#silence, this.#talk.element, this.#orders.element),
         element("section", { class: "card", "aria-label": "Turns" },
           element("h2", {}, "Turns"), this.#turnsTold, this.#noTurns, this.#waterfall.element)));
   }
 
   /** Look until told to stop. A call that no server has may be back with Retell's redial. */
   open() {
+    this.#orders.open();
     return poll(EVERY_MS, async (signal) => {
       this.#show(await this.#withBudget(await this.#api.view(this.#callId, signal), signal));
       this.#state.found("");

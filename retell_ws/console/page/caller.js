@@ -173,7 +173,8 @@ export class Caller {
     const rtt = retell.rttMs === null ? "" : ` · echo in ${milliseconds(retell.rttMs)}`;
     if (this.#told.dataset.call !== retell.callId) {
       this.#told.dataset.call = retell.callId;
-      put(this.#told, element("a", { href: `#/call/${retell.callId}` }, "its turns"), element("span"));
+      put(this.#told, element("a", { href: `#/call/${retell.callId}` }, "its turns"),
+        element("span", { title: "How long the server took to echo a ping; Retell sends one every two seconds." }));
     }
     write(this.#told.lastElementChild, rtt);
   }

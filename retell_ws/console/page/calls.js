@@ -30,7 +30,7 @@ export class Calls {
     this.#api = api;
     this.#state = state;
     this.#filter.addEventListener("input", () => this.#show());
-    const head = [["call", null], ["server", "minor"], ["agent", null], ["since", "n"]]
+    const head = [["call", null], ["server", "minor"], ["agent", null], ["for", "n"]]
       .map(([name, kind]) => element("th", { scope: "col", class: kind }, name));
     this.#table = element("table", {}, element("thead", {}, element("tr", {}, ...head)), this.#rows);
     this.element = element("section", { class: "view" },

@@ -35,7 +35,7 @@ export class Lines {
    *   new one when there is none.
    * @param {() => void} connected Called with each line that is open.
    * @param {(data: string) => void} hear Called with what comes.
-   * @param {(text: string) => void} note Told why the call goes on with another line.
+   * @param {(text: string) => void} note Told why the call goes on with another line, and when it does.
    * @param {(reason: string, why: string) => void} ended Told once how the call has ended, in Retell's word (§6.8).
    * @param {() => void} changed Called when the state has changed.
    */
@@ -110,8 +110,9 @@ export class Lines {
     if (this.state === "dialling") {
       clearTimeout(this.#timers.open);
       this.#attempts = 0;
-      this.#isBegun = true;
       this.state = "open";
+      if (this.#isBegun) this.#on.note("Back on the line.");
+      this.#isBegun = true;
     }
     if (typeof data === "string") this.#on.hear(data);
     else this.end("error_llm_websocket_corrupt_payload");

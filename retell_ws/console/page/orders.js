@@ -17,6 +17,7 @@ export class Orders {
   #text = words("say", "Have the agent say…");
   #told = element("p", { class: "note told", role: "status" });
   #dialog = element("dialog", { "aria-labelledby": "asked" });
+  #transfer = element("button", { type: "button", hidden: true, onclick: () => this.#askTransfer() }, "Transfer…");
   #labels = null;
 
   constructor(api, callId) {
@@ -28,10 +29,18 @@ export class Orders {
     this.element = element("div", { class: "orders" },
       form,
       element("div", { class: "buttons" },
-        element("button", { type: "button", onclick: () => this.#askTransfer() }, "Transfer…"),
+        this.#transfer,
         element("button", { type: "button", class: "danger", onclick: () => this.#askEnd() }, "End call…"),
         this.#told),
       this.#dialog);
+  }
+
+  /** Offer what there is: nobody is handed on by an agent that knows nobody. What cannot be known yet is offered. */
+  async open() {
+    try {
+      this.#labels ??= (await this.#api.directory()).labels;
+    } catch { /* it is asked for again when it is wanted */ }
+    this.#transfer.hidden = this.#labels?.length === 0;
   }
 
   async #say(event) {

@@ -5,9 +5,12 @@
 import { drawing, element, keep, put, write } from "./dom.js";
 import { milliseconds, NONE, number } from "./words.js";
 
-/** The parts of a turn in their order: the name, its colour, and its end, in seconds after the request was read. */
+/**
+ * The parts of a turn in their order: the name, as `/metrics` has it, its colour, and its end, in seconds after the
+ * request was read.
+ */
 const PARTS = [
-  ["read", "grey", (turn) => turn.decoded_s],
+  ["decoded", "grey", (turn) => turn.decoded_s],
   ["prompt", "pink", (turn) => turn.prompt_s],
   ["connect", "orange", (turn) => (turn.connect_s == null ? null : (turn.prompt_s ?? 0) + turn.connect_s)],
   ["first token", "blue", (turn) => turn.first_token_s],
@@ -16,7 +19,7 @@ const PARTS = [
 ];
 
 const COLUMNS = [
-  "id", "read", "prompt", "connect", "first token", "first frame", "first sentence", "done", "tokens", "how",
+  "id", "decoded", "prompt", "connect", "first token", "first frame", "first sentence", "done", "tokens", "how",
 ];
 
 const STEPS = [50, 100, 200, 250, 500, 1000, 2000, 2500, 5000, 10_000, 20_000, 60_000];
@@ -46,7 +49,9 @@ export function parts(turn) {
 export function badges(turn) {
   const found = [];
   const ahead = milliseconds(turn.head_start_s * 1000);
-  if (turn.adopted) found.push(["adopted", "green", `The model was asked ${ahead} before Retell asked.`]);
+  if (turn.adopted) {
+    found.push(["adopted", "green", `A speculation was taken: the model was asked ${ahead} before Retell asked.`]);
+  }
   if (turn.cached) found.push(["cache", "green", "The answer came from the cache."]);
   if (turn.hedged) found.push(["hedged", "orange", "The model was slow and was asked once more."]);
   if (turn.fallback) found.push(["fallback", "orange", "Another model than the agent's has answered."]);
@@ -172,12 +177,13 @@ function numbers(turn) {
   const { decoded_s, prompt_s, connect_s, first_token_s, first_frame_s, first_sentence_s, done_s } = turn;
   const times = [decoded_s, prompt_s, connect_s, first_token_s, first_frame_s, first_sentence_s, done_s];
   const tokens = turn.output_tokens ? `${number(turn.input_tokens)} → ${number(turn.output_tokens)}` : NONE;
-  const how = [turn.model, ...badges(turn).map(([name]) => name)].filter(Boolean).join(", ");
+  const told = badges(turn);
+  const how = [turn.model, ...told.map(([name]) => name)].filter(Boolean).join(", ");
   return element("tr", {},
     element("td", { class: "n" }, String(turn.response_id)),
     ...times.map((time) => element("td", { class: "n" }, bare(time))),
     element("td", { class: "n" }, tokens),
-    element("td", {}, how || NONE));
+    element("td", { title: told.map(([, , title]) => title).join(" ") || null }, how || NONE));
 }
 
 /** Write seconds as milliseconds, without the unit. */
