@@ -104,10 +104,9 @@ def test_the_wheel_has_every_file_of_the_package(wheel: Path) -> None:
 
 
 def test_it_needs_no_package_of_an_extra(installed: Path) -> None:
-    found = run(
-        installed / "bin/python", "-c", FIND, *(name for names in PACKAGES.values() for name in names), cwd=installed
-    )
-    assert found.split() == []
+    brought = {name for names in PACKAGES.values() for name in names} - {"opentelemetry"} | {"opentelemetry.sdk"}
+    found = run(installed / "bin/python", "-c", FIND, *sorted(brought), cwd=installed)
+    assert found.split() == []  # OpenTelemetry's API alone comes with the client of the model's provider
     run(installed / "bin/python", "-c", "import retell_ws, retell_ws.testing", cwd=installed)
 
 
