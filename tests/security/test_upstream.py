@@ -55,19 +55,24 @@ class Host:
         self._plays = list(plays)
         self.heads: list[str] = []
         self.written = 0
+        self.handlers: set[asyncio.Task[None]] = set()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                self.heads.append(head)
-                length = head.lower().partition("content-length:")[2].partition("\r\n")[0]
-                await reader.readexactly(int(length or 0))
-                if self._plays:
-                    await self._plays.pop(0)(writer)
-                else:
-                    await written(writer, HEAD + chunk(WHOLE) + chunk(b""))
-        writer.close()
+        if (this := asyncio.current_task()) is not None:
+            self.handlers.add(this)
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                while True:
+                    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                    self.heads.append(head)
+                    length = head.lower().partition("content-length:")[2].partition("\r\n")[0]
+                    await reader.readexactly(int(length or 0))
+                    if self._plays:
+                        await self._plays.pop(0)(writer)
+                    else:
+                        await written(writer, HEAD + chunk(WHOLE) + chunk(b""))
+        finally:
+            writer.close()
 
 
 @asynccontextmanager
@@ -78,6 +83,9 @@ async def hosting(host: Host) -> AsyncIterator[str]:
     finally:
         server.close()
         await server.wait_closed()
+        if host.handlers:  # they end when they notice that nobody listens
+            _, unaware = await asyncio.wait(host.handlers, timeout=10)
+            assert not unaware
 
 
 # ---------------------------------------------------------------------------- answers that are none

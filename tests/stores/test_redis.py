@@ -380,7 +380,7 @@ async def test_of_two_servers_that_bring_a_call_to_an_emptied_redis_the_later_ow
             for number in order:
                 await (one, two)[number].mend()
                 await until(lambda store=(a, b)[number]: not is_degraded(store))  # type: ignore[misc]
-                assert await (a, b)[number].owner("call_1") is not None
+                assert any([await (a, b)[number].owner("call_1") for _ in range(20)])  # one may be too slow to tell
             a.write("call_1", {"turn": b"late"})
             await until(lambda older=older: older.times() == 1)  # type: ignore[misc]
             b.say("call_1", "Hello")
