@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
-from typing import Literal
+from typing import Any, Final, Literal
 
 from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensError
 
@@ -26,7 +26,12 @@ app = App(
     help="The server behind a Retell voice agent. Start with `serve`, then talk to it with `chat`.",
     version=_version,
     version_flags=["--version"],
+    help_format="plaintext",  # of the list of commands alone: a reader of Markdown is a third of the start
 )
+
+_HELP: Final[Mapping[str, Any]] = {"version": _version, "help_format": "markdown"}
+
+# By name, so that a command is imported only when it is asked for: `serve` must start fast.
 for name, about in {
     "serve": "Answer Retell: serve an agent until the process is told to stop.",
     "dev": "Serve an agent, and start anew whenever its files are saved.",
@@ -42,46 +47,63 @@ for name, about in {
     "register": "Let an agent of Retell's be answered by this server: create it, or change it.",
     "calls": "List the latest calls of Retell's, with why they ended and where their time went.",
 }.items():
-    # By name, so that a command is imported only when it is asked for: `serve` must start fast.
-    app.command(f"retell_ws.commands.{name}:{name}", name=name, help=about, version=_version)
-answers = App(name="answers", help="Find answers ahead that are then given without asking the model.", version=_version)
-answers.command(
-    "retell_ws.commands.answers:warm",
-    name="warm",
-    help="Ask the model for the common openings of calls, and show which answers may be kept.",
-    version=_version,
-)
-app.command(answers)
-blueprint = App(name="blueprint", help="Choose, set up and prove one of the three architectures.", version=_version)
-for name, about in {
-    "recommend": "Say which blueprint fits, and why.",
-    "apply": "Write the files of a blueprint, or move a set-up to it.",
-    "validate": "Prove a set-up: settings, stores, conformance, latency, failover, events, registration.",
-}.items():
-    blueprint.command(f"retell_ws.commands.blueprint_{name}:{name}", name=name, help=about, version=_version)
-app.command(blueprint)
-monitoring = App(
-    name="monitoring", help="Write a dashboard for Grafana, or alert rules for Prometheus.", version=_version
-)
-for name, about in {
-    "dashboard": "Write a dashboard, to import into Grafana; it asks which Prometheus.",
-    "alerts": "Write alert rules, for `rule_files` of Prometheus.",
-}.items():
-    monitoring.command(f"retell_ws.commands.monitoring:{name}", name=name, help=about, version=_version)
-app.command(monitoring)
-transcripts = App(name="transcripts", help="What was said in calls, out of the archive.", version=_version)
-for name, about in {
-    "list": "List calls, the latest first.",
-    "show": "Show what was said in a call.",
-    "export": "Write calls to a file.",
-    "forget": "Delete a call from the archive for good.",
-}.items():
-    function = "list_" if name == "list" else name
-    transcripts.command(f"retell_ws.commands.transcripts:{function}", name=name, help=about, version=_version)
-app.command(transcripts)
+    app.command(f"retell_ws.commands.{name}:{name}", name=name, help=about, **_HELP)
 
 
-@app.command(version=_version)
+def _group(name: str, about: str, commands: Mapping[str, tuple[str, str]]) -> None:
+    """Add commands that share their first word: each by where its function is, and what it does."""
+    group = App(name=name, help=about, **_HELP)
+    for command, (place, does) in commands.items():
+        group.command(f"retell_ws.commands.{place}", name=command, help=does, **_HELP)
+    app.command(group)
+
+
+_group(
+    "answers",
+    "Find answers ahead that are then given without asking the model.",
+    {
+        "warm": (
+            "answers:warm",
+            "Ask the model for the common openings of calls, and show which answers may be kept.",
+        )
+    },
+)
+_group(
+    "blueprint",
+    "Choose, set up and prove one of the three architectures.",
+    {
+        "recommend": ("blueprint_recommend:recommend", "Say which blueprint fits, and why."),
+        "apply": ("blueprint_apply:apply", "Write the files of a blueprint, or move a set-up to it."),
+        "validate": (
+            "blueprint_validate:validate",
+            "Prove a set-up: settings, stores, conformance, latency, failover, events, registration.",
+        ),
+    },
+)
+_group(
+    "monitoring",
+    "Write a dashboard for Grafana, or alert rules for Prometheus.",
+    {
+        "dashboard": (
+            "monitoring:dashboard",
+            "Write a dashboard, to import into Grafana; it asks which Prometheus.",
+        ),
+        "alerts": ("monitoring:alerts", "Write alert rules, for `rule_files` of Prometheus."),
+    },
+)
+_group(
+    "transcripts",
+    "What was said in calls, out of the archive.",
+    {
+        "list": ("transcripts:list_", "List calls, the latest first."),
+        "show": ("transcripts:show", "Show what was said in a call."),
+        "export": ("transcripts:export", "Write calls to a file."),
+        "forget": ("transcripts:forget", "Delete a call from the archive for good."),
+    },
+)
+
+
+@app.command(version=_version, help_format="markdown")
 def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
     """Write what lets a shell complete commands and flags.
 

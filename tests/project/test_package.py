@@ -28,7 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NO_INDEX = re.compile(r"NewConnectionError|NameResolutionError|ConnectTimeout|ProxyError|--no-index")
 HEAVY = {
     "aiohttp", "anthropic", "asyncio", "confluent_kafka", "duckdb", "httptools", "httpx2", "msgspec", "opentelemetry",
-    "orjson", "prometheus_client", "prompt_toolkit", "redis", "ssl", "uvloop", "watchfiles", "websockets",
+    "orjson", "prometheus_client", "prompt_toolkit", "redis", "rich.markdown", "ssl", "uvloop", "watchfiles",
+    "websockets",
 }  # fmt: skip
 """What takes time to import, and says nothing about which commands there are."""
 
