@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
@@ -54,6 +55,13 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
     if item.path.stem in ON_BOTH_LOOPS:
         return {**on_uvloop, "asyncio": _debugging(asyncio.new_event_loop)}
     return on_uvloop
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _young_heap() -> None:
+    """Let tests that look at all objects for what was left behind see those of their own module, and not a million."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header() -> str:
