@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
@@ -12,8 +12,9 @@ from retell_ws.control import Command, Done, Look, NotHere, Outcome, Refused, Re
 from retell_ws.letters import Request
 from retell_ws.ports import Missed
 from retell_ws.reach import REMEMBERED, Reach
-from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.switchboards.memory import MemorySwitchboard
+
+from .store_away import Store
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -25,18 +26,6 @@ SAY = Say("Hello.")
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retell_ws.reach.PAUSES_S", (0.01, 0.01, 0.01))
-
-
-class Store(MemoryCallStore):
-    """One server's, which can be out of reach."""
-
-    gone = False
-
-    async def owner(self, call_id: str) -> str | None:
-        return None if self.gone else await super().owner(call_id)
-
-    def figures(self) -> Mapping[str, float]:
-        return {**super().figures(), "degraded": float(self.gone)}
 
 
 class Board(MemorySwitchboard):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 
-from ..errors import UsageError
 from ..schema import document
 from ..settings import load
+from .output import put
 
 __all__ = ["facts"]
 
@@ -25,11 +24,4 @@ def facts(*, prefix: str | None = None, out: Path | None = None, config: Path | 
     """
     settings = load({"kafka_prefix": prefix}, config=config)
     made = msgspec.json.format(msgspec.json.encode(document(settings.kafka_prefix, version("retell-ws")))) + b"\n"
-    if out is None:
-        sys.stdout.write(made.decode())
-        return 0
-    try:
-        out.write_bytes(made)
-    except OSError as exc:
-        raise UsageError(f"cannot write {out}: {exc.strerror}") from None
-    return 0
+    return put(made.decode(), out)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from ..deploy.templates import read
-from ..errors import UsageError
+from .output import put
 
 __all__ = ["alerts", "dashboard"]
 
@@ -17,7 +16,7 @@ def dashboard(*, out: Path | None = None) -> int:
     Args:
         out: The file to write; without it all goes to stdout.
     """
-    return _write("grafana.json", out)
+    return put(read("grafana.json"), out)
 
 
 def alerts(*, out: Path | None = None) -> int:
@@ -26,16 +25,4 @@ def alerts(*, out: Path | None = None) -> int:
     Args:
         out: The file to write; without it all goes to stdout.
     """
-    return _write("alerts.yaml", out)
-
-
-def _write(name: str, out: Path | None) -> int:
-    text = read(name)
-    if out is None:
-        sys.stdout.write(text)
-        return 0
-    try:
-        out.write_text(text, "utf-8")
-    except OSError as exc:
-        raise UsageError(f"cannot write {out}: {exc.strerror}") from None
-    return 0
+    return put(read("alerts.yaml"), out)

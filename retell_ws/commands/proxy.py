@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from ..deploy.proxies import Certificate, Proxy, configuration
-from ..errors import UsageError
+from .output import put
 
 __all__ = ["proxy"]
 
@@ -40,14 +39,7 @@ def proxy(
     """
     certificate = Certificate.named(",".join(_absolute(path) for path in tls.split(",", 1))) if tls else None
     text = configuration(kind, server, listen=listen, http=http or (), tls=certificate, domain=domain, leaving=leaving)
-    if out is None:
-        sys.stdout.write(text)
-        return 0
-    try:
-        out.write_text(text, "utf-8")
-    except OSError as exc:
-        raise UsageError(f"cannot write {out}: {exc.strerror}") from None
-    return 0
+    return put(text, out)
 
 
 def _absolute(path: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
@@ -14,10 +14,10 @@ from retell_ws.console.sight import Fleet, Sight
 from retell_ws.control import Done, Refused, Status
 from retell_ws.masking import mask
 from retell_ws.ports import Missed
-from retell_ws.stores.memory import MemoryCallStore
 from retell_ws.switchboards.memory import MemorySwitchboard
 from retell_ws.transcript import Question, Utterance
 from retell_ws.views import CallView, Glimpse
+from tests.store_away import Store
 from tests.views import call_view, server_view
 from tests.waiting import until
 
@@ -37,18 +37,6 @@ class Watched:
     def glimpse(self) -> Glimpse:
         asked = Question("response", (Utterance("user", self.text),))
         return Glimpse(Status("call_1", 1.0, self.is_attached, "idle"), None, asked, 1, "", ())
-
-
-class Store(MemoryCallStore):
-    """One server's, which can be out of reach."""
-
-    gone = False
-
-    async def owner(self, call_id: str) -> str | None:
-        return None if self.gone else await super().owner(call_id)
-
-    def figures(self) -> Mapping[str, float]:
-        return {**super().figures(), "degraded": float(self.gone)}
 
 
 class Board(MemorySwitchboard):
