@@ -30,7 +30,8 @@ import msgspec
 import uvloop
 
 from bench.harness import charts, machine
-from bench.harness.faults.processes import Program, RedisServer, free_ports
+from bench.harness.faults.processes import Program, RedisServer
+from bench.harness.ports import free_port
 from bench.harness.processes import ROOT
 from bench.harness.report import RESULTS, Claim, Column, Report, results_in
 from bench.harness.rounds import Screen
@@ -194,7 +195,7 @@ async def _soak(folder: Path, sizes: Sizes, at: Callable[[float], None]) -> Soak
 @asynccontextmanager
 async def _serving(folder: Path, grace_s: float) -> AsyncIterator[tuple[str, FakeAnthropic, Looks]]:
     """Run the server and what it needs."""
-    (redis_port,) = free_ports(1)
+    redis_port = free_port()
     told, data = folder / "told.jsonl", folder / "data"
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(RedisServer(redis_port, folder))

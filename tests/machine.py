@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
 import pytest
+
+from bench.harness.ports import free_port as free_port
+from bench.harness.ports import free_ports as free_ports
 
 __all__ = ["free_port", "free_ports", "place_of", "program"]
 
@@ -27,33 +28,6 @@ def program(name: str, *, optional: bool = False) -> str:
             pytest.fail(why)
         pytest.skip(why)
     return found
-
-
-def free_ports(*rows: int) -> list[int]:
-    """Find rows of ports of 127.0.0.1 that nobody listens on now, all different.
-
-    Args:
-        rows: How long each is.
-
-    Returns:
-        The first port of each.
-    """
-    for _ in range(100):
-        with ExitStack() as held, suppress(OSError, OverflowError):
-            firsts: list[int] = []
-            for length in rows:
-                for number in range(length):
-                    one = held.enter_context(socket.socket())
-                    one.bind(("127.0.0.1", firsts[-1] + number if number else 0))
-                    if not number:
-                        firsts.append(one.getsockname()[1])
-            return firsts
-    raise AssertionError("there are no free ports")
-
-
-def free_port() -> int:
-    """Find one."""
-    return free_ports(1)[0]
 
 
 def place_of(address: str) -> tuple[str, int]:

@@ -11,11 +11,11 @@ from typing import Any, Final
 import msgspec
 
 from bench.harness.events.timed import read
-from bench.harness.faults.processes import free_ports
 from bench.harness.figures import clean, median_of, percentile, ratios
 from bench.harness.kafka_server import KafkaServer
 from bench.harness.machine import Cores
 from bench.harness.paced_round import Speech, paced_round
+from bench.harness.ports import free_ports
 from bench.harness.rounds import Screen, interleaved
 from bench.harness.stacks import STACKS, Stack
 
@@ -84,7 +84,7 @@ async def cost(pace: Pace, cores: Cores, folder: Path, screen: Screen) -> list[d
     """
     timings: Path = folder / "timings"
     found: list[dict[str, Any]] = []
-    port, controller_port = free_ports(2)
+    port, controller_port = free_ports(1, 1)
     async with KafkaServer(folder, port=port, controller_port=controller_port, core=cores.load) as kafka:
         for number, stack in interleaved(_stacks(folder, kafka.bootstrap, timings), pace.rounds):
             screen.begin(f"{stack.label}, {pace.calls} calls")

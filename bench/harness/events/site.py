@@ -19,8 +19,9 @@ from bench.harness.events.checks import Arrived, Verdict, judge_facts
 from bench.harness.events.known import GRACE_S, known_in
 from bench.harness.faults.calls import Callers, Habits
 from bench.harness.faults.history import Row, read_rows
-from bench.harness.faults.processes import Program, RedisServer, Server, free_ports
+from bench.harness.faults.processes import Program, RedisServer, Server
 from bench.harness.kafka_server import KafkaServer
+from bench.harness.ports import free_ports
 
 __all__ = ["Site", "Sizes", "site"]
 
@@ -199,7 +200,7 @@ async def site(
         blueprint: Of the server: another one than `events` keeps no facts.
         rules: What escalation reads.
     """
-    port, http_port, redis_port, kafka_port, controller_port = free_ports(5)
+    port, http_port, redis_port, kafka_port, controller_port = free_ports(1, 1, 1, 1, 1)
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(RedisServer(redis_port, folder))
         kafka = None

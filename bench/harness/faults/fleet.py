@@ -14,7 +14,8 @@ import msgspec
 from bench.harness.faults.calls import Callers, Habits
 from bench.harness.faults.haproxy import configured
 from bench.harness.faults.history import Row, read_rows
-from bench.harness.faults.processes import Proxy, RedisServer, Server, free_ports
+from bench.harness.faults.processes import Proxy, RedisServer, Server
+from bench.harness.ports import free_ports
 from retell_ws.testing import ToxicProxy
 
 __all__ = ["Fleet", "Sizes", "fleet"]
@@ -125,7 +126,7 @@ async def fleet(sizes: Sizes, folder: Path, *, faulty: bool = False) -> AsyncIte
         faulty: Put a `ToxicProxy` between each server and Redis.
     """
     names = [f"s{number}" for number in range(1, sizes.servers + 1)]
-    proxy_port, redis_port, *ports = free_ports(2 + 2 * len(names))
+    proxy_port, redis_port, *ports = free_ports(*[1] * (2 + 2 * len(names)))
     call_ports = dict(zip(names, ports, strict=False))
     config = folder / "haproxy.cfg"
     config.write_text(configured(proxy_port, call_ports))

@@ -9,7 +9,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,23 +20,10 @@ import orjson
 from bench.harness.processes import ROOT, NotReady, environment
 from bench.harness.redis_server import redis_command
 
-__all__ = ["Process", "Program", "Proxy", "RedisServer", "Server", "free_ports"]
+__all__ = ["Process", "Program", "Proxy", "RedisServer", "Server"]
 
 READY_S = 30.0
 STOP_S = 30.0
-
-
-def free_ports(count: int) -> list[int]:
-    """Pick ports nobody listens on, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 class Process:
