@@ -212,10 +212,9 @@ class Watch:
                 state.tools_failed += outcome in FAILED
             case TurnStarted(kind="reminder"):
                 state.reminders += 1
-            case TurnMeasured() as turn if turn.response_id != GREETING:
-                if (is_over := self._is_over(turn)) is not None:
-                    state.over_budget += is_over
-                    state.over_in_a_row = state.over_in_a_row + 1 if is_over else 0
+            case TurnMeasured() as turn if (is_over := self._is_over(turn)) is not None:
+                state.over_budget += is_over
+                state.over_in_a_row = state.over_in_a_row + 1 if is_over else 0
             case TurnFailed():
                 state.turns_failed += 1
                 state.is_answered = True
@@ -225,7 +224,9 @@ class Watch:
                 state.interruptions += 1
 
     def _is_over(self, turn: TurnMeasured) -> bool | None:
-        """Judge a turn by the budget; None for one that was cut off before anybody could tell."""
+        """Judge a turn by the budget; None for the greeting, and for one that was cut off before anybody could tell."""
+        if turn.response_id == GREETING:
+            return None
         if turn.first_sentence_s is not None:
             return turn.first_sentence_s > self._book.budget_s
         return None if turn.outcome == "superseded" else True
