@@ -1,8 +1,8 @@
 """What there is beside a server's calls for whoever runs it: the second port with the console, and the other servers.
 
-Both see the calls and may do something to them, to the same ends. A command that comes in by either gets to the call it
-is for, wherever that is (`reach.py`), and so does a look (`console/sight.py`). Who may come in, and when the server
-drains, is the server's own to say (`server.py`).
+By both, calls are looked at and told to do something. A command that comes in gets to the call it is for, wherever that
+is (`reach.py`), and so does a look (`console/sight.py`). Which calls are taken, and when the server drains, is said in
+`server.py`.
 """
 
 from __future__ import annotations
