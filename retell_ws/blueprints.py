@@ -27,6 +27,7 @@ from .server import Server
 from .settings import Settings
 from .stores.answers import MemoryAnswerStore
 from .stores.memory import MemoryCallStore
+from .text_file import read_text
 from .verification import Verify
 
 __all__ = [
@@ -219,13 +220,7 @@ def read_answers(path: Path) -> tuple[Opening, ...] | AnswerFile:
     Raises:
         UsageError: It cannot be read.
     """
-    try:
-        text = path.read_text("utf-8")
-    except OSError as exc:
-        raise SettingsError(f"cannot read {path}: {exc.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{path} is no text in UTF-8") from None
-    return read(text, str(path))
+    return read(read_text(path), str(path))
 
 
 def _check_price(agent: Agent, settings: Settings) -> None:
