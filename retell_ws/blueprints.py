@@ -17,6 +17,7 @@ from pathlib import Path
 from .agent import Agent
 from .answer_file import AnswerFile, Opening, read
 from .answers import unfit
+from .api_key import is_key
 from .budget import PRICES
 from .errors import SettingsError
 from .extras import needing, own_version
@@ -416,6 +417,6 @@ def _key(model: str, environment: Mapping[str, str]) -> str:
     key = environment.get(KEY, "")
     if not key:
         raise SettingsError(f"--model {model} needs a key in {KEY}; --model scripted needs none")
-    if not key.isascii() or not key.isprintable() or " " in key:
+    if not is_key(key):
         raise SettingsError(f"{KEY} holds no key: there is a space, a line end or a special character in it")
     return key

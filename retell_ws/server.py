@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from http import HTTPStatus
@@ -24,7 +23,8 @@ from .agent import Agent
 from .calls import Calls
 from .connection import MUTE, Connection, making
 from .control import Command, Outcome
-from .errors import CallError, UsageError
+from .errors import CallError
+from .listening import authority, not_listening
 from .management import Gate, Management
 from .measures import Measures
 from .peer import Peer
@@ -66,10 +66,6 @@ GOODBYE_S: Final = 2.0
 
 RETRY_AFTER_S: Final = 2
 """Seconds told with a 503; Retell itself pauses 3 (protocol §1.4)."""
-
-
-def _why(exc: OSError) -> str:
-    return os.strerror(exc.errno) if exc.errno else str(exc)  # asyncio's own text says the address once more
 
 
 def options(*, send_s: float) -> dict[str, Any]:
@@ -195,7 +191,7 @@ class Server:
                 **options(send_s=self._settings.send_ms / 1000),
             )
         except OSError as exc:
-            raise UsageError(f"cannot listen on {host}:{port}: {_why(exc)}; --port 0 picks a free one") from None
+            raise not_listening(host, port, exc, "--port") from None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
@@ -220,7 +216,7 @@ class Server:
         if self._listener is None:
             raise AssertionError("the server does not listen yet")
         host, port = next(iter(self._listener.sockets)).getsockname()[:2]
-        return f"ws://{f'[{host}]' if ':' in host else host}:{port}{PREFIX}"
+        return f"ws://{authority(host, port)}{PREFIX}"
 
     @property
     def url(self) -> str:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ..api_key import is_key
 from ..errors import RetellApiError, SettingsError
 from ..extras import needing
 from ..loopback import is_loopback
@@ -62,7 +63,7 @@ class RetellRest:
     def __init__(self, key: str, base_url: str, *, secrets: Sequence[str] = ()) -> None:
         if not key:
             raise SettingsError("RETELL_API_KEY is not set: make a key in Retell's dashboard, and put it there")
-        if not key.isascii() or not key.isprintable() or " " in key:
+        if not is_key(key):
             raise SettingsError("RETELL_API_KEY holds no key: there is a space or a special character in it")
         parts = urlsplit(base_url)
         is_here = is_loopback(parts.hostname or "")
