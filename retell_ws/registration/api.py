@@ -207,7 +207,11 @@ class RetellRest:
 
     @contextmanager
     def _telling(self, what: str) -> Iterator[None]:
-        """Tell errors in one line each."""
+        """Turn the client's errors into ours, which are one line each.
+
+        Args:
+            what: What was asked for, as the line begins.
+        """
         sdk = self._errors
         try:
             yield
@@ -261,4 +265,4 @@ _any_page = msgspec.json.Decoder(_Page)
 def _page(data: bytes) -> tuple[list[dict[str, Any]], str]:
     """Read one page of a list, and the key of the next one; empty when there is none."""
     page = _any_page.decode(data)
-    return page.items, page.pagination_key or "" if page.has_more else ""
+    return page.items, (page.pagination_key or "") if page.has_more else ""
