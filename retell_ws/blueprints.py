@@ -17,6 +17,7 @@ from pathlib import Path
 from .agent import Agent
 from .answer_file import AnswerFile, Opening, read
 from .answers import unfit
+from .api_key import is_key
 from .budget import PRICES
 from .errors import SettingsError
 from .extras import needing, own_version
@@ -27,6 +28,7 @@ from .server import Server
 from .settings import Settings
 from .stores.answers import MemoryAnswerStore
 from .stores.memory import MemoryCallStore
+from .text_file import read_text
 from .verification import Verify
 
 __all__ = [
@@ -219,13 +221,7 @@ def read_answers(path: Path) -> tuple[Opening, ...] | AnswerFile:
     Raises:
         UsageError: It cannot be read.
     """
-    try:
-        text = path.read_text("utf-8")
-    except OSError as exc:
-        raise SettingsError(f"cannot read {path}: {exc.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{path} is no text in UTF-8") from None
-    return read(text, str(path))
+    return read(read_text(path), str(path))
 
 
 def _check_price(agent: Agent, settings: Settings) -> None:
@@ -421,6 +417,6 @@ def _key(model: str, environment: Mapping[str, str]) -> str:
     key = environment.get(KEY, "")
     if not key:
         raise SettingsError(f"--model {model} needs a key in {KEY}; --model scripted needs none")
-    if not key.isascii() or not key.isprintable() or " " in key:
+    if not is_key(key):
         raise SettingsError(f"{KEY} holds no key: there is a space, a line end or a special character in it")
     return key

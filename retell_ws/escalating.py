@@ -20,6 +20,7 @@ from .reach import Reach
 from .rules import Rule, Webhook, read, secrets_of
 from .settings import Settings
 from .stores.sqlite_watches import SqliteWatchStore
+from .text_file import read_text
 from .watch import Rulebook
 from .watch_store import WatchStore
 
@@ -65,13 +66,7 @@ def read_rules(path: Path) -> tuple[Rule, ...]:
     Raises:
         SettingsError: It cannot be read, or a rule in it cannot be meant.
     """
-    try:
-        text = path.read_text("utf-8")
-    except OSError as exc:
-        raise SettingsError(f"cannot read {path}: {exc.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{path} is no text in UTF-8") from None
-    return read(text, str(path))
+    return read(read_text(path), str(path))
 
 
 @asynccontextmanager

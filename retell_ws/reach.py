@@ -22,7 +22,7 @@ from .control import Command, Look, NotHere, Outcome, Refused, Reply, Seen
 from .letters import Request
 from .ports import CallStore, Missed, Switchboard
 
-__all__ = ["Reach"]
+__all__ = ["UNKNOWN", "Reach", "cannot_tell"]
 
 logger = logging.getLogger(__name__)
 
@@ -122,9 +122,7 @@ class Reach:
         if owner == switchboard.name or (owner is None and reply.away is not None):
             return reply
         if owner is None:
-            # The store says None too when it cannot be asked.
-            is_down = not switchboard.is_up or self._store.figures().get("degraded", 0.0) > 0
-            return "down" if is_down else UNKNOWN
+            return "down" if cannot_tell(self._store, switchboard) else UNKNOWN
         if owner in silent:
             return "silent"
         silent.add(owner)  # from here on, whatever stops us
@@ -132,6 +130,11 @@ class Reach:
         if told != "silent":
             silent.discard(owner)
         return told
+
+
+def cannot_tell(store: CallStore, switchboard: Switchboard) -> bool:
+    """Tell whether a store that names no owner of a call may only not have been asked: it says None then, too."""
+    return not switchboard.is_up or store.figures().get("degraded", 0.0) > 0
 
 
 def _seen(reply: NotHere, command: Command) -> Seen | None:

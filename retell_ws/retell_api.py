@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx2
 import msgspec
 
+from .api_key import is_key
 from .errors import SettingsError
 from .wire import CallInfo
 
@@ -44,7 +45,7 @@ class RetellApi:
     """
 
     def __init__(self, key: str, base_url: str, *, agents: Collection[str] = ()) -> None:
-        if not key.isascii() or not key.isprintable() or " " in key:
+        if not is_key(key):
             raise SettingsError("RETELL_API_KEY holds no key: there is a space or a special character in it")
         if not base_url.startswith(("https://", "http://")):
             raise SettingsError(f"the URL of Retell's API, {base_url!r}, should begin with https://")

@@ -9,18 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from http import HTTPStatus
-from itertools import islice
-from time import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
-import msgspec
 from websockets.asyncio.server import Server as Listener
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
@@ -28,27 +22,19 @@ from websockets.http11 import Request, Response
 from .agent import Agent
 from .calls import Calls
 from .connection import MUTE, Connection, making
-from .console.sight import Sight
-from .control import Command, Look, NotHere, Outcome, Reply, Status
-from .entries import AnyFact
-from .errors import CallError, UsageError
-from .facts import BadMessage, CallEnded, CallMoved, CallStarted, OverBudget, Resumed, TurnFailed
-from .masking import mask
+from .control import Command, Outcome
+from .errors import CallError
+from .listening import authority, not_listening
+from .management import Gate, Management
 from .measures import Measures
 from .peer import Peer
 from .plural import many
 from .ports import CallStore, Facts, Model, Switchboard, Traces
-from .reach import Reach
+from .recorder import Recorder
 from .route import PREFIX, call_id_of
 from .settings import Settings
-from .speech_facts import SPEECH
 from .stalls import LoopWatch
 from .verification import Verify
-from .views import MAX_LIVE, ServerView
-
-if TYPE_CHECKING:
-    from .console.routes import Console
-    from .http import HttpPort
 
 __all__ = ["Server", "options"]
 
@@ -80,10 +66,6 @@ GOODBYE_S: Final = 2.0
 
 RETRY_AFTER_S: Final = 2
 """Seconds told with a 503; Retell itself pauses 3 (protocol §1.4)."""
-
-
-def _why(exc: OSError) -> str:
-    return os.strerror(exc.errno) if exc.errno else str(exc)  # asyncio's own text says the address once more
 
 
 def options(*, send_s: float) -> dict[str, Any]:
@@ -142,36 +124,17 @@ class Server:
         self._store = store
         self._settings = settings
         self._facts = facts
-        self._traces = traces
         self._webhook_keys = webhook_keys
-        self._agent = agent
-        self._model = model
-        self._began_at = time()
-        self._version = version
-        self._name = store.name or f"{socket.gethostname()}:{os.getpid()}"
-        self._calls = Calls(
-            agent,
-            model,
-            store,
-            settings,
-            verify=verify,
-            record=self._record,
-            tells_speech=facts is not None,
-            is_watched=bool(settings.admin_token),
-        )
         self._switchboard = switchboard
-        self._reach = Reach(self._control, store, switchboard)
-        self._sight = self._seen() if settings.admin_token else None
         self._secrets = settings.path_secrets()
-        self._counted: Counter[str] = Counter()
         self._draining = False
         self._leaving = False  # for good
         self._moving: asyncio.Task[None] | None = None
         self._listener: Listener | None = None
         self._measures = Measures(
             settings.budget_s(),
-            self._calls.attached,
-            live=self._calls.live,
+            lambda: self._calls.attached(),
+            live=lambda: self._calls.live(),
             is_read=settings.http_port is not None,
             store=store.figures if store.is_shared else None,
             outbox=None if facts is None else facts.figures,
@@ -180,53 +143,40 @@ class Server:
             max_calls=settings.max_calls,
             build={"version": version, "blueprint": settings.blueprint, "model": model.name},
         )
-        self._http: HttpPort | None = None
-        self._beside = AsyncExitStack()  # the second port and the watch: they see the calls to their end
+        self._recorder = Recorder(facts, traces, self._measures)
+        self._calls = Calls(
+            agent,
+            model,
+            store,
+            settings,
+            verify=verify,
+            record=self._recorder.record,
+            tells_speech=facts is not None,
+            is_watched=bool(settings.admin_token),
+        )
+        self._management = Management(
+            self._calls,
+            self._measures,
+            settings,
+            agent=agent,
+            model=model.name,
+            store=store,
+            switchboard=switchboard,
+            facts=facts,
+            webhook_keys=webhook_keys,
+            version=version,
+            gate=Gate(lambda: self._draining, self._unready, self.move_calls, self._accept),
+            url=lambda: self._dialled,
+        )
+        self._beside = AsyncExitStack()  # the management and the watch: they see the calls to their end
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            if self._switchboard is not None:
-                await stack.enter_async_context(self._switchboard.listening(self._reach.answer, self._sight))
-            if (http_port := self._settings.http_port) is not None:
-                self._http = await stack.enter_async_context(await self._second_port(http_port))
+            await stack.enter_async_context(self._management.listening())
             stack.enter_context(LoopWatch(self._measures.late))  # until now nobody was there to be kept waiting
             await self._listen()
             self._beside = stack.pop_all()
         return self
-
-    def _seen(self) -> Sight:
-        return Sight(
-            self._name,
-            server=self._view,
-            find=self._calls.get,
-            mask=self._agent.mask or mask,
-            store=self._store,
-            switchboard=self._switchboard,
-        )
-
-    async def _second_port(self, port: int) -> HttpPort:
-        from .admin import Admin  # with it comes aiohttp, which takes a tenth of a second to load
-        from .http import HttpPort
-        from .inbox import Inbox
-
-        admin = Admin(
-            self._settings.admin_token, calls=self._status, do=self.do, drain=self.move_calls, undrain=self._accept
-        )
-        inbox = Inbox(self._webhook_keys, facts=self._facts, server=self._store.name, count=self._measures.webhook)
-        console = None if self._sight is None else await self._console(self._sight)
-        return HttpPort(self._settings.http_host, port, self._measures, self._unready, admin, inbox, console)
-
-    async def _console(self, sight: Sight) -> Console:
-        from .console.files import PageFiles
-        from .console.routes import Console
-
-        return Console(
-            await asyncio.to_thread(PageFiles),
-            labels=tuple(self._agent.directory.targets),
-            fleet=sight.fleet,
-            view=sight.view,
-            url=lambda: self._dialled,
-        )
 
     async def _listen(self) -> None:
         host, port = self._settings.host, self._settings.port
@@ -241,7 +191,7 @@ class Server:
                 **options(send_s=self._settings.send_ms / 1000),
             )
         except OSError as exc:
-            raise UsageError(f"cannot listen on {host}:{port}: {_why(exc)}; --port 0 picks a free one") from None
+            raise not_listening(host, port, exc, "--port") from None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
@@ -266,7 +216,7 @@ class Server:
         if self._listener is None:
             raise AssertionError("the server does not listen yet")
         host, port = next(iter(self._listener.sockets)).getsockname()[:2]
-        return f"ws://{f'[{host}]' if ':' in host else host}:{port}{PREFIX}"
+        return f"ws://{authority(host, port)}{PREFIX}"
 
     @property
     def url(self) -> str:
@@ -281,7 +231,7 @@ class Server:
     @property
     def http_address(self) -> str | None:
         """Where the second port listens; None when there is none."""
-        return None if self._http is None else self._http.address
+        return self._management.http_address
 
     @property
     def verifies_webhooks(self) -> bool:
@@ -300,7 +250,11 @@ class Server:
             now |= {f"switchboard_{name}": figure for name, figure in self._switchboard.figures().items()}
         if self._facts is not None:
             now |= {f"facts_{name}": figure for name, figure in self._facts.figures().items()}
-        return {**now, **self._measures.summary(), **self._counted}
+        return {**now, **self._measures.summary(), **self._recorder.counted()}
+
+    async def do(self, call_id: str, command: Command) -> Outcome:
+        """Do something to a live call, on whichever server it is; see `Management.do`."""
+        return await self._management.do(call_id, command)
 
     def live(self) -> int:
         """Count the calls with somebody on the line, or about to be again."""
@@ -347,6 +301,11 @@ class Server:
             if self._moving is not None:
                 self._moving.cancel()
 
+    def _accept(self) -> None:
+        if self._leaving:
+            raise CallError("the server is leaving for good")
+        self.take_calls()
+
     async def _move_calls(self) -> None:
         await asyncio.sleep(self._settings.drain_delay())
         await self._calls.leave()
@@ -392,57 +351,6 @@ class Server:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
         return response
 
-    # ------------------------------------------------------------------------ from outside
-
-    async def do(self, call_id: str, command: Command) -> Outcome:
-        """Do something to a live call, on whichever server it is.
-
-        Args:
-            call_id: Retell's id of the call.
-            command: What.
-
-        Returns:
-            What came of it; within some seconds.
-        """
-        outcome = await self._reach.do(call_id, command)
-        self._measures.commanded(outcome)
-        return outcome
-
-    def _status(self) -> list[Status]:
-        return [session.status() for session in self._calls if session.is_live]
-
-    def _view(self) -> ServerView:
-        live = islice((session for session in reversed(self._calls) if session.is_live), MAX_LIVE)
-        return ServerView(
-            name=self._name,
-            version=self._version,
-            blueprint=self._settings.blueprint,
-            model=self._model.name,
-            started_at=round(self._began_at, 3),
-            draining=self._draining,
-            calls=self._calls.attached(),
-            max_calls=self._settings.max_calls,
-            budget_ms=round(1000 * self._settings.budget_s()),
-            speculates=self._agent.speculates(self._settings.speculates()),
-            live=tuple(session.status() for session in live),
-            first_sentences=self._measures.first_sentences(),
-        )
-
-    def _control(self, call_id: str, command: Command) -> Reply:
-        session = self._calls.get(call_id)
-        if session is None:
-            return NotHere()
-        reply = session.control(command, holds=self._switchboard is None)
-        if not isinstance(command, Look):
-            came, asked = str(reply.__struct_config__.tag), str(command.__struct_config__.tag)
-            logger.info("%s from outside: %s", asked, came, extra={"call_id": call_id})
-        return reply
-
-    def _accept(self) -> None:
-        if self._leaving:
-            raise CallError("the server is leaving for good")
-        self.take_calls()
-
     # ------------------------------------------------------------------------ calls
 
     async def _handle(self, connection: ServerConnection) -> None:
@@ -463,25 +371,3 @@ class Server:
             self._calls.changed()
             peer.drop()
             await peer.ended()
-
-    def _record(self, call_id: str, epoch: int, seq: int, fact: AnyFact) -> None:
-        if self._facts is not None:
-            self._facts.put(call_id, epoch, seq, fact)
-        if isinstance(fact, SPEECH):
-            return  # what people say is neither logged nor counted
-        if self._traces is not None:
-            self._traces.put(call_id, epoch, seq, fact)
-        kind = str(fact.__struct_config__.tag)
-        self._counted[kind] += 1
-        self._measures.record(fact)
-        match fact:
-            case CallStarted() | Resumed() | CallMoved() | CallEnded():
-                level = logging.INFO
-            case TurnFailed() | OverBudget():
-                level = logging.WARNING
-            case BadMessage():
-                level = logging.WARNING if self._counted[kind] <= 10 else logging.DEBUG  # a peer may send thousands
-            case _:
-                level = logging.DEBUG
-        if logger.isEnabledFor(level):
-            logger.log(level, "%s", kind, extra={"call_id": call_id, "fact": msgspec.to_builtins(fact)})

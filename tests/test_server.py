@@ -522,7 +522,7 @@ async def test_whoever_says_nothing_on_the_second_port_is_not_waited_for() -> No
 async def test_measured_turns_are_in_the_statistics_and_the_metrics() -> None:
     async with serving(http_port=0, budget_ms=500) as (server, _):
         for number, seconds in enumerate((0.1, 0.2, 0.9), start=1):
-            server._record("call_1", 1, number, TurnMeasured(number, "finished", first_sentence_s=seconds))
+            server._recorder.record("call_1", 1, number, TurnMeasured(number, "finished", first_sentence_s=seconds))
         counted = server.statistics()
         assert (counted["turns"], counted["turn_measured"]) == (3, 3)
         assert counted["within_budget"] == pytest.approx(2 / 3)

@@ -14,18 +14,8 @@ import msgspec
 from ..errors import BusError
 from ..plural import many
 from ..settings import Settings
-from .librdkafka import (
-    AdminClient,
-    ConfigResource,
-    KafkaError,
-    KafkaException,
-    NewTopic,
-    ResourceType,
-    config_of,
-    is_mock,
-    made,
-    refusal,
-)
+from .kafka_admin import KafkaAdmin, new_topic, values_of
+from .librdkafka import KafkaError, KafkaException, refusal
 from .topics import Topic, differences, topics_of
 
 __all__ = ["KafkaProbe", "TopicState"]
@@ -70,9 +60,8 @@ class KafkaProbe:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._config = config_of(settings)
         self._refused: BusError | None = None
-        self._admin = made(AdminClient, {**self._config, "error_cb": self._on_error}, settings)
+        self._admin = KafkaAdmin(settings, self._note)
 
     def brokers(self) -> list[str]:
         """Name the host of each broker, as it gives itself out.
@@ -81,9 +70,9 @@ class KafkaProbe:
             BusError: None answers, or they refuse us.
         """
         try:
-            return [str(broker.host) for broker in self._admin.list_topics(timeout=ASK_S).brokers.values()]
+            return [str(broker.host) for broker in self._admin.client.list_topics(timeout=ASK_S).brokers.values()]
         except KafkaException as exc:
-            self._admin.poll(0)
+            self._admin.client.poll(0)
             raise self._refused or refusal(exc.args[0]) or BusError(NO_ANSWER) from None
 
     def topics(self) -> list[TopicState]:
@@ -93,7 +82,7 @@ class KafkaProbe:
             BusError: Nobody answers.
         """
         try:
-            there = self._admin.list_topics(timeout=ASK_S).topics
+            there = self._admin.client.list_topics(timeout=ASK_S).topics
         except KafkaException as exc:
             raise refusal(exc.args[0]) or BusError(NO_ANSWER) from None
         states = []
@@ -109,20 +98,17 @@ class KafkaProbe:
         return states
 
     def _why_not(self, topic: Topic) -> str:
-        if is_mock(self._config):
+        if self._admin.is_mock:
             return ""
-        wanted = NewTopic(topic.name, topic.partitions, topic.replicas or -1, config=dict(topic.config))
-        asked = self._admin.create_topics([wanted], validate_only=True, request_timeout=ASK_S)
+        asked = self._admin.client.create_topics([new_topic(topic)], validate_only=True, request_timeout=ASK_S)
         return _outcome(asked[topic.name], topic.name)
 
     def _config_of(self, topic: Topic) -> dict[str, str]:
         """Ask how a topic is set; nothing when we may not know."""
-        resource = ConfigResource(ResourceType.TOPIC, topic.name)
         try:
-            entries = self._admin.describe_configs([resource], request_timeout=ASK_S)[resource].result(ASK_S)
+            return values_of(self._admin.describe([topic], request_timeout=ASK_S)[topic].result(ASK_S))
         except (KafkaException, TimeoutError):
             return {}
-        return {name: entry.value for name, entry in entries.items()}
 
     def make(self) -> str:
         """Make the topics of these settings.
@@ -130,11 +116,8 @@ class KafkaProbe:
         Returns:
             Why that cannot be done; empty when it was.
         """
-        topics = [
-            NewTopic(topic.name, topic.partitions, topic.replicas or -1, config=dict(topic.config))
-            for topic in topics_of(self._settings).all()
-        ]
-        futures = self._admin.create_topics(topics, operation_timeout=CREATE_S)
+        topics = [new_topic(topic) for topic in topics_of(self._settings).all()]
+        futures = self._admin.client.create_topics(topics, operation_timeout=CREATE_S)
         return next((why for name, future in futures.items() if (why := _outcome(future, name))), "")
 
     def drop(self, groups: Sequence[str]) -> None:
@@ -144,13 +127,13 @@ class KafkaProbe:
             groups: Their names.
         """
         names = [topic.name for topic in topics_of(self._settings).all()]
-        for name, future in self._admin.delete_topics(names, operation_timeout=CREATE_S).items():
+        for name, future in self._admin.client.delete_topics(names, operation_timeout=CREATE_S).items():
             _outcome(future, name)
-        for name, future in self._admin.delete_consumer_groups(list(groups), request_timeout=ASK_S).items():
+        for name, future in self._admin.client.delete_consumer_groups(list(groups), request_timeout=ASK_S).items():
             _outcome(future, name)
 
-    def _on_error(self, error: KafkaError) -> None:
-        self._refused = refusal(error) or self._refused
+    def _note(self, refused: BusError) -> None:
+        self._refused = refused
 
 
 def _outcome(future: Future[Any], name: str) -> str:

@@ -9,18 +9,8 @@ from typing import Any, Final
 
 from ..errors import BusError
 from ..settings import Settings
-from .librdkafka import (
-    AdminClient,
-    ConfigResource,
-    KafkaError,
-    KafkaException,
-    NewTopic,
-    ResourceType,
-    config_of,
-    is_mock,
-    made,
-    refusal,
-)
+from .kafka_admin import KafkaAdmin, new_topic, values_of
+from .librdkafka import KafkaError, KafkaException, refusal
 from .topics import Topic, Topics, differences
 
 __all__ = ["Setup"]
@@ -53,11 +43,10 @@ class Setup:
 
     def __init__(self, settings: Settings, topics: Topics) -> None:
         self._topics = topics
-        self._config = config_of(settings)
         self._refused: BusError | None = None
         self._closing = threading.Event()
         self._done = threading.Event()
-        self._admin = made(AdminClient, {**self._config, "error_cb": self._on_error}, settings)
+        self._admin = KafkaAdmin(settings, self._note)
         self._thread = threading.Thread(target=self._run, name="kafka-topics", daemon=True)
         self._thread.start()
 
@@ -91,7 +80,7 @@ class Setup:
                 self._compare(there)
                 return
             except KafkaException as exc:
-                self._admin.poll(0)  # hands on its log
+                self._admin.client.poll(0)  # hands on its log
                 error: KafkaError = exc.args[0]
                 if (refused := refusal(error)) is not None:
                     self._refused, pause_s = refused, REFUSED_S
@@ -102,8 +91,8 @@ class Setup:
                 pause_s = REFUSED_S
             self._closing.wait(pause_s)
 
-    def _on_error(self, error: KafkaError) -> None:
-        self._refused = refusal(error) or self._refused
+    def _note(self, refused: BusError) -> None:
+        self._refused = refused
 
     def _make_missing(self) -> dict[Topic, int]:
         """Make the topics that are missing.
@@ -111,12 +100,12 @@ class Setup:
         Returns:
             Those that were there, with how many partitions they have.
         """
-        found = self._admin.list_topics(timeout=STEP_S).topics
+        found = self._admin.client.list_topics(timeout=STEP_S).topics
         there = {topic: len(found[topic.name].partitions) for topic in self._topics.all() if topic.name in found}
         missing = [topic for topic in self._topics.all() if topic not in there]
-        if not missing or is_mock(self._config):  # that one makes them when they are first used
+        if not missing or self._admin.is_mock:  # that one makes them when they are first used
             return there
-        made = self._admin.create_topics([_new(topic) for topic in missing], operation_timeout=CREATE_S)
+        made = self._admin.client.create_topics([new_topic(topic) for topic in missing], operation_timeout=CREATE_S)
         for topic in missing:
             try:
                 self._result(made[topic.name], CREATE_S)
@@ -131,13 +120,11 @@ class Setup:
 
     def _compare(self, there: dict[Topic, int]) -> None:
         """Say what is other than we would have made it. That we may not see it is no reason not to go on."""
-        resources = {topic: ConfigResource(ResourceType.TOPIC, topic.name) for topic in there}
-        told = self._admin.describe_configs(list(resources.values())) if resources else {}
+        told = self._admin.describe(there)
         for topic, partitions in there.items():
             config = {}
             try:
-                entries = self._result(told[resources[topic]], CONFIG_S)
-                config = {name: entry.value for name, entry in entries.items()}
+                config = values_of(self._result(told[topic], CONFIG_S))
             except KafkaException:
                 pass
             if found := differences(topic, partitions, config):
@@ -146,14 +133,10 @@ class Setup:
     def _result(self, future: Future[Any], limit_s: float) -> Any:
         """Wait for what the brokers say, or until `close`."""
         for _ in range(int(limit_s / STEP_S)):
-            self._admin.poll(0)
+            self._admin.client.poll(0)
             try:
                 return future.result(STEP_S)
             except TimeoutError:
                 if self._closing.is_set():
                     break
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-
-
-def _new(topic: Topic) -> NewTopic:
-    return NewTopic(topic.name, topic.partitions, topic.replicas or -1, config=dict(topic.config))

@@ -25,6 +25,7 @@ from ..validation.line import TOPICS, Line, Report, by_topic
 from .findings import Finding, console_of_findings, show
 from .flags import Flags, given
 from .interrupts import interruptible
+from .output import put_whole
 from .serve import EXAMPLE
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ def validate(
     else:
         _show(found, console_of_findings())
     if report is not None:
-        _write(report, found)
+        from ..validation.page import page
+
+        put_whole(page(found), report)
         Console(stderr=True).print(f"the report is in {report}", highlight=False, markup=False)
         if open:
             webbrowser.open(report.absolute().as_uri())
@@ -165,16 +168,3 @@ def _finding(line: Line) -> Finding:
     if line.advice:
         seen.append(f"\n→ {line.advice}", style="italic dim" if line.outcome == "skip" else "italic")
     return Finding(line.outcome, Text(line.name), seen)
-
-
-def _write(out: Path, report: Report) -> None:
-    """Write the page whole: whoever looks at the old one never sees half of this."""
-    from ..validation.page import page
-
-    beside = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        beside.write_text(page(report), "utf-8")
-        os.replace(beside, out)
-    except OSError as exc:
-        beside.unlink(missing_ok=True)
-        raise UsageError(f"cannot write {out}: {exc.strerror}") from None

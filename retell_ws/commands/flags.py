@@ -42,5 +42,5 @@ else:
 
 
 def given(flags: Flags | None) -> dict[str, Any]:
-    """The flags that were given."""
+    """Give the settings that came as flags, by name."""
     return {name: value for name in Settings.__struct_fields__ if (value := getattr(flags, name, None)) is not None}

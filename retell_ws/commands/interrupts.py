@@ -1,4 +1,4 @@
-"""Ends what a command has started when it is told to stop, whichever way it is told."""
+"""A command that has started processes ends them when it is told to stop: by Ctrl-C, or by a signal."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 async def interruptible(work: Coroutine[Any, Any, T]) -> T:
-    """Do something that starts processes; signals end it as Ctrl-C does by itself: first what was started ends.
+    """Do something that starts processes, and let signals cancel it as Ctrl-C does: what was started ends first.
 
     Args:
-        work: It.
+        work: What is done; it ends what it has started when it is cancelled.
 
     Raises:
         KeyboardInterrupt: A signal came.

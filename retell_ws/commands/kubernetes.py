@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from ..deploy.kubernetes import manifests
 from ..errors import UsageError
 from ..rules import read as read_rules
+from ..text_file import read_text
 
 __all__ = ["kubernetes"]
 
@@ -96,13 +97,6 @@ def kubernetes(
 
 
 def _read(file: Path) -> str:
-    try:
-        text = file.read_text("utf-8")
-    except OSError as exc:
-        raise UsageError(f"cannot read {file}: {exc.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{file} is no text in UTF-8") from None
-    read_rules(
-        text, str(file)
-    )  # what is wrong with them should be said now, and not in a pod that starts again and again
+    text = read_text(file)
+    read_rules(text, str(file))  # what is wrong should be said now, and not in a pod that starts again and again
     return text

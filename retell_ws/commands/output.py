@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from ..errors import UsageError
 
-__all__ = ["put"]
+__all__ = ["put", "put_whole"]
 
 
 def put(text: str, out: Path | None) -> int:
@@ -31,3 +32,22 @@ def put(text: str, out: Path | None) -> int:
     except OSError as exc:
         raise UsageError(f"cannot write {out}: {exc.strerror}") from None
     return 0
+
+
+def put_whole(text: str, out: Path) -> None:
+    """Write a document in the place of an older one: whoever looks at that never sees half of this.
+
+    Args:
+        text: The document.
+        out: The file.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    beside = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, "utf-8")
+        os.replace(beside, out)
+    except OSError as exc:
+        beside.unlink(missing_ok=True)
+        raise UsageError(f"cannot write {out}: {exc.strerror}") from None

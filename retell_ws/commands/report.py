@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import webbrowser
@@ -19,6 +18,7 @@ from ..report.page import page
 from ..report.since import moment
 from ..report.words import milliseconds, number, percent
 from ..settings import BUDGETS_MS, DATA, load
+from .output import put_whole
 
 __all__ = ["report"]
 
@@ -81,7 +81,7 @@ def report(
     if json and out is None and not open:
         return 0
     out = out or Path(NAME)
-    _write(out, page(figures, written=now))
+    put_whole(page(figures, written=now), out)
     first = figures.first_sentence
     sys.stderr.write(
         f"{_many(figures.calls.count, 'call')}, {_many(first.turns, 'turn')}; first sentence p50 "
@@ -120,14 +120,3 @@ def _hint(latest: str) -> str:
         return f"; the latest are of {latest}: --since {latest}"
     how = "servers write some with --blueprint events, with Kafka `consume analytics` does"
     return f"; {how}; --data or --archive says where"
-
-
-def _write(out: Path, text: str) -> None:
-    """Write the page whole: whoever looks at the old one never sees half of this."""
-    beside = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, "utf-8")
-        os.replace(beside, out)
-    except OSError as exc:
-        beside.unlink(missing_ok=True)
-        raise UsageError(f"cannot write {out}: {exc.strerror}") from None

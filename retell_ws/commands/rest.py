@@ -44,7 +44,7 @@ def rest_of(settings: Settings, secrets: Sequence[str] = ()) -> RetellRest:
 
 
 def telling(command: Callable[P, int]) -> Callable[P, int]:
-    """Make a command of what raises: an error of the API's is one line, and 1."""
+    """Wrap a command, so that an error of Retell's API ends it with one line on stderr and with status 1."""
 
     @wraps(command)
     def told(*given: P.args, **named: P.kwargs) -> int:

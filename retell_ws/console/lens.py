@@ -96,6 +96,7 @@ class Lens:
         return lines
 
     def _speaking(self, glimpse: Glimpse, lines: Sequence[ShownLine]) -> Speaking | None:
+        """Give the answer under way; None when there is none, or the transcript has it already."""
         if not glimpse.sent or _answers(lines) > _agents(glimpse.question):
             return None
         return Speaking(glimpse.response_id, self._end(glimpse.sent))  # the last words are those being said

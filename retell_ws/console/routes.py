@@ -80,7 +80,7 @@ class Console:
         self._windows = 0
 
     def routes(self) -> Iterable[web.RouteDef]:
-        """Give the routes. Those beside `/console` are `Admin`'s to guard, and `/console/try`."""
+        """Give the routes. `Admin.guard` wants the token at `/console/try`, and at all not below `/console`."""
         return (
             web.get("/console", self._file),
             web.get("/console/{file:[A-Za-z0-9_.-]{1,64}}", self._file),

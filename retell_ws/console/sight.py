@@ -18,6 +18,7 @@ from ..control import Refused
 from ..masked_facts import careful
 from ..masking import Mask
 from ..ports import CallStore, Switchboard
+from ..reach import UNKNOWN, cannot_tell
 from ..views import CallView, Glimpse, ServerView
 from .lens import Lens
 
@@ -37,7 +38,6 @@ REPLY_S: Final = 1.5
 MAX_MASKING: Final = 4
 """Threads that read and mask at once. An agent's mask may hang, and the others' threads are the agent's tools'."""
 
-UNKNOWN: Final = Refused("unknown", "no server has this call: it is over, or its id is wrong")
 MOVED: Final = Refused("moved", "the call is between two servers, or its server cannot show it: try again")
 SILENT: Final = Refused("unanswered", "the server that has the call did not show it in time")
 DOWN: Final = Refused("unreachable", "the call is not here, and the other servers cannot be reached")
@@ -141,9 +141,7 @@ class Sight:
             return UNKNOWN
         owner = await self._store.owner(call_id)
         if owner is None:
-            # The store says None too when it cannot be asked.
-            is_down = not switchboard.is_up or self._store.figures().get("degraded", 0.0) > 0
-            return DOWN if is_down else UNKNOWN
+            return DOWN if cannot_tell(self._store, switchboard) else UNKNOWN
         if owner == switchboard.name:
             return UNKNOWN
         match await switchboard.show(owner, call_id, REPLY_S):

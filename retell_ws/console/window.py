@@ -50,7 +50,7 @@ DIAL_S: Final = 5.0
 """Seconds the server may take to accept."""
 
 SEND_S: Final = 5.0
-"""Seconds a side may not read."""
+"""Seconds a side may leave unread what is sent to it."""
 
 CLOSE_S: Final = 2.0
 

@@ -1,1 +1,1 @@
-"""What stands around the servers: a proxy before them, containers to run them in."""
+"""Which blueprint fits, the files of each (settings, proxy, containers, Kubernetes), and how one moves to it."""

@@ -66,10 +66,10 @@ def shortened(url: str) -> str:
 
 
 def scrubbed(text: str, secrets: Sequence[str] = ()) -> str:
-    """Make a line of somebody else's words that may quote what we sent: without secrets, and of one length.
+    """Make one line of somebody else's words, which may quote what we sent: without secrets, and not too long.
 
     Args:
-        text: It.
+        text: Their words.
         secrets: What must not be read in it.
     """
     for secret in sorted(secrets, key=len, reverse=True):
@@ -123,7 +123,7 @@ def webhook_address(text: str) -> Address:
 
 
 def warning_of(address: Address) -> str:
-    """Say what is odd about a URL that is good otherwise; nothing is mostly."""
+    """Say what is odd about a URL that is good otherwise; empty when nothing is."""
     host = urlsplit(address.url).hostname or ""
     if is_loopback(host) or _is_private(host):
         return f"{address}: Retell dials public addresses alone; this one is for tests on this machine or network"

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ..api_key import is_key
 from ..errors import RetellApiError, SettingsError
 from ..extras import needing
 from ..loopback import is_loopback
@@ -62,7 +63,7 @@ class RetellRest:
     def __init__(self, key: str, base_url: str, *, secrets: Sequence[str] = ()) -> None:
         if not key:
             raise SettingsError("RETELL_API_KEY is not set: make a key in Retell's dashboard, and put it there")
-        if not key.isascii() or not key.isprintable() or " " in key:
+        if not is_key(key):
             raise SettingsError("RETELL_API_KEY holds no key: there is a space or a special character in it")
         parts = urlsplit(base_url)
         is_here = is_loopback(parts.hostname or "")
@@ -206,7 +207,11 @@ class RetellRest:
 
     @contextmanager
     def _telling(self, what: str) -> Iterator[None]:
-        """Tell errors in one line each."""
+        """Turn the client's errors into ours, which are one line each.
+
+        Args:
+            what: What was asked for, as the line begins.
+        """
         sdk = self._errors
         try:
             yield
@@ -260,4 +265,4 @@ _any_page = msgspec.json.Decoder(_Page)
 def _page(data: bytes) -> tuple[list[dict[str, Any]], str]:
     """Read one page of a list, and the key of the next one; empty when there is none."""
     page = _any_page.decode(data)
-    return page.items, page.pagination_key or "" if page.has_more else ""
+    return page.items, (page.pagination_key or "") if page.has_more else ""

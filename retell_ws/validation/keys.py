@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from ..api_key import is_key
 from ..blueprints import KEY, RETELL_KEY, WEBHOOK_KEY, build_model
 from ..errors import ModelError, ModelRejected
 from ..ports import End
@@ -78,7 +79,7 @@ def _retell(setup: Setup, book: Book) -> None:
     settings, found = setup.settings, []
     for name in (RETELL_KEY, WEBHOOK_KEY):
         key = setup.environment.get(name, "")
-        if key and not _is_key(key):
+        if key and not is_key(key):
             book.put(name, "fail", "there is a space, a line end or a special character in it", f"export {name} anew")
         elif key:
             found.append(name)
@@ -97,7 +98,3 @@ def _retell(setup: Setup, book: Book) -> None:
         book.skips(
             "Retell's keys", f"no {RETELL_KEY}", f"export {RETELL_KEY}=… for webhooks, --verify-calls and `register`"
         )
-
-
-def _is_key(key: str) -> bool:
-    return key.isascii() and key.isprintable() and " " not in key

@@ -1,5 +1,5 @@
-"""The agent that spare servers have where the server is on trial, and not the agent: it has no tools that could do
-anything, so nothing is booked and nobody rung up. What it has of the real one is its mask.
+"""The agent of spare servers in those checks that try the server, and not the agent. It has no tools, so nothing is
+booked and nobody rung up. Of the real agent it has the mask.
 
 It is served as `retell_ws.validation.probe`, like any other agent.
 """

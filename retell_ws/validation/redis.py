@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from ..blueprints import speaking_redis
 from ..errors import RetellWsError
@@ -153,8 +154,6 @@ def _kept(line: Entry, info: Mapping[str, str]) -> None:
 
 
 def _transport(book: Book, url: str) -> None:
-    from urllib.parse import urlsplit
-
     name, parts = "transport", urlsplit(url)
     if parts.scheme == "rediss":
         book.put(name, "pass", "TLS")

@@ -14,7 +14,7 @@ from ..settings import Settings
 from .probe import MARK
 from .spare import Spare, server_settings, started
 
-__all__ = ["PROBE", "Setup"]
+__all__ = ["PROBE", "SPOKEN", "Setup"]
 
 PROBE: Final = "retell_ws.validation.probe"
 

@@ -13,6 +13,7 @@ import msgspec
 
 from ..blueprints import RETELL_KEY, WEBHOOK_KEY
 from ..journal import Journal
+from ..settings import Settings
 from ..webhooks import signature
 from .book import Book
 from .second_port import SecondPort, asking
@@ -30,16 +31,8 @@ READ: Final = 1000
 
 async def check(setup: Setup, book: Book) -> None:
     """Send webhooks to a spare server as Retell would, and as nobody should."""
-    if setup.settings.http_port is None:
-        book.skips("where they come in", "there is no second port", "say --http-port 8081, and lead /webhook to it")
-    else:
-        book.put(
-            "where they come in", "pass", f"/webhook on port {setup.settings.http_port} of {setup.settings.http_host}"
-        )
-    names = [name for name in (RETELL_KEY, WEBHOOK_KEY) if setup.environment.get(name, "").strip()]
-    keys = {name: setup.environment[name].strip() for name in names} or {RETELL_KEY: secrets.token_hex(16)}
-    if not names:
-        book.skips("your key", f"no {RETELL_KEY}: a throw-away key is used below", f"export {RETELL_KEY}=…")
+    _place(book, setup.settings)
+    keys = _keys(setup, book)
     async with (
         book.line("signatures", limit_s=LIMIT_S) as line,
         setup.probing("webhooks", keys) as spare,
@@ -58,6 +51,23 @@ async def check(setup: Setup, book: Book) -> None:
             line.passes(f"{seen}; one that is sent again is kept once")
         else:
             line.fails(f"of {len(keys)}, each sent twice, {kept} were kept", "see that the data folder can be written")
+
+
+def _place(book: Book, settings: Settings) -> None:
+    """Say where webhooks come in."""
+    name = "where they come in"
+    if settings.http_port is None:
+        book.skips(name, "there is no second port", "say --http-port 8081, and lead /webhook to it")
+    else:
+        book.put(name, "pass", f"/webhook on port {settings.http_port} of {settings.http_host}")
+
+
+def _keys(setup: Setup, book: Book) -> dict[str, str]:
+    """Give the keys to sign with, by their variables; where there is none, one that is thrown away."""
+    names = [name for name in (RETELL_KEY, WEBHOOK_KEY) if setup.environment.get(name, "").strip()]
+    if not names:
+        book.skips("your key", f"no {RETELL_KEY}: a throw-away key is used below", f"export {RETELL_KEY}=…")
+    return {name: setup.environment[name].strip() for name in names} or {RETELL_KEY: secrets.token_hex(16)}
 
 
 def _kept(folder: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from retell_ws.settings import Settings
 from retell_ws.validation import events
 from retell_ws.validation.book import Entry
 from retell_ws.validation.kafka import check, counted
+from retell_ws.validation.setup import Setup
 from tests.kafka_servers import KafkaServer
 from tests.machine import free_port
 from tests.validation.book import lines_of, setup_of
@@ -23,11 +25,14 @@ def topics(server: KafkaServer, prefix: str) -> list[str]:
     return sorted(name for name in server.admin.list_topics(timeout=5).topics if name.startswith(prefix))
 
 
+def setup_on(server: KafkaServer, prefix: str, folder: Path, **settings: Any) -> Setup:
+    return setup_of(folder, blueprint="events", kafka_bootstrap=server.bootstrap, kafka_prefix=prefix, **settings)
+
+
 async def test_brokers_are_counted_and_missing_topics_are_not_made(
     kafka: KafkaServer, topic_prefix: str, tmp_path: Path
 ) -> None:
-    setup = setup_of(tmp_path, blueprint="events", kafka_bootstrap=kafka.bootstrap, kafka_prefix=topic_prefix)
-    lines = await lines_of("kafka", check, setup)
+    lines = await lines_of("kafka", check, setup_on(kafka, topic_prefix, tmp_path))
     assert lines["brokers"].outcome == "pass" and "1 broker answers, on this machine alone" in lines["brokers"].seen
     assert lines["topics"].outcome == "pass" and f"can be made: {topic_prefix}facts" in lines["topics"].seen
     assert topics(kafka, topic_prefix) == []
@@ -53,14 +58,7 @@ def test_few_brokers_will_do_where_they_are_this_machines_own(hosts: list[str], 
 async def test_more_copies_than_brokers_fail_with_the_setting(
     kafka: KafkaServer, topic_prefix: str, tmp_path: Path
 ) -> None:
-    setup = setup_of(
-        tmp_path,
-        blueprint="events",
-        kafka_bootstrap=kafka.bootstrap,
-        kafka_prefix=topic_prefix,
-        kafka_replicas=3,
-    )
-    line = (await lines_of("kafka", check, setup))["topics"]
+    line = (await lines_of("kafka", check, setup_on(kafka, topic_prefix, tmp_path, kafka_replicas=3)))["topics"]
     assert line.outcome == "fail" and "--kafka-replicas" in line.seen
 
 
@@ -98,13 +96,7 @@ async def test_without_kafka_there_is_nothing_to_look_at(tmp_path: Path, setting
 async def test_a_call_arrives_by_kafka_over_topics_of_its_own_that_are_gone_afterwards(
     kafka: KafkaServer, topic_prefix: str, tmp_path: Path
 ) -> None:
-    setup = setup_of(
-        tmp_path / "spare",
-        blueprint="events",
-        data=str(tmp_path / "real"),
-        kafka_bootstrap=kafka.bootstrap,
-        kafka_prefix=topic_prefix,
-    )
+    setup = setup_on(kafka, topic_prefix, tmp_path / "spare", data=str(tmp_path / "real"))
     lines = await lines_of("events", events.check, setup)
     assert lines["a call's facts"].outcome == "pass", lines
     assert "Kafka" in lines["a call's facts"].seen
@@ -117,13 +109,6 @@ async def test_a_call_arrives_by_kafka_over_topics_of_its_own_that_are_gone_afte
 async def test_a_call_cannot_be_followed_where_no_topics_can_be_made(
     kafka: KafkaServer, topic_prefix: str, tmp_path: Path
 ) -> None:
-    setup = setup_of(
-        tmp_path / "spare",
-        blueprint="events",
-        data=str(tmp_path / "real"),
-        kafka_bootstrap=kafka.bootstrap,
-        kafka_prefix=topic_prefix,
-        kafka_replicas=3,
-    )
+    setup = setup_on(kafka, topic_prefix, tmp_path / "spare", data=str(tmp_path / "real"), kafka_replicas=3)
     line = (await lines_of("events", events.check, setup))["a call's facts"]
     assert line.outcome == "skip" and "CREATE" in line.advice

@@ -148,7 +148,7 @@ async def test_a_server_tells_how_it_is_doing() -> None:
 
 async def test_the_newest_calls_are_told_first_and_not_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_LIVE == 100
-    monkeypatch.setattr("retell_ws.server.MAX_LIVE", 2)
+    monkeypatch.setattr("retell_ws.management.MAX_LIVE", 2)
     async with console() as (server, _):
         async with (
             FakeRetell(server.url, call_id="call_1") as first,

@@ -14,6 +14,7 @@ from retell_ws.console.sight import Fleet, Sight
 from retell_ws.control import Done, Refused, Status
 from retell_ws.masking import mask
 from retell_ws.ports import Missed
+from retell_ws.reach import UNKNOWN
 from retell_ws.switchboards.memory import MemorySwitchboard
 from retell_ws.transcript import Question, Utterance
 from retell_ws.views import CallView, Glimpse
@@ -124,7 +125,7 @@ async def test_a_server_that_is_alone_is_all_there_are() -> None:
     async with places(1) as (a,):
         alone = Sight("a", server=server_view, find=a.calls.get, mask=mask, store=a.store, switchboard=None)
         assert await alone.fleet() == Fleet(True, (server_view("a"),))
-        assert await alone.view("call_1") == module.UNKNOWN
+        assert await alone.view("call_1") == UNKNOWN
         a.calls["call_1"] = Watched()
         assert isinstance(await alone.view("call_1"), CallView)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,6 +38,17 @@ async def looked_over(folder: Path, url: str) -> dict[str, Line]:
     return await lines_of("redis", redis.check, setup_of(folder, blueprint="distributed", redis_url=url))
 
 
+@contextmanager
+def configured(server: RedisServer, name: str, value: str) -> Iterator[None]:
+    """Have a server with another configuration for a block."""
+    _, was = server.told("CONFIG", "GET", name)
+    server.told("CONFIG", "SET", name, value)
+    try:
+        yield
+    finally:
+        server.told("CONFIG", "SET", name, was.decode())
+
+
 async def test_a_good_one_passes_in_everything_and_is_left_as_it_was(server: RedisServer, tmp_path: Path) -> None:
     lines = await looked_over(tmp_path, server.url)
     assert {line.outcome for line in lines.values()} == {"pass"}
@@ -65,11 +76,8 @@ async def test_no_url_fails(tmp_path: Path) -> None:
 
 
 async def test_memory_that_throws_live_calls_out_fails(server: RedisServer, tmp_path: Path) -> None:
-    server.told("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-    try:
+    with configured(server, "maxmemory-policy", "allkeys-lru"):
         line = (await looked_over(tmp_path, server.url))["memory and disk"]
-    finally:
-        server.told("CONFIG", "SET", "maxmemory-policy", "noeviction")
     assert line.outcome == "fail" and "noeviction" in line.advice
 
 
@@ -188,20 +196,14 @@ async def test_a_user_whose_name_has_a_word_of_errors_in_it_is_told_the_right_ru
 
 
 async def test_one_that_takes_no_writes_fails(server: RedisServer, tmp_path: Path) -> None:
-    server.told("CONFIG", "SET", "min-replicas-to-write", "1")
-    try:
+    with configured(server, "min-replicas-to-write", "1"):
         line = (await looked_over(tmp_path, server.url))["rights"]
-    finally:
-        server.told("CONFIG", "SET", "min-replicas-to-write", "0")
     assert line.outcome == "fail" and "NOREPLICAS" in line.seen
 
 
 async def test_one_whose_memory_is_full_fails(server: RedisServer, tmp_path: Path) -> None:
-    server.told("CONFIG", "SET", "maxmemory", "1")
-    try:
+    with configured(server, "maxmemory", "1"):
         line = (await looked_over(tmp_path, server.url))["rights"]
-    finally:
-        server.told("CONFIG", "SET", "maxmemory", "0")
     assert line.outcome == "fail" and "OOM" in line.seen
 
 
