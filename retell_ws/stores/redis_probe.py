@@ -11,10 +11,18 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    ClusterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
 from ..errors import RetellWsError
 from .redis_client import connecting
+from .redis_reasons import reason
 from .redis_scripts import ATTACH
 
 __all__ = ["ProbeError", "RedisProbe", "Refused", "version_of"]
@@ -66,7 +74,7 @@ class RedisProbe:
             await self._connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, OSError, TimeoutError) as exc:
             await self._connection.disconnect()
-            raise ProbeError(f"it cannot be reached: {_why(exc)}") from None
+            raise ProbeError(f"it cannot be reached: {reason(exc)}") from None
         return self
 
     async def __aexit__(
@@ -95,18 +103,26 @@ class RedisProbe:
         return {name: value for name, colon, value in lines if colon}
 
     async def round_trips(self) -> list[float]:
-        """Measure how far away it is: seconds of some round trips, the shortest first."""
+        """Measure how far away it is: seconds of some round trips, the shortest first.
+
+        Raises:
+            ProbeError: It does not say, or our user may not ask.
+        """
         took = []
         for _ in range(PINGS):
             began = time.perf_counter()
-            await self._ask("PING")
+            await self._told("PING")
             took.append(time.perf_counter() - began)
         return sorted(took)
 
     async def skew(self) -> float:
-        """Compare clocks: by how many seconds its own is ahead of ours."""
+        """Compare clocks: by how many seconds its own is ahead of ours.
+
+        Raises:
+            ProbeError: It does not say, or our user may not ask.
+        """
         began = time.time()
-        seconds, micros = await self._ask("TIME")
+        seconds, micros = await self._told("TIME")
         return int(seconds) + int(micros) / 1e6 - (began + time.time()) / 2
 
     async def refused(self, key: str, channel: str) -> Refused:
@@ -165,6 +181,15 @@ class RedisProbe:
             if cursor == b"0":
                 return gone
 
+    async def _told(self, command: str) -> Any:
+        """Ask for what any server of ours asks for."""
+        try:
+            return await self._ask(command)
+        except NoPermissionError:
+            raise ProbeError(f"our user may not ask {command}: ACL SETUSER … +{command.lower()}") from None
+        except ResponseError as exc:
+            raise ProbeError(f"it refuses {command}, and says {str(exc).partition(' ')[0]}") from None
+
     async def _ask(self, *command: Any) -> Any:
         try:
             await self._connection.send_command(*command)
@@ -172,18 +197,8 @@ class RedisProbe:
         except ResponseError:
             raise
         except (RedisError, OSError, TimeoutError) as exc:
-            raise ProbeError(f"{command[0]} got no reply: {_why(exc)}") from None
+            raise ProbeError(f"{command[0]} got no reply: {reason(exc)}") from None
         return reply
-
-
-def _why(exc: Exception) -> str:
-    """Say what went wrong; the error's own text may quote what was configured."""
-    words = str(exc).split()
-    if isinstance(exc, ResponseError) or "uthentication" in type(exc).__name__:
-        return f"it refuses user or password ({type(exc).__name__})"
-    if "refused" in words or "Error" in words and "111" in words:
-        return "nobody listens there"
-    return type(exc).__name__
 
 
 def _rule(said: str) -> str:
@@ -200,6 +215,8 @@ def _refusing(exc: ResponseError) -> str:
             return "OOM"
         case ReadOnlyError():
             return "READONLY"
+        case ClusterDownError():
+            return "CLUSTERDOWN"
     word = str(exc).partition(" ")[0]
     return word if word in ("MISCONF", "NOREPLICAS") else ""
 
