@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
@@ -59,15 +60,17 @@ class RedisProbe:
 
     Args:
         url: As of `redis_client.client_of`.
+        host: Of another server of its cluster; None for the one that the URL names.
+        port: Of that other server.
 
     Raises:
         ValueError: It is no such URL.
         ProbeError: On entering: it cannot be reached.
     """
 
-    def __init__(self, url: str) -> None:
-        self._make = connecting(url)
-        self._connection = self._make(None, 0)
+    def __init__(self, url: str, *, host: str | None = None, port: int = 0) -> None:
+        self._url = url
+        self._connection = connecting(url)(host, port)
 
     async def __aenter__(self) -> Self:
         try:
@@ -164,20 +167,44 @@ class RedisProbe:
         return Refused(list(missing), writes)
 
     async def sweep(self, prefix: str) -> int | None:
-        """Delete all keys that begin with a prefix; of a cluster those of this node.
+        """Delete all keys that begin with a prefix, in a cluster on every primary that can be reached.
 
         Returns:
             How many there were; None when our user may not look for them.
         """
+        primaries = await self._primaries()
+        if not primaries:
+            return await self._sweep(prefix)
+        gone: list[int | None] = []
+        for host, port in primaries:
+            with suppress(ProbeError):  # what it has goes by itself
+                async with RedisProbe(self._url, host=host, port=port) as primary:
+                    gone.append(await primary._sweep(prefix))
+        found = [number for number in gone if number is not None]
+        return sum(found) if found else None
+
+    async def _primaries(self) -> list[tuple[str, int]]:
+        """Ask where a cluster's primaries are; there are none when it is no cluster, or our user may not ask."""
+        if (await self.hello()).get("mode") != "cluster":
+            return []
+        try:
+            ranges = await self._ask("CLUSTER", "SLOTS")
+        except ResponseError:
+            return []
+        own = str(getattr(self._connection, "host", "127.0.0.1"))  # some do not know their own name
+        found = ((_text(primary[0] or b""), int(primary[1])) for _, _, primary, *_ in ranges)
+        return list(dict.fromkeys((own if host in ("", "?") else host, port) for host, port in found))
+
+    async def _sweep(self, prefix: str) -> int | None:
         gone, cursor = 0, b"0"
         while True:
             try:
                 cursor, keys = await self._ask("SCAN", cursor, "MATCH", f"{_literally(prefix)}*", "COUNT", PAGE)
-                for key in keys:
-                    await self._ask("DEL", key)
-                    gone += 1
             except ResponseError:
                 return None
+            for key in keys:
+                with suppress(ResponseError):  # it has just moved to another one
+                    gone += await self._ask("DEL", key)
             if cursor == b"0":
                 return gone
 

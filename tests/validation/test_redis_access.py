@@ -1,4 +1,4 @@
-"""Redis over TLS, with certificates and users of its own: what a validation says of each."""
+"""Redis over TLS, with certificates and users of its own, and as a cluster: what a validation says of each."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from retell_ws.stores.redis_nodes import Nodes
+from retell_ws.stores.redis_probe import RedisProbe
 from retell_ws.validation import redis
 from retell_ws.validation.line import Line
 from tests.certificates import certificate
 from tests.machine import free_port
-from tests.redis_servers import RedisServer, debian_redis
+from tests.redis_servers import RedisCluster, RedisServer, cluster, debian_redis
 
 from .book import lines_of, setup_of
 
@@ -199,6 +201,56 @@ async def test_a_user_who_may_do_nothing_is_told_the_rules_in_each_line(
     for line in lines.values():
         for word in TROUBLE:
             assert word not in line.seen + line.advice + caplog.text
+
+
+# -- a cluster
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """Give a cluster that stays up."""
+    with cluster(debian_redis(), tmp_path_factory.mktemp("cluster")) as servers:
+        yield servers
+
+
+def keys_of(servers: RedisCluster) -> list[list[bytes]]:
+    return [server.told("KEYS", "*") for server in servers.servers]
+
+
+def put(servers: RedisCluster, key: str) -> None:
+    servers.owner_of(Nodes.slot_of(key.encode())).told("SET", key, "1")
+
+
+async def test_a_cluster_is_swept_whole(several: RedisCluster, tmp_path: Path) -> None:
+    setup = setup_of(tmp_path, blueprint="distributed", redis_url=several.url)
+    for number in range(30):
+        put(several, f"{setup.redis_prefix}{{call_{number}}}")
+    put(several, "retell_ws:{call_1}")
+    assert all(keys_of(several))
+    await redis.sweep(setup)
+    assert sum(keys_of(several), []) == [b"retell_ws:{call_1}"]
+    several.owner_of(Nodes.slot_of(b"retell_ws:{call_1}")).told("FLUSHALL")
+
+
+async def test_a_part_of_a_cluster_that_is_not_there_keeps_the_others_from_nothing(tmp_path: Path) -> None:
+    with cluster(debian_redis(), tmp_path) as servers:
+        for number in range(30):
+            put(servers, f"a:{{call_{number}}}")
+        for server in servers.servers:
+            server.told("CONFIG", "SET", "cluster-require-full-coverage", "no")
+        gone = servers.servers[1]
+        left = len(gone.told("KEYS", "*"))
+        gone.kill()
+        async with RedisProbe(servers.url) as probe:
+            assert await probe.sweep("a:") == 30 - left
+        assert [servers.servers[number].told("DBSIZE") for number in (0, 2)] == [0, 0]
+
+
+async def test_a_cluster_passes_in_everything_and_is_left_as_it_was(several: RedisCluster, tmp_path: Path) -> None:
+    lines = await looked_over(tmp_path, several.url)
+    assert {line.outcome for line in lines.values()} == {"pass"}
+    assert "cluster" in lines["reachable"].seen
+    assert not any(keys_of(several))
 
 
 async def test_a_cluster_that_has_no_place_for_our_keys_fails(tmp_path: Path) -> None:
