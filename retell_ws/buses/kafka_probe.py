@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from ..errors import BusError
 from ..plural import many
 from ..settings import Settings
+from .kafka_rights import Rights, of_groups, of_topics
 from .librdkafka import (
     AdminClient,
     ConfigResource,
@@ -48,6 +50,7 @@ class TopicState(msgspec.Struct, frozen=True):
         partitions: How many it has, or would have.
         replicas: Copies of each, the fewest; 0 when it is not there yet.
         differs: In what it is other than we would make it.
+        may_not: What our user may not do there and should, in Kafka's words, as `WRITE`.
     """
 
     name: str
@@ -56,6 +59,7 @@ class TopicState(msgspec.Struct, frozen=True):
     partitions: int = 0
     replicas: int = 0
     differs: Sequence[str] = ()
+    may_not: Sequence[str] = ()
 
 
 class KafkaProbe:
@@ -96,17 +100,36 @@ class KafkaProbe:
             there = self._admin.list_topics(timeout=ASK_S).topics
         except KafkaException as exc:
             raise refusal(exc.args[0]) or BusError(NO_ANSWER) from None
-        states = []
-        for topic in topics_of(self._settings).all():
+        states, topics = [], topics_of(self._settings)
+        present = [topic.name for topic in topics.all() if topic.name in there]
+        configs, rights = self._configs(present), self._rights(present)
+        for topic in topics.all():
             if topic.name in there:
                 copies = [len(partition.replicas) for partition in there[topic.name].partitions.values()]
-                found = differences(topic, len(copies), self._config_of(topic))
+                found = differences(topic, len(copies), configs.get(topic.name, {}))
                 if topic.replicas and min(copies, default=0) < topic.replicas:
                     found.append(f"{many(min(copies, default=0), 'copy', 'copies')} and not {topic.replicas}")
-                states.append(TopicState(topic.name, True, "", len(copies), min(copies, default=0), found))
+                # What was buried is read by people, and not by us.
+                needs = {"WRITE"} if topic is topics.dead else {"READ", "WRITE"}
+                may_not = sorted(needs - rights.get(topic.name, needs))
+                states.append(TopicState(topic.name, True, "", len(copies), min(copies, default=0), found, may_not))
             else:
                 states.append(TopicState(topic.name, False, self._why_not(topic), topic.partitions))
         return states
+
+    def refused_groups(self, names: Sequence[str]) -> list[str] | None:
+        """Tell in which groups of consumers our user may not read; None when there is none known, and not all are.
+
+        Args:
+            names: Of the consumers.
+        """
+        groups = [self._settings.kafka_prefix + name for name in names]
+        rights = {} if is_mock(self._config) else of_groups(self._admin, groups, limit_s=ASK_S)
+        refused = [group for group in groups if "READ" not in rights.get(group, {"READ"})]
+        return None if not refused and len(rights) < len(groups) else refused
+
+    def _rights(self, names: Sequence[str]) -> Rights:
+        return {} if is_mock(self._config) else of_topics(self._admin, names, limit_s=ASK_S)
 
     def _why_not(self, topic: Topic) -> str:
         if is_mock(self._config):
@@ -115,14 +138,19 @@ class KafkaProbe:
         asked = self._admin.create_topics([wanted], validate_only=True, request_timeout=ASK_S)
         return _outcome(asked[topic.name], topic.name)
 
-    def _config_of(self, topic: Topic) -> dict[str, str]:
-        """Ask how a topic is set; nothing when we may not know."""
-        resource = ConfigResource(ResourceType.TOPIC, topic.name)
-        try:
-            entries = self._admin.describe_configs([resource], request_timeout=ASK_S)[resource].result(ASK_S)
-        except (KafkaException, TimeoutError):
+    def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Ask how topics are set, all at once; nothing of those of which we may not know."""
+        if not names:
             return {}
-        return {name: entry.value for name, entry in entries.items()}
+        asked = self._admin.describe_configs(
+            [ConfigResource(ResourceType.TOPIC, name) for name in names], request_timeout=ASK_S
+        )
+        found = {}
+        for resource, future in asked.items():
+            with suppress(KafkaException, TimeoutError):
+                entries = future.result(ASK_S)
+                found[resource.name] = {name: entry.value for name, entry in entries.items()}
+        return found
 
     def make(self) -> str:
         """Make the topics of these settings.
