@@ -12,7 +12,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from retell_ws.lifeline import MARK
-from tests.processes import launched, start
+from tests.machine import free_port
+from tests.processes import launched, ready, start
 from tests.waiting import until
 
 SOON_S = 14.0
@@ -81,6 +82,19 @@ async def test_nothing_outlives_a_command_that_is_killed(
         for each in filter(runs, started):
             each.kill()
         await process.communicate()
+
+
+async def test_workers_end_with_it_as_well() -> None:
+    shared = ("--workers", "2", "--blueprint", "distributed", "--redis-url", f"redis://127.0.0.1:{free_port()}")
+    arguments = ("-m", "retell_ws", "serve", "--port", "0", "--drain-delay-s", "0", *shared)
+    process = await launched(*arguments, env={MARK: "1"}, stdin=PIPE)
+    async with ready(process):
+        started = psutil.Process(process.pid).children(recursive=True)
+        assert len(started) == 2
+        assert process.stdin is not None
+        process.stdin.close()
+        await until(lambda: not any(map(runs, started)), limit_s=SOON_S)
+        await process.wait()
 
 
 @pytest.mark.parametrize(("how", "number"), [("", signal.SIGTERM), ("deaf", signal.SIGKILL)])
