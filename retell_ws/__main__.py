@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensError
 
 from .errors import UsageError
+from .lifeline import follow
 
 __all__ = ["completion", "main"]
 
@@ -117,6 +118,7 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 ok, 1 the thing asked for failed, 2 it was asked for wrongly."""
+    follow()
     for stream in (sys.stdout, sys.stderr):  # a terminal that knows no arrows gets a mark in their place
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +16,7 @@ from ..errors import BusError
 from ..plural import many
 from ..settings import Settings
 from .kafka_admin import KafkaAdmin, new_topic, values_of
+from .kafka_rights import Rights, of_groups, of_topics
 from .librdkafka import KafkaError, KafkaException, refusal
 from .topics import Topic, differences, topics_of
 
@@ -38,6 +40,7 @@ class TopicState(msgspec.Struct, frozen=True):
         partitions: How many it has, or would have.
         replicas: Copies of each, the fewest; 0 when it is not there yet.
         differs: In what it is other than we would make it.
+        may_not: What our user may not do there and should, in Kafka's words, as `WRITE`.
     """
 
     name: str
@@ -46,6 +49,7 @@ class TopicState(msgspec.Struct, frozen=True):
     partitions: int = 0
     replicas: int = 0
     differs: Sequence[str] = ()
+    may_not: Sequence[str] = ()
 
 
 class KafkaProbe:
@@ -85,17 +89,36 @@ class KafkaProbe:
             there = self._admin.client.list_topics(timeout=ASK_S).topics
         except KafkaException as exc:
             raise refusal(exc.args[0]) or BusError(NO_ANSWER) from None
-        states = []
-        for topic in topics_of(self._settings).all():
+        states, topics = [], topics_of(self._settings)
+        present = [topic for topic in topics.all() if topic.name in there]
+        configs, rights = self._configs(present), self._rights([topic.name for topic in present])
+        for topic in topics.all():
             if topic.name in there:
                 copies = [len(partition.replicas) for partition in there[topic.name].partitions.values()]
-                found = differences(topic, len(copies), self._config_of(topic))
+                found = differences(topic, len(copies), configs.get(topic, {}))
                 if topic.replicas and min(copies, default=0) < topic.replicas:
                     found.append(f"{many(min(copies, default=0), 'copy', 'copies')} and not {topic.replicas}")
-                states.append(TopicState(topic.name, True, "", len(copies), min(copies, default=0), found))
+                # What was buried is read by people, and not by us.
+                needs = {"WRITE"} if topic is topics.dead else {"READ", "WRITE"}
+                may_not = sorted(needs - rights.get(topic.name, needs))
+                states.append(TopicState(topic.name, True, "", len(copies), min(copies, default=0), found, may_not))
             else:
                 states.append(TopicState(topic.name, False, self._why_not(topic), topic.partitions))
         return states
+
+    def refused_groups(self, names: Sequence[str]) -> list[str] | None:
+        """Tell in which groups of consumers our user may not read; None when there is none known, and not all are.
+
+        Args:
+            names: Of the consumers.
+        """
+        groups = [self._settings.kafka_prefix + name for name in names]
+        rights = {} if self._admin.is_mock else of_groups(self._admin.client, groups, limit_s=ASK_S)
+        refused = [group for group in groups if "READ" not in rights.get(group, {"READ"})]
+        return None if not refused and len(rights) < len(groups) else refused
+
+    def _rights(self, names: Sequence[str]) -> Rights:
+        return {} if self._admin.is_mock else of_topics(self._admin.client, names, limit_s=ASK_S)
 
     def _why_not(self, topic: Topic) -> str:
         if self._admin.is_mock:
@@ -103,12 +126,13 @@ class KafkaProbe:
         asked = self._admin.client.create_topics([new_topic(topic)], validate_only=True, request_timeout=ASK_S)
         return _outcome(asked[topic.name], topic.name)
 
-    def _config_of(self, topic: Topic) -> dict[str, str]:
-        """Ask how a topic is set; nothing when we may not know."""
-        try:
-            return values_of(self._admin.describe([topic], request_timeout=ASK_S)[topic].result(ASK_S))
-        except (KafkaException, TimeoutError):
-            return {}
+    def _configs(self, topics: Sequence[Topic]) -> dict[Topic, dict[str, str]]:
+        """Ask how topics are set, all at once; nothing of those of which we may not know."""
+        found = {}
+        for topic, future in self._admin.describe(topics, request_timeout=ASK_S).items():
+            with suppress(KafkaException, TimeoutError):
+                found[topic] = values_of(future.result(ASK_S))
+        return found
 
     def make(self) -> str:
         """Make the topics of these settings.

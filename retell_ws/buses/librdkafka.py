@@ -17,7 +17,15 @@ from ..settings import Settings
 from .properties import line_of, parse
 
 try:
-    from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+    from confluent_kafka import (
+        Consumer,
+        KafkaError,
+        KafkaException,
+        Message,
+        Producer,
+        TopicCollection,
+        TopicPartition,
+    )
     from confluent_kafka.admin import AdminClient
     from confluent_kafka.admin._config import ConfigResource
     from confluent_kafka.admin._resource import ResourceType
@@ -38,6 +46,7 @@ __all__ = [
     "NewTopic",
     "Producer",
     "ResourceType",
+    "TopicCollection",
     "TopicPartition",
     "config_of",
     "is_mock",
@@ -69,10 +78,12 @@ NO_NAME: Final = f"Kafka does not accept our name and password: see sasl.* {FILE
 NO_TOPIC: Final = "there is no topic{topic}, and it is not made: create it, or allow our user CREATE"
 NO_WRITE: Final = "Kafka does not let us write: allow our user IDEMPOTENT_WRITE, or CREATE where topics are missing"
 
+NO_MECHANISM: Final = f"Kafka takes no passwords in this way: see sasl.mechanism {FILE}"
+
 _REFUSALS: Final = {
     KafkaError._AUTHENTICATION: NO_NAME,
     KafkaError.SASL_AUTHENTICATION_FAILED: NO_NAME,
-    KafkaError.UNSUPPORTED_SASL_MECHANISM: f"Kafka takes no passwords in this way: see sasl.mechanism {FILE}",
+    KafkaError.UNSUPPORTED_SASL_MECHANISM: NO_MECHANISM,
     KafkaError._SSL: f"there is no TLS connection to Kafka: see security.protocol and ssl.* {FILE}",
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "Kafka does not let us use the topic{topic}: allow our user DESCRIBE and "
     "WRITE there, and READ to consumers",
@@ -104,6 +115,8 @@ def refusal(error: KafkaError, topic: str = "") -> BusError | None:
         What to raise then, with words that say what to change; None for what will pass.
     """
     words = _REFUSALS.get(error.code())
+    if words == NO_NAME and "Unsupported SASL mechanism" in error.str():  # for which the client has the same number
+        words = NO_MECHANISM
     return None if words is None else BusError(words.format(topic=f" {topic}" if topic else ""))
 
 

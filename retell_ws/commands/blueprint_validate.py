@@ -8,7 +8,6 @@ import secrets
 import sys
 import webbrowser
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import orjson
@@ -73,6 +72,7 @@ def validate(
         UsageError: There is no such topic, agent or setting, or the page cannot be written.
     """
     from ..testing.dial import call_url
+    from ..validation.folder import own_folder
     from ..validation.setup import Setup
 
     for topic in only:
@@ -87,12 +87,12 @@ def validate(
     if report is not None and report.is_dir():
         raise UsageError(f"cannot write {report}: it is a folder")
     settings = load(given(flags), config=config)
-    with TemporaryDirectory(prefix="retell_ws-validate-", ignore_cleanup_errors=True) as folder:
+    with own_folder() as folder:
         setup = Setup(
             target=agent,
             agent=load_agent(agent),
             settings=settings,
-            folder=Path(folder),
+            folder=folder,
             run=f"validate_{secrets.token_hex(4)}",
             url=url,
             callers=callers,

@@ -8,13 +8,22 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    ClusterDownError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
 from ..errors import RetellWsError
 from .redis_client import connecting
+from .redis_reasons import reason
 from .redis_scripts import ATTACH
 
 __all__ = ["ProbeError", "RedisProbe", "Refused", "version_of"]
@@ -51,22 +60,24 @@ class RedisProbe:
 
     Args:
         url: As of `redis_client.client_of`.
+        host: Of another server of its cluster; None for the one that the URL names.
+        port: Of that other server.
 
     Raises:
         ValueError: It is no such URL.
         ProbeError: On entering: it cannot be reached.
     """
 
-    def __init__(self, url: str) -> None:
-        self._make = connecting(url)
-        self._connection = self._make(None, 0)
+    def __init__(self, url: str, *, host: str | None = None, port: int = 0) -> None:
+        self._url = url
+        self._connection = connecting(url)(host, port)
 
     async def __aenter__(self) -> Self:
         try:
             await self._connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, OSError, TimeoutError) as exc:
             await self._connection.disconnect()
-            raise ProbeError(f"it cannot be reached: {_why(exc)}") from None
+            raise ProbeError(f"it cannot be reached: {reason(exc)}") from None
         return self
 
     async def __aexit__(
@@ -95,18 +106,26 @@ class RedisProbe:
         return {name: value for name, colon, value in lines if colon}
 
     async def round_trips(self) -> list[float]:
-        """Measure how far away it is: seconds of some round trips, the shortest first."""
+        """Measure how far away it is: seconds of some round trips, the shortest first.
+
+        Raises:
+            ProbeError: It does not say, or our user may not ask.
+        """
         took = []
         for _ in range(PINGS):
             began = time.perf_counter()
-            await self._ask("PING")
+            await self._told("PING")
             took.append(time.perf_counter() - began)
         return sorted(took)
 
     async def skew(self) -> float:
-        """Compare clocks: by how many seconds its own is ahead of ours."""
+        """Compare clocks: by how many seconds its own is ahead of ours.
+
+        Raises:
+            ProbeError: It does not say, or our user may not ask.
+        """
         began = time.time()
-        seconds, micros = await self._ask("TIME")
+        seconds, micros = await self._told("TIME")
         return int(seconds) + int(micros) / 1e6 - (began + time.time()) / 2
 
     async def refused(self, key: str, channel: str) -> Refused:
@@ -148,22 +167,55 @@ class RedisProbe:
         return Refused(list(missing), writes)
 
     async def sweep(self, prefix: str) -> int | None:
-        """Delete all keys that begin with a prefix; of a cluster those of this node.
+        """Delete all keys that begin with a prefix, in a cluster on every primary that can be reached.
 
         Returns:
             How many there were; None when our user may not look for them.
         """
+        primaries = await self._primaries()
+        if not primaries:
+            return await self._sweep(prefix)
+        gone: list[int | None] = []
+        for host, port in primaries:
+            with suppress(ProbeError):  # what it has goes by itself
+                async with RedisProbe(self._url, host=host, port=port) as primary:
+                    gone.append(await primary._sweep(prefix))
+        found = [number for number in gone if number is not None]
+        return sum(found) if found else None
+
+    async def _primaries(self) -> list[tuple[str, int]]:
+        """Ask where a cluster's primaries are; there are none when it is no cluster, or our user may not ask."""
+        if (await self.hello()).get("mode") != "cluster":
+            return []
+        try:
+            ranges = await self._ask("CLUSTER", "SLOTS")
+        except ResponseError:
+            return []
+        own = str(getattr(self._connection, "host", "127.0.0.1"))  # some do not know their own name
+        found = ((_text(primary[0] or b""), int(primary[1])) for _, _, primary, *_ in ranges)
+        return list(dict.fromkeys((own if host in ("", "?") else host, port) for host, port in found))
+
+    async def _sweep(self, prefix: str) -> int | None:
         gone, cursor = 0, b"0"
         while True:
             try:
                 cursor, keys = await self._ask("SCAN", cursor, "MATCH", f"{_literally(prefix)}*", "COUNT", PAGE)
-                for key in keys:
-                    await self._ask("DEL", key)
-                    gone += 1
             except ResponseError:
                 return None
+            for key in keys:
+                with suppress(ResponseError):  # it has just moved to another one
+                    gone += await self._ask("DEL", key)
             if cursor == b"0":
                 return gone
+
+    async def _told(self, command: str) -> Any:
+        """Ask for what any server of ours asks for."""
+        try:
+            return await self._ask(command)
+        except NoPermissionError:
+            raise ProbeError(f"our user may not ask {command}: ACL SETUSER … +{command.lower()}") from None
+        except ResponseError as exc:
+            raise ProbeError(f"it refuses {command}, and says {str(exc).partition(' ')[0]}") from None
 
     async def _ask(self, *command: Any) -> Any:
         try:
@@ -172,18 +224,8 @@ class RedisProbe:
         except ResponseError:
             raise
         except (RedisError, OSError, TimeoutError) as exc:
-            raise ProbeError(f"{command[0]} got no reply: {_why(exc)}") from None
+            raise ProbeError(f"{command[0]} got no reply: {reason(exc)}") from None
         return reply
-
-
-def _why(exc: Exception) -> str:
-    """Say what went wrong; the error's own text may quote what was configured."""
-    words = str(exc).split()
-    if isinstance(exc, ResponseError) or "uthentication" in type(exc).__name__:
-        return f"it refuses user or password ({type(exc).__name__})"
-    if "refused" in words or "Error" in words and "111" in words:
-        return "nobody listens there"
-    return type(exc).__name__
 
 
 def _rule(said: str) -> str:
@@ -200,6 +242,8 @@ def _refusing(exc: ResponseError) -> str:
             return "OOM"
         case ReadOnlyError():
             return "READONLY"
+        case ClusterDownError():
+            return "CLUSTERDOWN"
     word = str(exc).partition(" ")[0]
     return word if word in ("MISCONF", "NOREPLICAS") else ""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..buses.topics import SAFE_REPLICAS
+from ..consume import consumers_of
 from ..loopback import is_loopback
 from ..plural import many
 from ..settings import Settings
@@ -21,6 +22,8 @@ __all__ = ["check", "counted", "probe_of"]
 LIMIT_S: Final = 20.0
 
 ENOUGH: Final = f"{SAFE_REPLICAS} brokers and --kafka-replicas {SAFE_REPLICAS}"
+
+LET: Final = "let our user: "
 
 REACH: Final = "see --kafka-bootstrap, the brokers' advertised.listeners, and with TLS or passwords --kafka-config"
 
@@ -52,6 +55,10 @@ async def check(setup: Setup, book: Book) -> None:
         return
     async with book.line("topics", limit_s=LIMIT_S, advice=REACH) as line:
         _topics(line, await asyncio.to_thread(probe.topics), len(brokers))
+    async with book.line("groups", limit_s=LIMIT_S, advice=REACH) as line:
+        names = consumers_of(settings)
+        groups = ", ".join(settings.kafka_prefix + name for name in names)
+        _groups(line, await asyncio.to_thread(probe.refused_groups, names), groups)
 
 
 def counted(line: Entry, hosts: Sequence[str]) -> None:
@@ -86,11 +93,31 @@ def _topics(line: Entry, states: list[TopicState], brokers: int) -> None:
     if refused:
         line.fails(
             "; ".join(dict.fromkeys(state.refused for state in refused)),
-            f"make them yourself, or let our user: CREATE of {', '.join(state.name for state in refused)}",
+            f"make them yourself, or {LET}CREATE of {', '.join(state.name for state in refused)}",
         )
+    elif lacking := _lacking(states):
+        line.fails(f"our user may not do all that servers and consumers do: {lacking} is missing", LET + lacking)
     elif differing:
         line.warns("; ".join(differing), "kafka-configs or kafka-topics --alter; servers leave topics as they are")
     elif thin:
         line.warns(f"fewer copies than brokers: {', '.join(thin)}", "reassign their partitions to three brokers")
     else:
         line.passes("; ".join(filter(None, (seen, f"can be made: {', '.join(made)}" if made else ""))))
+
+
+def _lacking(states: list[TopicState]) -> str:
+    """Name the rights that are missing in topics that are there, those of the same kind together."""
+    kinds: dict[str, list[str]] = {}
+    for state in states:
+        if state.may_not:
+            kinds.setdefault(" and ".join(state.may_not), []).append(state.name)
+    return "; ".join(f"{kind} of {', '.join(names)}" for kind, names in kinds.items())
+
+
+def _groups(line: Entry, refused: list[str] | None, wanted: str) -> None:
+    if refused is None:
+        line.skips(f"the brokers do not say whether our user may read in the groups {wanted}")
+    elif refused:
+        line.fails("our user may not read as consumers do", f"{LET}READ of the groups {', '.join(refused)}")
+    else:
+        line.passes(f"our user may read in {wanted}")

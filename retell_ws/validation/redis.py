@@ -33,7 +33,9 @@ SKEW_S: Final = 2.0
 SAFE: Final = frozenset({"noeviction", "volatile-lru", "volatile-lfu", "volatile-ttl", "volatile-random"})
 """What may be done when memory is full: calls of now stay. (`volatile-…` takes the calls that are over first.)"""
 
-REACH: Final = "see --redis-url: host, port, user and password, and `rediss://` where it wants TLS"
+REACH: Final = (
+    "see --redis-url: host, port, user and password; `rediss://` where it wants TLS, `redis://` where it has none"
+)
 
 
 async def check(setup: Setup, book: Book) -> None:
@@ -122,7 +124,8 @@ def _rights(line: Entry, missing: Sequence[str], writes: str, prefix: str) -> No
     if writes:
         line.fails(
             f"it takes no writes now, and says {writes}",
-            "make room: its memory (OOM) or its disk (MISCONF); or bring its replicas back (NOREPLICAS)",
+            "make room: its memory (OOM) or its disk (MISCONF); or bring back its replicas (NOREPLICAS), or what its "
+            "cluster has lost (CLUSTERDOWN)",
         )
     elif missing:
         rules = " ".join(

@@ -1,4 +1,5 @@
 """Spare processes: servers and consumers that a validation starts beside the real ones, and ends, whatever happens.
+When it is killed itself they end by themselves (`lifeline.py`).
 
 They are what a user starts, `python -m retell_ws …`, on ports and in a folder of their own. Settings and keys reach
 them through the environment alone, which other users of the machine cannot read.
@@ -10,7 +11,7 @@ import asyncio
 import os
 import sys
 from asyncio import StreamReader
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -21,15 +22,13 @@ import msgspec
 import orjson
 
 from ..errors import RetellWsError
+from ..lifeline import LEAVE_S, MARK
 from ..settings import Settings, environment_of
 
 __all__ = ["Spare", "SpareError", "server_settings", "started"]
 
 START_S: Final = 20.0
 """Seconds one may take to be ready."""
-
-LEAVE_S: Final = 8.0
-"""Seconds one may take to end when it is told to: its consumers, which it waits for, have five. Then it is killed."""
 
 SHOWN: Final = 300
 """Characters of its last words that are shown."""
@@ -137,12 +136,12 @@ async def started(
     with TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "retell_ws", *arguments),
-            stdin=DEVNULL,
+            stdin=PIPE,  # which ends with us: when we are killed, we end nobody
             stdout=PIPE,
             stderr=log,
             start_new_session=True,  # Ctrl-C is for us, who end it
             # Settings last: those of the environment are the real server's, as its port and its folder are.
-            env={**os.environ, **(environment or {}), **environment_of(settings)},
+            env={**os.environ, **(environment or {}), **environment_of(settings), MARK: "1"},
         )
         ignored: asyncio.Task[None] | None = None
         try:

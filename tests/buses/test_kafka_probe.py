@@ -17,6 +17,7 @@ from retell_ws.validation.setup import Setup
 from tests.kafka_servers import KafkaServer
 from tests.machine import free_port
 from tests.validation.book import lines_of, setup_of
+from tests.waiting import until
 
 from .conftest import SettingsFor
 
@@ -62,7 +63,9 @@ async def test_more_copies_than_brokers_fail_with_the_setting(
     assert line.outcome == "fail" and "--kafka-replicas" in line.seen
 
 
-def test_topics_are_made_compared_and_dropped(kafka: KafkaServer, settings_for: SettingsFor, topic_prefix: str) -> None:
+async def test_topics_are_made_compared_and_dropped(
+    kafka: KafkaServer, settings_for: SettingsFor, topic_prefix: str
+) -> None:
     settings = settings_for(kafka.bootstrap)
     probe = KafkaProbe(settings)
     assert probe.make() == ""
@@ -72,7 +75,7 @@ def test_topics_are_made_compared_and_dropped(kafka: KafkaServer, settings_for: 
     assert all(state.differs for state in others.topics())
     assert probe.make() != ""  # they are there
     probe.drop([f"{topic_prefix}archive"])
-    assert topics(kafka, topic_prefix) == []
+    await until(lambda: topics(kafka, topic_prefix) == [])  # a broker hears of it from the controller
 
 
 async def test_brokers_that_are_not_there_fail_with_the_setting(tmp_path: Path) -> None:
@@ -100,7 +103,7 @@ async def test_a_call_arrives_by_kafka_over_topics_of_its_own_that_are_gone_afte
     lines = await lines_of("events", events.check, setup)
     assert lines["a call's facts"].outcome == "pass", lines
     assert "Kafka" in lines["a call's facts"].seen
-    assert topics(kafka, topic_prefix) == []
+    await until(lambda: topics(kafka, topic_prefix) == [])
     groups = await asyncio.to_thread(lambda: kafka.admin.list_consumer_groups(request_timeout=5).result(5).valid)
     assert not [group.group_id for group in groups if group.group_id.startswith(topic_prefix)]
     assert not (tmp_path / "real").exists()

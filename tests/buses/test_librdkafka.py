@@ -77,6 +77,12 @@ def test_what_will_pass_is_no_refusal_and_what_will_not_names_its_topic() -> Non
     assert "the topic: allow" in str(refusal(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
 
 
+def test_a_way_of_passwords_that_is_not_taken_is_no_wrong_password() -> None:
+    said = "SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: supported: SCRAM-SHA-256"
+    assert "sasl.mechanism" in str(refusal(KafkaError(KafkaError._AUTHENTICATION, said)))
+    assert "name and password" in str(refusal(KafkaError(KafkaError._AUTHENTICATION, "invalid credentials")))
+
+
 def test_what_the_client_says_again_and_again_is_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
     log = ClientLog(lambda: now[0])
