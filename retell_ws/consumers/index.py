@@ -12,6 +12,7 @@ from typing import Final
 
 import duckdb
 
+from .database import Database
 from .parts import Part, Parts
 from .queries import plain
 
@@ -26,10 +27,10 @@ class Index:
 
     Args:
         parts: Of the archive.
-        db: A database for the table `ids`.
+        db: For the table `ids`; it is renewed here, and has no other table that lasts.
     """
 
-    def __init__(self, parts: Parts, db: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, parts: Parts, db: Database) -> None:
         self._parts = parts
         self._db = db
         self._db.execute("CREATE TABLE ids (call_id VARCHAR, part INTEGER)")
@@ -44,6 +45,7 @@ class Index:
         Raises:
             FileNotFoundError: A part went away meanwhile: look again.
         """
+        self._db.renew("ids")
         listed = {part.path: part for parts in self._parts.days(sorted(days)).values() for part in parts}
         self._forget(number for number, part in self._known.items() if part.day in days and part.path not in listed)
         for day in days:

@@ -35,6 +35,7 @@ import duckdb
 import msgspec
 from obstore.store import LocalStore, ObjectStore
 
+from .database import Database
 from .places import MEMORY_MB, connect, place, reaching
 from .queries import Table, given, name_of, once, text_of
 from .scratch import Scratch
@@ -112,7 +113,7 @@ class Parts:
         self._folder = Path(str(store.prefix)) if isinstance(store, LocalStore) else None
         self._turn = threading.Lock()
         self._scratch = Scratch()
-        self._db = connect(memory_mb=memory_mb, threads=threads, scratch=f"{self._scratch.name}/spilled")
+        self._db = Database(self._scratch.name, memory_mb=memory_mb, threads=threads)
 
     def close(self) -> None:
         """Let go of memory and scratch files. What was written stays."""
@@ -304,7 +305,8 @@ class Parts:
             f"COPY ({query}) TO {text_of(whole)} (FORMAT PARQUET, COMPRESSION ZSTD, ROW_GROUP_SIZE {self._table.group})"
         )
         try:
-            count = self._db.execute(copy, list(values)).fetchone()
+            self._db.renew()
+            count = self._db.execute(copy, values).fetchone()
         finally:  # it may be speech, which has no business here when it is not needed
             Path(self._scratch.name, "rows.json").unlink(missing_ok=True)
         if count is None or not count[0]:

@@ -32,6 +32,7 @@ import msgspec
 from obstore.store import LocalStore, ObjectStore
 
 from ..speech_facts import Line
+from .database import Database
 from .index import Index
 from .parts import Part, Parts, Table, connect, day_of
 from .queries import plain
@@ -111,7 +112,7 @@ class Shelf:
         self._turn = threading.Lock()
         self._scratch = Scratch()
         self._parts = Parts(store, TABLE, memory_mb=memory_mb)
-        self._db = connect(memory_mb=memory_mb, scratch=f"{self._scratch.name}/spilled")
+        self._db = Database(self._scratch.name, memory_mb=memory_mb)
         self._index = Index(self._parts, self._db)
         self._buried: dict[str, str] = {}
 
@@ -300,7 +301,7 @@ class Shelf:
             yield
 
 
-def rows_of(db: duckdb.DuckDBPyConnection, table: str, how: str = "") -> Iterator[Row]:
+def rows_of(db: duckdb.DuckDBPyConnection | Database, table: str, how: str = "") -> Iterator[Row]:
     """Give the rows that `Shelf.read` has read, some at a time.
 
     Args:

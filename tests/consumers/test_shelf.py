@@ -20,11 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from obstore.store import MemoryStore, ObjectStore
 
+from retell_ws.consumers import database
 from retell_ws.consumers.parts import Parts, connect, place
 from retell_ws.consumers.shelf import SETTLE_S, TABLE, Shelf, as_json
 from retell_ws.consumers.transcripts import Row, joined, row_of
 from retell_ws.entries import Entry
 
+from .held_memory import held_kib
 from .s3_server import bucket as bucket
 from .s3_server import s3_endpoint as s3_endpoint
 from .talks import MIDNIGHT, call_id, expected, mixed, retell, row, socket
@@ -161,6 +163,34 @@ def test_two_that_write_in_turns_see_each_others_calls(store: ObjectStore) -> No
         one.tidy(MIDNIGHT + 10 * DAY_S)
         put(other, *entries)
     assert len(raw(store)) == len(expected(entries))
+
+
+def test_calls_are_found_whatever_databases_were_renewed_between(
+    shelf: Shelf, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "STATEMENTS", 3)
+    entries = mixed(40)
+    for number in range(0, len(entries), 20):
+        put(shelf, *entries[number : number + 20])
+    wanted = {one: row.lines[-1].text for one, row in expected(entries).items()}
+    assert rows(shelf) == wanted
+    assert len(raw(store)) == len(wanted)
+
+
+def test_batches_that_go_on_and_on_take_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "STATEMENTS", 20)
+
+    def keep(batches: range) -> None:
+        for batch in batches:
+            calls = range(40 * batch, 40 * batch + 40)
+            put(one, *map(socket, calls))
+            put(one, *map(retell, calls))
+
+    with Shelf(place(tmp_path)) as one:
+        keep(range(8))
+        before = held_kib()
+        keep(range(8, 23))
+        assert held_kib() - before < 200
 
 
 def test_two_that_wrote_the_same_call_at_once_are_made_one(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
