@@ -121,6 +121,21 @@ def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | N
     assert retry_after_s(header, 1000.0) == seconds
 
 
+@pytest.mark.parametrize(
+    ("tries", "asked_s", "age_s", "waits_s"),
+    [
+        (1, None, 0.0, 1.0),
+        (3, None, 0.0, 4.0),
+        (1, 30.0, 0.0, 30.0),
+        (40, None, 0.0, LONGEST_PAUSE_S),
+        (1, None, GIVE_UP_S, None),
+    ],
+)
+def test_a_pause_has_a_length(tries: int, asked_s: float | None, age_s: float, waits_s: float | None) -> None:
+    errand = msgspec.structs.replace(errands()[1], tries=tries)
+    assert pause_s(errand, asked_s, 1.0, errand.made + age_s) == waits_s
+
+
 @given(st.integers(1, 10_000), st.floats(0, 1), st.none() | st.floats(0, 10_000), st.floats(0, 2 * GIVE_UP_S))
 def test_pauses_grow_are_as_long_as_asked_and_end_after_an_hour(
     tries: int, chance: float, asked_s: float | None, age_s: float

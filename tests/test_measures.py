@@ -153,7 +153,8 @@ def test_words_of_the_provider_s_have_room_for_a_few() -> None:
         made.record(turn(cache_miss=f"reason_{number}"))
     after = shown(made)
     assert len(after) == before + 2 * ROOM
-    assert after['failures_total{why="error_0"}'] == 1
+    made.record(TurnFailed(1, "error_0", 1.0))
+    assert (after['failures_total{why="error_0"}'], shown(made)['failures_total{why="error_0"}']) == (1, 2)
     assert after['failures_total{why="other"}'] == after['prompt_cache_misses_total{reason="other"}'] == 1000 - ROOM
 
 

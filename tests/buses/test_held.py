@@ -41,6 +41,18 @@ def test_what_is_held_is_not_taken_twice() -> None:
     assert held.next() is None
 
 
+def test_what_has_not_arrived_is_sent_once_more_from_the_first_on() -> None:
+    held = Held(10, 100)
+    for position in (1, 2, 3):
+        held.take(row(position))
+        held.sent()
+    held.acknowledge(2)
+    held.again()
+    assert held.next() == row(1)
+    held.sent()
+    assert held.next() == row(3)
+
+
 def test_an_entry_is_acknowledged_once() -> None:
     held = Held(10, 100)
     held.take(row(1))

@@ -51,6 +51,20 @@ def test_what_is_no_ticket_opens_nothing(shown: str) -> None:
     assert made.redeem(0.0, call_id, ticket)
 
 
+def test_a_ticket_is_valid_for_a_while() -> None:
+    made = tickets()
+    (one, first), (other, second) = made.issue(0.0), made.issue(0.0)
+    assert made.redeem(VALID_S, one, first)
+    assert not made.redeem(VALID_S + 0.1, other, second)
+
+
+def test_the_oldest_goes_when_there_are_too_many() -> None:
+    made = tickets()
+    (one, first), (other, second), *_ = [made.issue(0.0) for _ in range(MAX_OPEN + 1)]
+    assert not made.redeem(0.0, one, first)
+    assert made.redeem(0.0, other, second)
+
+
 class Model(RuleBasedStateMachine):
     """All tickets there have been: each is valid for a while, once, unless too many have come since."""
 

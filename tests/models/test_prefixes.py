@@ -66,6 +66,17 @@ def test_a_beginning_is_model_tools_and_instructions_and_nothing_else() -> None:
     assert len({same, *others}) == 5
 
 
+def test_the_one_that_was_asked_for_longest_ago_is_forgotten() -> None:
+    prefixes = Prefixes()
+    for now in range(MAX_PREFIXES + 1):
+        prefixes.asked((str(now), "x"), now)
+    assert len(prefixes) == MAX_PREFIXES
+    prefixes.release(("0", "x"))
+    assert len(prefixes) == MAX_PREFIXES
+    prefixes.release(("1", "x"))
+    assert len(prefixes) == MAX_PREFIXES - 1
+
+
 @given(st.lists(st.integers(0, 20), max_size=100), st.integers(0, 2 * MAX_PREFIXES))
 def test_what_is_remembered_is_bounded_and_the_oldest_goes(names: list[int], others: int) -> None:
     prefixes, names = Prefixes(), [*names, *range(100, 100 + others)]
