@@ -233,8 +233,8 @@ async def test_a_model_that_speaks_in_time_is_not_announced() -> None:
 
 
 async def test_a_silent_model_ends_in_an_apology_and_is_closed() -> None:
-    async with asked(holding_ms=100, first_text_ms=200) as (tape, stream, task):
-        await asyncio.wait_for(task, 2)
+    async with asked(holding_ms=100, first_text_ms=600) as (tape, stream, task):
+        await asyncio.wait_for(task, 10)
         assert tape.text() == f"{HELD} {LINES.apology}"
         assert tape.completions() == 1
         assert stream.closed.is_set()

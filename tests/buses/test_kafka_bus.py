@@ -24,6 +24,7 @@ from retell_ws.speech_facts import CallTranscript, Line
 from retell_ws.testing.toxics import ToxicProxy
 from tests.kafka_servers import KafkaServer, genuine
 from tests.machine import free_port
+from tests.waiting import until
 
 from .conftest import SettingsFor
 from .stories import drain, entry_of, in_order, told, written
@@ -156,7 +157,7 @@ def test_two_servers_that_start_at_once_make_the_topics_once(kafka: KafkaServer,
     assert sum(len(numbers) for numbers in facts_on(kafka, settings).values()) == 2
 
 
-def test_a_topic_that_was_deleted_is_made_again_and_nothing_is_lost(
+async def test_a_topic_that_was_deleted_is_made_again_and_nothing_is_lost(
     kafka: KafkaServer, settings_for: SettingsFor
 ) -> None:
     settings = settings_for(kafka.bootstrap)
@@ -166,6 +167,8 @@ def test_a_topic_that_was_deleted_is_made_again_and_nothing_is_lost(
         bus.send(told(1, first=1000))
         drain(bus, 1)
         kafka.admin.delete_topics([name])[name].result(10)
+        # A broker hears of it from the controller; until then it takes facts, and they go with the topic.
+        await until(lambda: name not in kafka.admin.list_topics(timeout=5).topics)
         bus.send(entries)
         drain(bus, 200, limit_s=60)
     there = facts_on(kafka, settings)

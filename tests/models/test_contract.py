@@ -133,7 +133,8 @@ async def test_warming_twice_and_before_any_stream_is_fine(model: Model) -> None
     assert isinstance((await deltas_of(model))[-1], End)
 
 
-async def test_closing_the_model_breaks_open_streams_and_refuses_new_ones(model: Model) -> None:
+async def test_closing_the_model_breaks_open_streams_and_refuses_new_ones(model: Model, fake: FakeAnthropic) -> None:
+    await fake.control(spacing_ms=2000)  # there is more to come, whenever we get to close it
     async with aclosing(model.stream(request())) as deltas:
         await anext(deltas)
         await model.aclose()
@@ -270,7 +271,7 @@ async def test_what_goes_wrong_inside_a_call_is_handed_on_as_it_came(
 async def test_every_fault_ends_as_it_should_and_the_next_stream_is_whole(
     anthropic_model: Model, fake: FakeAnthropic, fault: str, outcome: Outcome, texts: bool
 ) -> None:
-    await fake.control(faults=[fault], fault_s=0.6 if fault == "slow_head" else 0.05, ping_ms=50)
+    await fake.control(faults=[fault], fault_s=5.0 if fault == "slow_head" else 0.05, ping_ms=50)
     deltas: list[Delta] = []
     ended: Outcome
     try:
