@@ -23,6 +23,7 @@ __all__ = [
     "StartGrace",
     "StartTurn",
     "StopGrace",
+    "sends",
 ]
 
 
@@ -111,3 +112,8 @@ class Record(msgspec.Struct, frozen=True):
 Action: TypeAlias = (
     Send | StartTurn | AdoptTurn | CancelTurn | AwaitDetails | AwaitQuiet | DropSocket | StartGrace | StopGrace | Record
 )
+
+
+def sends(frames: list[bytes]) -> tuple[Action, ...]:
+    """Write these frames, in order."""
+    return tuple([Send(frame) for frame in frames])

@@ -1,6 +1,7 @@
 """What a call says beside its answers: interruptions, tool calls for Retell's records, settings of the agent. No I/O.
 
-None of it belongs to a `response_id`. What cannot leave now, because the call has no socket, is held for the next one.
+None of it belongs to a `response_id`. What cannot leave now, because the call has no socket, is held for the next one,
+and words that need not interrupt an answer wait for its end.
 """
 
 from __future__ import annotations
@@ -17,16 +18,24 @@ from .wire import AgentConfig, AgentInterrupt, Outbound, UpdateAgent, encode
 
 __all__ = ["Asides"]
 
+MAX_AFTER: Final = 8
+"""Texts that wait for the end of an answer; the oldest go first."""
+
 MAX_HELD: Final = 64
 """Messages held for the next socket; the oldest go first. A redial takes seconds."""
 
 
 class Asides:
-    """The asides of one call, over all of its sockets."""
+    """The asides of one call, over all of its sockets.
 
-    __slots__ = ("_config", "_held", "_interrupt", "_interrupts", "_written_on")
+    Attributes:
+        after: Texts that are said when the present answer has come to its end.
+    """
+
+    __slots__ = ("_config", "_held", "_interrupt", "_interrupts", "_written_on", "after")
 
     def __init__(self) -> None:
+        self.after: deque[str] = deque(maxlen=MAX_AFTER)
         self._config: AgentConfig | None = None
         self._held: deque[bytes] = deque(maxlen=MAX_HELD)
         self._interrupts = 0
@@ -37,8 +46,14 @@ class Asides:
         """Write it down: notes that are held are not, Retell's records are all that lacks them."""
         return AsidesMemo(self._config, self._interrupts, () if self._written_on else tuple(self._interrupt))
 
-    def recall(self, memo: AsidesMemo) -> None:
-        """Take in a memo."""
+    def recall(self, memo: AsidesMemo, after: tuple[str, ...]) -> None:
+        """Take in a memo.
+
+        Args:
+            memo: The memo.
+            after: Texts that wait for the end of the present answer.
+        """
+        self.after = deque(after, maxlen=MAX_AFTER)
         self._config, self._interrupts, self._interrupt = memo.config, memo.interrupts, list(memo.waiting)
 
     def note(self, message: Outbound, socket: int) -> list[bytes]:
@@ -81,6 +96,12 @@ class Asides:
         ]
         self._written_on = socket
         return self._interrupt if socket else []
+
+    def due(self) -> list[str]:
+        """The answer has come to its end: give what waited for it."""
+        texts = list(self.after)
+        self.after.clear()
+        return texts
 
     def forget(self) -> None:
         """The caller has spoken since: an interruption that waits is out of date."""

@@ -57,7 +57,7 @@ class CallControls:
             self._line.do(lambda call, now: call.speak(text, now))
             return
         # A turn the caller has spoken into is mute: its tools' words would cut off the answer to what they said.
-        space = " " if not text[0].isspace() and self._line.call.needs_space(generation) else ""
+        space = " " if not text[0].isspace() and self._line.call.answer.needs_space(generation) else ""
         for piece in split(f"{space}{text}" if text[-1:].isspace() else f"{space}{text} "):
             self._line.say(generation, piece)
 

@@ -100,8 +100,8 @@ class Keeper:
             self._soon.cancel()
             self._soon = None
         machine, parts = self._machine, {}
-        if machine.question is not self._question:
-            self._question = machine.question
+        if machine.answer.question is not self._question:
+            self._question = machine.answer.question
             parts["question"] = self._part(self._question)
         if machine.details is not self._details:
             self._details = machine.details

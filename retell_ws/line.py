@@ -60,12 +60,12 @@ class Line:
             Whether the peer is slow to read, so that `room` should be waited for.
         """
         self.look()
-        sent = self.call.sent
+        sent = self.call.answer.sent
         frame, peer = self.call.say(generation, text), self.peer
         if frame is None or peer is None:
             return False
         if self.keep is not None:
-            self.keep(self.call.sent_since(sent))
+            self.keep(self.call.answer.said_since(sent))
         return peer.write(frame)
 
     def finish(self, generation: int, text: str) -> None:
@@ -79,7 +79,7 @@ class Line:
     def insist(self, generation: int) -> bool:
         """Answer with what was about to happen, when the caller only agreed; tells whether the id is answered so."""
         self.do(lambda call, now: call.insist(generation, now))
-        return not self.call.wants(generation)
+        return not self.call.answer.wants(generation)
 
     def place(self, generation: int | None, intent: Intent, words: str) -> None:
         """Let this happen to the call. Raises `CallError` when it cannot."""

@@ -181,12 +181,12 @@ class Session:
             if self._keeper.recall(kept, monotonic()):
                 self._resumed = True
                 self._know(again=True)
-                recorded(Resumed(self._machine.is_open))
+                recorded(Resumed(not self._machine.answer.done))
             elif kept.parts:  # of another version, or too large to be kept: it goes on from its transcript alone
                 self._resumed = True
                 self._machine.begun_elsewhere()
                 self._hooks.details(again=True)
-                recorded(Resumed(self._machine.is_open))
+                recorded(Resumed(not self._machine.answer.done))
         if not kept.is_known:
             recorded(Degraded())
 
@@ -205,17 +205,16 @@ class Session:
     def status(self) -> Status:
         """Tell where the call stands."""
         self._line.look()
-        turn: Literal["idle", "answering", "leaving"] = "answering" if self._machine.is_answering else "idle"
+        turn: Literal["idle", "answering", "leaving"] = "answering" if self._machine.answer.is_under_way else "idle"
         if self._machine.is_leaving:
             turn = "leaving"
         return Status(self.call_id, round(monotonic() - self._began_at, 3), self.is_attached, turn)
 
     def glimpse(self) -> Glimpse:
         """Give what somebody who looks on may be shown. Without `is_watched` it has no transcript and no turns."""
-        response_id, sent = self._machine.said
-        heard, question = self._machine.heard, self._machine.question
+        answer, heard = self._machine.answer, self._machine.heard
         turns = () if self._turns is None else self._turns.last()
-        return Glimpse(self.status(), heard, question, response_id, sent, turns)
+        return Glimpse(self.status(), heard, answer.question, answer.response_id, answer.said, turns)
 
     def control(self, command: Command, *, holds: bool) -> Reply:
         """Do what somebody asks for from outside, as a hook would.
@@ -412,7 +411,7 @@ class Session:
         machine = self._machine
         for action in actions:
             if isinstance(action, Record) and isinstance(action.fact, CallEnded):
-                about = machine.heard, machine.question, machine.details, action.fact
+                about = machine.heard, machine.answer.question, machine.details, action.fact
                 self._record(transcribed(*about, agent_left=agent_left))
 
     async def settled(self) -> None:

@@ -11,10 +11,12 @@ said since that turn decides in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Final
 
-from .intent import Intent, acknowledges, leaves
+from .actions import Record
+from .agent import Agent
+from .facts import IntentGiven
+from .intent import EndCall, Intent, acknowledges, leaves
 from .memo import StandingMemo
 from .transcript import START, Place, Question, place_of, words_since
 
@@ -34,7 +36,7 @@ class Standing:
     """What the agent of one call means to do.
 
     Args:
-        acknowledgements: The words with which the caller agrees.
+        agent: Who answers: the words with which its callers agree, its fixed lines, its reminders.
 
     Attributes:
         wanted: Placed in the present answer, with its words: the answer's end gives it.
@@ -42,10 +44,10 @@ class Standing:
         silences: Reminders since the caller spoke last.
     """
 
-    __slots__ = ("_acknowledgements", "_places", "_since", "_times", "_told", "intent", "silences", "wanted")
+    __slots__ = ("_agent", "_places", "_since", "_times", "_told", "intent", "silences", "wanted")
 
-    def __init__(self, acknowledgements: Collection[str]) -> None:
-        self._acknowledgements = acknowledgements
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
         self.wanted: tuple[Intent, str] | None = None
         self.intent: Intent | None = None
         self.silences = 0
@@ -70,6 +72,34 @@ class Standing:
         self._places[generation] = place_of(question)
         if len(self._places) > MAX_PLACES:
             del self._places[min(self._places)]
+
+    @property
+    def decides(self) -> bool:
+        """The agent means to do something to the call; the next request decides about it."""
+        return self.intent is not None or self.wanted is not None
+
+    @property
+    def gives_up(self) -> bool:
+        """Reminder after reminder brought nothing, and the agent hangs up then (§2.5)."""
+        reminders = self._agent.reminders
+        return reminders is not None and reminders.hang_up and self.silences > reminders.times
+
+    def placed(self, said: str) -> tuple[Intent | None, str]:
+        """Give what the present answer's end gives, and the words before it.
+
+        Args:
+            said: What the answer has said.
+        """
+        if self.wanted is None:
+            return None, ""
+        intent, words = self.wanted
+        return intent, words or self.words_for(intent, said)
+
+    def words_for(self, intent: Intent | None, said: str = "") -> str:
+        """Give what is said before an intent that brings no words, when the answer said nothing either."""
+        if said or not leaves(intent):
+            return ""
+        return self._agent.lines.goodbye if isinstance(intent, EndCall) else self._agent.lines.transfer
 
     def tell(self) -> Intent | None:
         """Give what the present generation is to be told that the caller spoke into."""
@@ -104,17 +134,20 @@ class Standing:
         place = self._places.get(self._since)
         heard = "" if place is None else words_since(place, question)
         # A caller who has objected, and was not answered, falls silent too.
-        return (question.kind == "reminder" and not heard) or acknowledges(heard, self._acknowledgements)
+        return (question.kind == "reminder" and not heard) or acknowledges(heard, self._agent.acknowledgements)
 
     def answered(self) -> None:
         """A generation came to its end. Of what it was told, it has asked for nothing again unless that is wanted."""
         if self._told is self.intent:
             self.intent = None
 
-    def given(self, intent: Intent, generation: int) -> int:
-        """An intent is given to Retell; gives how often by now."""
-        if not leaves(intent):
-            return 1
-        self._times = self._times + 1 if intent == self.intent else 1
-        self.intent, self._since = intent, generation
-        return self._times
+    def given(self, intent: Intent | None, generation: int) -> tuple[Record, ...]:
+        """An intent, if there is one, is given to Retell; gives what is to be known of it."""
+        if intent is None:
+            return ()
+        times = 1
+        if leaves(intent):
+            times = self._times = self._times + 1 if intent == self.intent else 1
+            self.intent, self._since = intent, generation
+        kind = str(intent.__struct_config__.tag)
+        return (Record(IntentGiven(kind, times)),)  # type: ignore[arg-type]

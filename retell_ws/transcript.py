@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import Raw
 
-from .wire import NO_ITEMS, UNREADABLE
+from .wire import NO_ITEMS, UNREADABLE, ReminderRequired, ResponseRequired, UpdateOnly
 
 __all__ = [
     "AGENT",
@@ -31,6 +31,7 @@ __all__ = [
     "decode_woven",
     "normalised",
     "place_of",
+    "question_in",
     "same_question",
     "without_fillers",
     "words_since",
@@ -159,6 +160,24 @@ def decode_woven(raw: Raw) -> tuple[tuple[Utterance, ...], bool]:
             case role:
                 read.append(Utterance(role, item.content))
     return tuple(read), whole
+
+
+def question_in(message: ResponseRequired | ReminderRequired | UpdateOnly, *, keypad: bool) -> tuple[Question, bool]:
+    """Read what a message asks, or would ask if it asked now.
+
+    Args:
+        message: The message.
+        keypad: Keys and notes belong to it, where Retell sends any (§2.8).
+
+    Returns:
+        The question, and whether all of it could be read.
+    """
+    transcript, whole = decode_transcript(message.transcript)
+    if keypad:
+        woven, woven_whole = decode_woven(message.transcript_with_tool_calls)
+        if woven:
+            transcript, whole = woven, woven_whole
+    return Question("reminder" if isinstance(message, ReminderRequired) else "response", transcript), whole
 
 
 _Each = TypeVar("_Each")

@@ -200,7 +200,8 @@ class Turn:
         if self._question is not None and self._response_id is not None:
             self._talk.answered(self._cost)
             now = monotonic()
-            bound_to = self._line.call.bound_to(self._generation) or (self._response_id, self._stages.asked_at or now)
+            unbound = self._response_id, self._stages.asked_at or now
+            bound_to = self._line.call.answer.bound_to(self._generation) or unbound
             self._talk.record(self._stages.measured(bound_to[0], self._outcome, now, bound_to[1]))
 
     # ------------------------------------------------------------------------ speculations
@@ -387,7 +388,7 @@ class Turn:
             pending,
             committed=committed,
             earlier=tuple(earlier),
-            wanted=lambda: line.call.stands(generation),
+            wanted=lambda: line.call.answer.stands(generation),
             late=self._late,
         )
         task = self._talk.spawn(run)
@@ -443,7 +444,7 @@ class Turn:
         if piece := pieces.feed(text):
             if self._is_fresh:
                 self._is_fresh = False
-                if self._line.call.needs_space(self._generation) and not piece[0].isspace():
+                if self._line.call.answer.needs_space(self._generation) and not piece[0].isspace():
                     piece = f" {piece}"
             self._spoke = True
             self._say(piece)
@@ -501,7 +502,7 @@ class Turn:
 
     def _line_of_ours(self, text: str) -> None:
         """Say a line of the agent's that is not the answer."""
-        space = " " if self._line.call.needs_space(self._generation) else ""
+        space = " " if self._line.call.answer.needs_space(self._generation) else ""
         self._say(f"{space}{text}" if text[-1:].isspace() else f"{space}{text} ")
         self._patience.spoke(self._loop.time())
 
@@ -519,7 +520,7 @@ class Turn:
             self._end(f"{rest} {self._talk.agent.lines.cut}" if reason == "max_tokens" else rest)
 
     def _end(self, rest: str) -> None:
-        if self._line.call.wants(self._generation) or not self._is_bound:
+        if self._line.call.answer.wants(self._generation) or not self._is_bound:
             self._outcome = "finished"
             if self._stages.sentence_at is None:
                 self._stages.sentence_at = monotonic()
@@ -534,7 +535,7 @@ class Turn:
         else:
             words = lines.closing if self._spoke else lines.apology
         self._say(self._everything())
-        if self._line.call.wants(self._generation):
+        if self._line.call.answer.wants(self._generation):
             self._outcome = "failed"
         self._line.fail(self._generation, why, words)
 

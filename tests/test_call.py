@@ -132,14 +132,14 @@ def test_an_empty_greeting_lets_the_caller_speak_first() -> None:
 
 def test_what_was_said_under_the_present_id_can_be_seen() -> None:
     call = opened()
-    assert call.said == (0, HELLO)
+    assert (call.answer.response_id, call.answer.said) == (0, HELLO)
     actions = call.receive(required(1, "Hi."), 1.0)
     (start,) = (action for action in actions if isinstance(action, StartTurn))
-    assert call.said == (1, "")
+    assert (call.answer.response_id, call.answer.said) == (1, "")
     call.say(start.generation, "We are open. ")
     call.detached(2.0)
     call.say(start.generation, "Always.")
-    assert call.said == (1, "We are open. "), "what is held for the next socket was not said"
+    assert call.answer.said == "We are open. ", "what is held for the next socket was not said"
 
 
 def test_a_redial_is_configured_again_and_not_greeted_again() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from retell_ws.actions import Action, CancelTurn, Record, Send, StartTurn
 from retell_ws.agent import Agent
-from retell_ws.asides import MAX_HELD
-from retell_ws.call import MAX_AFTER, CallMachine, State
+from retell_ws.asides import MAX_AFTER, MAX_HELD
+from retell_ws.call import CallMachine, State
 from retell_ws.facts import IntentGiven, Interrupted, TurnFinished, TurnSuperseded
 from retell_ws.intent import EndCall, Intent, PressDigits, TransferCall, acknowledges
 from retell_ws.lines import Lines
@@ -299,7 +299,7 @@ def test_a_turn_with_nothing_to_insist_on_asks_the_model() -> None:
     call = opened()
     call.receive(required(1, "billing, please"), 1.0)
     assert call.insist(2, 1.1) == ()
-    assert call.wants(2)
+    assert call.answer.wants(2)
 
 
 def test_an_intent_placed_while_the_model_answers_does_not_lapse_with_that_answer() -> None:
@@ -310,7 +310,7 @@ def test_an_intent_placed_while_the_model_answers_does_not_lapse_with_that_answe
     call.say(3, "Not long.")
     assert call.will_happen(3) is False and call.insist(3, 1.8) == ()
     call.finish(3, 2.0)
-    assert call.needs_space(3) is False
+    assert call.answer.needs_space(3) is False
     actions = call.receive(required(3, "hm, and then?"), 3.0)
     assert next(action for action in actions if isinstance(action, StartTurn)).interrupted == BILLING
 
@@ -318,11 +318,11 @@ def test_an_intent_placed_while_the_model_answers_does_not_lapse_with_that_answe
 def test_words_that_would_run_into_the_last_one_want_a_space() -> None:
     call = opened()
     call.receive(required(1, "hi"), 1.0)
-    assert call.needs_space(2) is False
+    assert call.answer.needs_space(2) is False
     call.say(2, "Hello.")
-    assert call.needs_space(2) is True
+    assert call.answer.needs_space(2) is True
     call.say(2, " Well, ")
-    assert call.needs_space(2) is False
+    assert call.answer.needs_space(2) is False
     call.place(2, BILLING, "", 1.1)
     assert call.will_happen(2) is True
 
@@ -341,13 +341,13 @@ def test_the_model_is_told_of_an_intent_that_came_after_its_generation_began() -
 def test_a_tool_may_begin_after_its_answer_but_not_after_the_callers_next_word_or_a_failure() -> None:
     call = opened()
     call.receive(required(1, "hi"), 1.0)
-    assert call.stands(2)
+    assert call.answer.stands(2)
     call.finish(2, 1.1, "Hello.")
-    assert call.stands(2) and not call.wants(2)
+    assert call.answer.stands(2) and not call.answer.wants(2)
     call.receive(required(2, "hi there"), 1.2)
-    assert call.stands(3) and not call.stands(2)
+    assert call.answer.stands(3) and not call.answer.stands(2)
     call.fail(3, 1.3, "ModelBroken", "Sorry.")
-    assert not call.stands(3)
+    assert not call.answer.stands(3)
 
 
 # ---------------------------------------------------------------------------- interruptions

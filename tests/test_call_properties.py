@@ -316,7 +316,7 @@ class CallInvariants(RuleBasedStateMachine):
             self.saw(self.hear(msgspec.json.encode(told)))
         else:
             self.saw(self.call.details_due(self.tick()))
-        self.waiting = self.call._awaiting_details
+        self.waiting = self.call._opening.waits
 
     # -------------------------------------------------------------- the network
 
@@ -337,10 +337,10 @@ class CallInvariants(RuleBasedStateMachine):
     @rule(pieces=st.integers(0, 2))
     def take_over(self, pieces: int) -> None:
         """Let the process die, some words after it wrote its memo, and another one take the call."""
-        memo, question, sent = written(self.call.memo(0)), written(self.call.question), self.call.sent
+        memo, question, sent = written(self.call.memo(0)), written(self.call.answer.question), self.call.answer.sent
         for _ in range(pieces if self.running else 0):
             self.say(self.running[-1])
-        said = self.call.sent_since(sent)
+        said = self.call.answer.said_since(sent)
         was_open = bool(self.running)
         self.running.clear()
         self.unproven.clear()  # nobody can tell any more whether it was heard, and it is not said again
@@ -352,7 +352,7 @@ class CallInvariants(RuleBasedStateMachine):
         self.saw(self.call.attached(self.tick()), attaching=True)
         if self.call.state is State.ENDING:
             self.hung_up = True
-        assert bool(self.running) == was_open or self.waiting or not self.call.is_open, "an open id goes on"
+        assert bool(self.running) == was_open or self.waiting or self.call.answer.done, "an open id goes on"
 
     # -------------------------------------------------------------- the model
 

@@ -53,7 +53,7 @@ def taken_over(
     memo = read(written(call.memo(1000)), CallMemo)
     assert memo is not None
     other = machine(greeting, **options)
-    asked = read(written(call.question), Question) if question else None
+    asked = read(written(call.answer.question), Question) if question else None
     other.recall(memo, asked, call.details, said, 100.0, lasted_s=60.0)
     return other
 
@@ -298,10 +298,10 @@ def test_a_call_whose_memo_cannot_be_read_is_not_greeted_again() -> None:
 def test_what_the_agent_means_to_do_and_how_it_behaves_go_along() -> None:
     call = asking()
     call.update(AgentConfig(responsiveness=0.5))
-    assert call.is_answering and not call.is_leaving
+    assert call.answer.is_under_way and not call.is_leaving
     call.place(2, EndCall(), "Bye.", 2.0)
     call.finish(2, 3.0)
-    assert call.is_leaving and not call.is_answering
+    assert call.is_leaving and not call.answer.is_under_way
     other = taken_over(call)
     assert other.is_leaving
     actions = other.attached(101.0)
@@ -343,11 +343,11 @@ def test_details_and_the_length_of_the_call_go_along() -> None:
 
 def test_a_call_that_moves_stops_its_turn_and_fails_nothing() -> None:
     call = asking()
-    assert call.is_open
+    assert not call.answer.done
     actions = call.moved(2.0)
     assert actions == (CancelTurn(2), Record(CallMoved()))
     assert call.say(2, "Anything") is None and call.state is State.CLOSED
     whole = machine()
     whole.attached(0.0)
-    assert not whole.is_open
+    assert whole.answer.done
     assert whole.moved(1.0) == (Record(CallMoved()),)

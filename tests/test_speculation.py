@@ -217,7 +217,7 @@ def test_nobody_hears_it() -> None:
     retell = Retell()
     generation = started(retell.hears(HELLO, "Yes.")).generation
     assert retell.call.say(generation, "Fine. ") is None
-    assert not retell.call.wants(generation) and not retell.call.stands(generation)
+    assert not retell.call.answer.wants(generation) and not retell.call.answer.stands(generation)
     assert retell.call.finish(generation, 1.5, "Bye.") == ()
 
 
