@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import textwrap
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -16,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..deploy.machines import TURN_EVERY_S, Capacity, Machine, capacity
+from ..deploy.needs import Needed
 from ..deploy.recommend import BLUEPRINTS, Advice, Want, advise
 from .interrupts import interruptible
 from .self_bench import CALLS, TURNS, measured
@@ -28,11 +30,18 @@ WIDEST: Final = 1000
 LABEL: Final = len("distributed  ")
 
 
+def _listed(_: object, tokens: Sequence[Token]) -> tuple[str, ...]:
+    """Read names with commas or blanks between; which of them there are is known to `Want`."""
+    return tuple(name.strip() for token in tokens for name in token.value.split(",") if name.strip())
+
+
 def recommend(
     *,
     calls: int,
     p95_ms: int | None = None,
-    needs: str = "",
+    needs: Annotated[
+        tuple[Needed, ...], Parameter(converter=_listed, consume_multiple=True, negative="", show_default=False)
+    ] = (),
     measure: Annotated[bool, Parameter(negative="--no-measure")] = True,
     json: bool = False,
 ) -> int:
@@ -43,15 +52,14 @@ def recommend(
     Args:
         calls: Calls at once, at the busiest time.
         p95_ms: From Retell's request to the first sentence, in milliseconds, for 19 of 20 turns.
-        needs: What else is needed, with commas: failover, rolling-restart, several-servers, workers, speculation,
-            answer-cache, live-control, analytics, transcripts, escalation, webhooks, kafka.
+        needs: What else is needed, with commas or blanks between.
         measure: Measure what a turn costs on this machine.
         json: Print it as one JSON object.
 
     Raises:
         UsageError: A need is unknown, or nothing can be measured here.
     """
-    want = Want(calls, p95_ms, tuple(name.strip() for name in needs.split(",") if name.strip()))
+    want = Want(calls, p95_ms, needs)
     advice = advise(want)
     machine = _measured() if measure else None
     found = None if machine is None else capacity(machine, calls, shared=advice.is_shared)

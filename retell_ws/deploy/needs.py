@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from .files import Blueprint
 
-__all__ = ["NEEDS", "Need"]
+__all__ = ["NEEDS", "Need", "Needed"]
+
+Needed: TypeAlias = Literal[
+    "failover",
+    "rolling-restart",
+    "several-servers",
+    "workers",
+    "speculation",
+    "answer-cache",
+    "live-control",
+    "analytics",
+    "transcripts",
+    "escalation",
+    "webhooks",
+    "kafka",
+]
 
 
 class Need(msgspec.Struct, frozen=True):

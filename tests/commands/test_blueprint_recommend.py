@@ -12,7 +12,6 @@ import pytest
 
 from retell_ws.__main__ import main
 from retell_ws.commands import self_bench
-from retell_ws.commands.blueprint_recommend import recommend
 from retell_ws.deploy.machines import Machine
 from retell_ws.deploy.needs import NEEDS
 from retell_ws.deploy.recommend import Want, advise
@@ -67,8 +66,15 @@ def test_a_need_that_is_none_is_one_line_with_all_of_them(capsys: pytest.Capture
     assert "'uptime'" in line and all(name in line for name in NEEDS)
 
 
-def test_the_help_names_every_need() -> None:
-    assert all(name in (recommend.__doc__ or "") for name in NEEDS)
+def test_the_help_names_every_need(capsys: pytest.CaptureFixture[str]) -> None:
+    told = run(capsys, "--help").out
+    assert all(name in told for name in NEEDS)
+
+
+@pytest.mark.parametrize("needs", [("failover,kafka",), ("failover, kafka",), ("failover", "kafka")])
+def test_needs_are_said_with_commas_or_blanks(needs: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(run(capsys, "--calls", "5", "--no-measure", "--json", "--needs", *needs).out)
+    assert found["want"]["needs"] == ["failover", "kafka"]
 
 
 def test_what_was_measured_and_what_was_derived_is_said(
