@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
+from ..plural import many
 from .files import Wanted
 from .one_machine import steps, without_old
 
@@ -71,10 +72,10 @@ def _callers(wanted: Wanted, before: Wanted | None, *, joins: bool) -> tuple[str
 
 
 def _runs(wanted: Wanted) -> tuple[str, ...]:
-    plural = "server" if wanted.servers == 1 else "servers"
-    found = [f"{wanted.servers} {plural} of retell_ws: {', '.join(wanted.addresses())}"]
+    found = [f"{many(wanted.servers, 'server')} of retell_ws: {', '.join(wanted.addresses())}"]
     if wanted.proxy != "none":
-        found.append(f"{wanted.proxy} before them, at {wanted.listen}: its address is what Retell gets")
+        them = "it" if wanted.servers == 1 else "them"
+        found.append(f"{wanted.proxy} before {them}, at {wanted.listen}: its address is what Retell gets")
     if wanted.redis_url:
         found.append(f"Redis 7 or Valkey: {wanted.redis_url}")
     if wanted.kafka:
