@@ -6,10 +6,11 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensError
 
+from .commands.completion import Shell, script
 from .errors import UsageError
 from .lifeline import follow
 
@@ -105,15 +106,17 @@ _group(
 
 
 @app.command(version=_version, help_format="markdown")
-def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
-    """Write what lets a shell complete commands and flags.
+def completion(shell: Shell, /) -> None:
+    """Write what lets a shell complete commands, flags and files.
 
-    Bash looks for it in `~/.local/share/bash-completion/completions/retell_ws`.
+    `source <(retell_ws completion bash)` tries it, in zsh likewise, behind `compinit`. To keep it, bash looks for it
+    in `~/.local/share/bash-completion/completions/retell_ws`, zsh in `_retell_ws` in a folder of `$fpath`, fish in
+    `~/.config/fish/completions/retell_ws.fish`; for `retell-ws`, bash and fish look for a file of that name.
 
     Args:
         shell: Which one.
     """
-    sys.stdout.write(app.generate_completion(shell=shell))
+    sys.stdout.write(script(app, shell))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -22,13 +22,14 @@ from ..settings import Settings
 from ..settings import load as load_settings
 from ..warming import Warmed, Warming
 from .flags import Flags, given
+from .target import MaybeFile
 
 __all__ = ["warm"]
 
 
 def warm(
     file: Path,
-    agent: str,
+    agent: MaybeFile,
     /,
     *,
     out: Path | None = None,

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import sys
 import textwrap
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from ..deploy.machines import TURN_EVERY_S, Capacity, Machine, capacity
+from ..deploy.machines import MOST_CALLS, TURN_EVERY_S, Capacity, Machine, capacity
+from ..deploy.needs import Needed
 from ..deploy.recommend import BLUEPRINTS, Advice, Want, advise
+from ..plural import many
 from .interrupts import interruptible
 from .self_bench import CALLS, TURNS, measured
 
@@ -28,11 +31,34 @@ WIDEST: Final = 1000
 LABEL: Final = len("distributed  ")
 
 
+def _listed(_: object, tokens: Sequence[Token]) -> tuple[str, ...]:
+    """Read names with commas or blanks between; which of them there are is known to `Want`."""
+    return tuple(name.strip() for token in tokens for name in token.value.split(",") if name.strip())
+
+
+def _whole(_: object, tokens: Sequence[Token]) -> int:
+    """Read a whole number: of 9.9 calls nobody knows which way to round.
+
+    Raises:
+        ValueError: It is none.
+    """
+    (token,) = tokens
+    try:
+        return int(token.value)
+    except ValueError:
+        raise ValueError(f"{token.value!r} is no whole number") from None
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
+
+
 def recommend(
     *,
-    calls: int,
-    p95_ms: int | None = None,
-    needs: str = "",
+    calls: Whole,
+    p95_ms: Whole | None = None,
+    needs: Annotated[
+        tuple[Needed, ...], Parameter(converter=_listed, consume_multiple=True, negative="", show_default=False)
+    ] = (),
     measure: Annotated[bool, Parameter(negative="--no-measure")] = True,
     json: bool = False,
 ) -> int:
@@ -43,18 +69,17 @@ def recommend(
     Args:
         calls: Calls at once, at the busiest time.
         p95_ms: From Retell's request to the first sentence, in milliseconds, for 19 of 20 turns.
-        needs: What else is needed, with commas: failover, rolling-restart, several-servers, workers, speculation,
-            answer-cache, live-control, analytics, transcripts, escalation, webhooks, kafka.
+        needs: What else is needed, with commas or blanks between.
         measure: Measure what a turn costs on this machine.
         json: Print it as one JSON object.
 
     Raises:
         UsageError: A need is unknown, or nothing can be measured here.
     """
-    want = Want(calls, p95_ms, tuple(name.strip() for name in needs.split(",") if name.strip()))
+    want = Want(calls, p95_ms, needs)
     advice = advise(want)
-    machine = _measured() if measure else None
-    found = None if machine is None else capacity(machine, calls, shared=advice.is_shared)
+    machine = _measured(advice) if measure else None
+    found = None if machine is None else capacity(machine, calls, shared=advice.is_shared, several=advice.is_several)
     if json:
         told = {"want": want, "advice": advice, "measured": machine, "derived": found}
         sys.stdout.write(msgspec.json.encode(told).decode() + "\n")
@@ -63,11 +88,14 @@ def recommend(
     return 0
 
 
-def _measured() -> Machine:
+def _measured(advice: Advice) -> Machine:
     columns = (TextColumn("{task.description}"), BarColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
         task = bars.add_task(f"{CALLS} synthetic callers", total=CALLS * TURNS)
-        return asyncio.run(interruptible(measured(lambda: bars.advance(task))))
+        turns = measured(
+            lambda: bars.advance(task), keeps_facts=advice.blueprint == "events", speculates=advice.speculates
+        )
+        return asyncio.run(interruptible(turns))
 
 
 def _show(console: Console, advice: Advice, machine: Machine | None, found: Capacity | None, calls: int) -> None:
@@ -80,8 +108,10 @@ def _show(console: Console, advice: Advice, machine: Machine | None, found: Capa
     _list(console, "To run", advice.runs)
     _list(console, "To be measured", advice.measure)
     if machine is not None and found is not None:
-        _list(console, "This machine", _capacity(machine, found, calls, is_shared=advice.is_shared))
+        _list(console, "This machine", _capacity(advice, machine, found, calls))
     console.print(f"\nNext: [cyan]{advice.apply}[/]", soft_wrap=True)
+    if advice.then:
+        _next(console, advice.then)
 
 
 def _table(advice: Advice) -> Table:
@@ -127,13 +157,46 @@ def _list(console: Console, title: str, lines: tuple[str, ...]) -> None:
         _hang(console, "- ", line)
 
 
-def _capacity(machine: Machine, found: Capacity, calls: int, *, is_shared: bool) -> tuple[str, ...]:
+def _next(console: Console, lines: tuple[str, ...]) -> None:
+    """Show what is to be turned on; a command stays on its line, to be copied."""
+    console.print("\nThen, before the servers are started:")
+    for line in lines:
+        if line.startswith("$ "):
+            console.print(Text(f"  {line}", style="cyan"), soft_wrap=True)
+        else:
+            _hang(console, "- ", line)
+
+
+def _capacity(advice: Advice, machine: Machine, found: Capacity, calls: int) -> tuple[str, ...]:
+    facts = ", its facts in a journal" if advice.blueprint == "events" else ""
     frame = "" if machine.first_frame_ms is None else f"; first frame {machine.first_frame_ms:.1f} ms after the model's"
-    machines = "one such machine" if found.machines == 1 else f"{found.machines} such machines"
+    place = f"on {many(machine.cores, 'core')}, a process on each" if advice.is_shared else "in the one process"
+    needed = f"{many(calls, 'call')} at once {'needs' if calls == 1 else 'need'}"
+    if found.machines > 1 and not advice.is_several:
+        machines = "a faster machine"
+    else:
+        machines = "one such machine" if found.machines == 1 else f"{found.machines} such machines"
+        machines += ", one of them to spare" if advice.is_several else ""
+    bound = f"max_calls is {MOST_CALLS}: a process takes no more, unless you set it"
     return (
-        f"measured: {machine.cpu_ms:.2f} ms of processor time for a turn ({machine.turns} turns){frame}",
-        f"derived: {found.calls_per_core} calls a core, {found.calls_here} on {machine.cores} cores, half busy; "
+        f"measured: {machine.cpu_ms:.2f} ms of processor time for a turn ({many(machine.turns, 'turn')}{facts}){frame}",
+        f"derived: {many(found.calls_per_core, 'call')} a core, {found.calls_here} {place}, half busy; "
         f"a question every {TURN_EVERY_S:g} s",
-        f"derived: {calls} calls at once need {machines}{', one of them to spare' if is_shared else ''}",
-        "the model provider's limits, the network and the balancer are not in it",
+        *((bound,) if found.calls_per_core > MOST_CALLS else ()),
+        f"derived: {needed} {machines}",
+        f"not in it: {', '.join(_unmeasured(advice))}",
     )
+
+
+def _unmeasured(advice: Advice) -> list[str]:
+    """Give what the server that was measured did not have, or did not do."""
+    found = ["the model provider's limits", "the network", "the balancer"]
+    if advice.speculates:
+        found.append("speculations in vain")
+    if advice.is_shared:
+        found.append("keeping calls in Redis")
+    if advice.is_on_bus:
+        found.append("handing facts on to Kafka")
+    if advice.blueprint == "events":
+        found.append("the consumers of facts")
+    return found

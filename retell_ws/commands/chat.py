@@ -22,6 +22,7 @@ from ..testing.retell import CallEnded, FakeRetell
 from .caller import HELP, ONE_DIAL, PATIENT, WAITS, Deeds, Redials, details_of, ending, timing, unknown
 from .flags import Flags, given
 from .serve import EXAMPLE
+from .target import MaybeFile
 
 __all__ = ["chat"]
 
@@ -34,7 +35,7 @@ Positive = Annotated[float, Parameter(validator=Number(gt=0))]
 
 
 def chat(
-    target: str | None = None,
+    target: MaybeFile | None = None,
     /,
     *,
     speed: Positive = 1.0,

@@ -19,6 +19,7 @@ from ..run import run
 from ..settings import load as load_settings
 from .flags import Flags, given
 from .serve import EXAMPLE
+from .target import MaybeFile
 
 __all__ = ["dev"]
 
@@ -30,7 +31,7 @@ LOOK_MS = 500
 
 
 def dev(
-    agent: str = EXAMPLE,
+    agent: MaybeFile = EXAMPLE,
     /,
     *,
     config: Path | None = None,

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import field, make_dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from cyclopts import Parameter
 from msgspec import Meta
 
 from ..settings import Settings
+from .target import MaybeFile
 
 __all__ = ["Flags", "given"]
+
+_FILES: Final = frozenset({"data", "kafka_config", "archive", "rules", "answers_file"})
+"""Settings that name a file or a folder."""
 
 
 def _flag(name: str, hint: Any) -> tuple[str, Any, Any]:
     kind, *metas = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     if get_origin(kind) is Literal:
         kind = Literal[tuple(choice for choice in get_args(kind) if choice)]
+    if name in _FILES:
+        kind = MaybeFile
     described = [meta.description for meta in metas if isinstance(meta, Meta) and meta.description]
     default = str("" if (value := getattr(_defaults, name)) is None else value)
     shown = default if default[-1:].isalnum() else f'"{default}"'  # `retell_ws.` would look like the sentence's end

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from ..agent_file import load
 from ..run import run
 from .flags import Flags, given
+from .target import MaybeFile
 
 __all__ = ["EXAMPLE", "serve"]
 
@@ -18,7 +19,7 @@ EXAMPLE = "retell_ws.examples.receptionist"
 
 
 def serve(
-    agent: str = EXAMPLE,
+    agent: MaybeFile = EXAMPLE,
     /,
     *,
     config: Path | None = None,

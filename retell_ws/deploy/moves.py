@@ -74,7 +74,8 @@ def _callers(wanted: Wanted, before: Wanted | None, *, joins: bool) -> tuple[str
 def _runs(wanted: Wanted) -> tuple[str, ...]:
     found = [f"{many(wanted.servers, 'server')} of retell_ws: {', '.join(wanted.addresses())}"]
     if wanted.proxy != "none":
-        found.append(f"{wanted.proxy} before them, at {wanted.listen}: its address is what Retell gets")
+        them = "it" if wanted.servers == 1 else "them"
+        found.append(f"{wanted.proxy} before {them}, at {wanted.listen}: its address is what Retell gets")
     if wanted.redis_url:
         found.append(f"Redis 7 or Valkey: {wanted.redis_url}")
     if wanted.kafka:

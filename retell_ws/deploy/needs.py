@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from .files import Blueprint
 
-__all__ = ["NEEDS", "Need"]
+__all__ = ["NEEDS", "Need", "Needed"]
+
+Needed: TypeAlias = Literal[
+    "failover",
+    "rolling-restart",
+    "several-servers",
+    "workers",
+    "speculation",
+    "answer-cache",
+    "live-control",
+    "analytics",
+    "transcripts",
+    "escalation",
+    "webhooks",
+    "kafka",
+]
 
 
 class Need(msgspec.Struct, frozen=True):
@@ -19,8 +34,9 @@ class Need(msgspec.Struct, frozen=True):
         distributed: Likewise.
         events: Likewise.
         why: The reason for what was decided.
-        first: The first blueprint that gives it.
+        first: The first blueprint that is meant for it.
         redis: It takes calls that are kept in Redis.
+        several: It takes more than one server.
         kafka: It takes Kafka.
     """
 
@@ -30,6 +46,7 @@ class Need(msgspec.Struct, frozen=True):
     why: str
     first: Blueprint
     redis: bool = False
+    several: bool = False
     kafka: bool = False
 
 
@@ -38,7 +55,13 @@ _FACTS: Final = "with --data, on one server"
 
 NEEDS: Final[dict[str, Need]] = {
     "failover": Need(
-        "", _SHARED, _SHARED, "the calls of `single` are in one process, and go with it", "distributed", redis=True
+        "",
+        _SHARED,
+        _SHARED,
+        "the calls of `single` are in one process, and go with it",
+        "distributed",
+        redis=True,
+        several=True,
     ),
     "rolling-restart": Need(
         "calls end within drain_s, new ones are refused",
@@ -47,10 +70,18 @@ NEEDS: Final[dict[str, Need]] = {
         "an update of `single` has nowhere to move its calls to",
         "distributed",
         redis=True,
+        several=True,
     ),
-    "several-servers": Need("", _SHARED, _SHARED, "any server has to know any call", "distributed", redis=True),
+    "several-servers": Need(
+        "", _SHARED, _SHARED, "any server has to know any call", "distributed", redis=True, several=True
+    ),
     "workers": Need(
-        "", "--workers N", "--workers N, with Redis", "each process has its own memory", "distributed", redis=True
+        "",
+        "--workers N",
+        "--workers N, with Redis",
+        "without Redis each process has its own memory",
+        "distributed",
+        redis=True,
     ),
     "speculation": Need("with --speculate", "yes", "yes", "a setting; it costs tokens", "single"),
     "answer-cache": Need(
@@ -67,17 +98,17 @@ NEEDS: Final[dict[str, Need]] = {
         _FACTS,
         _FACTS,
         "yes",
-        "`events` keeps facts without Kafka, too: it starts the consumers itself",
+        "`events` keeps facts, on one server without Kafka, too: it starts the consumers itself",
         "events",
     ),
     "transcripts": Need(
-        _FACTS, _FACTS, "yes", "the archive is one of the consumers of facts; it needs no Kafka", "events"
+        _FACTS, _FACTS, "yes", "the archive is one of the consumers of facts; on one server it needs no Kafka", "events"
     ),
     "escalation": Need(
         "with --data and --rules",
         "with --data and --rules",
         "with --rules",
-        "rules look at facts; they need no Kafka",
+        "rules look at facts; on one server they need no Kafka",
         "events",
     ),
     "webhooks": Need(

@@ -14,7 +14,7 @@ from ..settings import Settings
 from .files import HTTP_ABOVE, Blueprint, Wanted
 from .proxies import Proxy
 
-__all__ = ["NONE", "Options", "next_setup"]
+__all__ = ["NONE", "REDIS", "Options", "next_setup"]
 
 NONE: Final = "none"
 """What an option says that is to be empty."""

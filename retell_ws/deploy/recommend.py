@@ -1,7 +1,9 @@
 """Which blueprint fits: the decision matrix, need by need, with its reasons. No I/O.
 
-The smallest blueprint that gives all that is needed is the one: each next one is more to run. Figures of levers are
-those of bench/RESULTS.md, and a test holds them against it.
+The smallest blueprint that is meant for all that is needed is the one: each next one is more to run. How fast the first
+sentence has to come decides about levers, which every blueprint has, and not about the blueprint: Redis and Kafka make
+no answer faster. So whoever wants more never gets less to run. Figures of levers are those of bench/RESULTS.md, and a
+test holds them against it.
 """
 
 from __future__ import annotations
@@ -12,9 +14,12 @@ from typing import Final
 import msgspec
 
 from ..errors import UsageError
+from ..plural import many
 from ..settings import BUDGETS_MS
 from .files import Blueprint
 from .needs import NEEDS
+from .next_setup import REDIS
+from .turning_on import turning_on
 
 __all__ = ["BLUEPRINTS", "LEVERS", "Advice", "Row", "Want", "advise"]
 
@@ -84,7 +89,11 @@ class Advice(msgspec.Struct, frozen=True):
         runs: What has to run.
         measure: What nobody can promise, so that it has to be measured.
         apply: The command that writes it.
-        is_shared: Calls are in Redis, so that one server can take those of another one.
+        then: What that leaves to be turned on; those that begin with `$ ` are commands.
+        speculates: The model is asked before Retell asks.
+        is_shared: Calls are in Redis, so that one process can take those of another one.
+        is_several: There is more than one server.
+        is_on_bus: Facts go to Kafka.
     """
 
     blueprint: Blueprint
@@ -92,7 +101,11 @@ class Advice(msgspec.Struct, frozen=True):
     runs: tuple[str, ...]
     measure: tuple[str, ...]
     apply: str
+    then: tuple[str, ...]
+    speculates: bool
     is_shared: bool
+    is_several: bool
+    is_on_bus: bool
 
 
 def advise(want: Want) -> Advice:
@@ -101,25 +114,33 @@ def advise(want: Want) -> Advice:
     Args:
         want: What is wanted.
     """
+    names = tuple(dict.fromkeys(want.needs))
+    needs = [NEEDS[name] for name in names]
     rows = [_calls(want.calls)]
     if want.p95_ms is not None:
         rows.append(_latency(want.p95_ms))
-    needs = [NEEDS[name] for name in dict.fromkeys(want.needs)]
-    for name, need in zip(dict.fromkeys(want.needs), needs, strict=True):
+    for name, need in zip(names, needs, strict=True):
         rows.append(Row(name, need.single, need.distributed, need.events, need.first, decides=False, why=need.why))
     chosen = _largest(row.first for row in rows)
     rows = [msgspec.structs.replace(row, decides=row.first == chosen != "single") for row in rows]
-    shared = want.calls > MOST_CALLS["single"] or any(need.redis for need in needs)
-    kafka = any(need.kafka for need in needs) or want.calls > MOST_CALLS["distributed"]
-    kafka = chosen == "events" and (kafka or shared)  # facts of several servers are together in Kafka alone
-    redis = chosen != "single" and (shared or kafka or chosen == "distributed")
+    several = want.calls > MOST_CALLS["single"] or any(need.several for need in needs)
+    # Facts of several servers are together in Kafka alone.
+    kafka = chosen == "events" and (several or any(need.kafka for need in needs))
+    several = several or kafka
+    shared = several or any(need.redis for need in needs)
+    hurries = want.p95_ms is not None and want.p95_ms < BUDGETS_MS["single"]
+    speculates = chosen != "single" or hurries or "speculation" in names
     return Advice(
         chosen,
         tuple(rows),
-        _runs(chosen, redis=redis, kafka=kafka),
+        _runs(chosen, several=several, shared=shared, kafka=kafka),
         _measure(want),
-        f"retell_ws blueprint apply {chosen} --into DIR{' --kafka HOST:9092' if kafka else ''}",
-        redis,
+        _apply(chosen, several=several, shared=shared, kafka=kafka),
+        turning_on(chosen, names, p95_ms=want.p95_ms, speculates=speculates, several=several, kafka=kafka),
+        speculates=speculates,
+        is_shared=shared,
+        is_several=several,
+        is_on_bus=kafka,
     )
 
 
@@ -129,30 +150,47 @@ def _largest(blueprints: Iterable[Blueprint]) -> Blueprint:
 
 def _calls(calls: int) -> Row:
     if calls <= MOST_CALLS["single"]:
-        first, why = BLUEPRINTS[0], "so few calls that losing one server's is bearable"
+        first, why = BLUEPRINTS[0], "so few calls that one process can have them all"
     elif calls <= MOST_CALLS["distributed"]:
         first, why = BLUEPRINTS[1], "one process could do it, but they should not all end with it"
     else:
         first, why = BLUEPRINTS[2], "so many calls that nobody can listen to them: figures and archive have to"
-    return Row(f"{calls} calls at once", "fewer than 10", "10 to 99", "100 and more", first, decides=False, why=why)
+    need = f"{many(calls, 'call')} at once"
+    return Row(need, "fewer than 10", "10 to 99", "100 and more", first, decides=False, why=why)
 
 
 def _latency(p95_ms: int) -> Row:
-    first = next((name for name in BLUEPRINTS if BUDGETS_MS[name] <= p95_ms), BLUEPRINTS[-1])
+    usual = f"{MODEL_MS[0]} to {MODEL_MS[1]} ms"
+    levers = "levers (speculation, answers from the cache, servers near the model)"
     if p95_ms < BUDGETS_MS["events"]:
-        why = "no blueprint is meant for less than 300 ms"
-    elif first == "single":
-        why = "a model's own time fits"
+        why = f"no blueprint is meant for less than {BUDGETS_MS['events']} ms; what helps are {levers}, in any of them"
+    elif p95_ms < BUDGETS_MS["single"]:
+        why = f"a model needs {usual} to its first token: {levers} hide that, in any blueprint"
+    elif p95_ms < LEVERS["p95"][0]:
+        why = f"a model's usual {usual} fit; against its slow answers {levers} help, in any blueprint"
     else:
-        why = f"a model needs {MODEL_MS[0]} to {MODEL_MS[1]} ms to its first token: only levers hide that"
+        why = f"a model's usual {usual} fit, and most of its slow answers, in any blueprint"
     single, distributed, events = (f"budget {BUDGETS_MS[name]} ms" for name in BLUEPRINTS)
-    return Row(f"p95 within {p95_ms} ms", single, distributed, events, first, decides=False, why=why)
+    on = "speculation is on"
+    return Row(
+        f"p95 within {p95_ms} ms",
+        f"{single}; speculation with --speculate",
+        f"{distributed}; {on}",
+        f"{events}; {on}",
+        BLUEPRINTS[0],
+        decides=False,
+        why=why,
+    )
 
 
-def _runs(blueprint: Blueprint, *, redis: bool, kafka: bool) -> tuple[str, ...]:
-    found = ["retell_ws, with a proxy that ends TLS before it"]
-    if redis:
-        found[0] = "two or more servers of retell_ws, with a proxy before them"
+def _runs(blueprint: Blueprint, *, several: bool, shared: bool, kafka: bool) -> tuple[str, ...]:
+    if several:
+        found = ["two or more servers of retell_ws, with a proxy that ends TLS before them"]
+    elif shared:
+        found = ["one server of retell_ws, of several processes, with a proxy that ends TLS before it"]
+    else:
+        found = ["one server of retell_ws, with a proxy that ends TLS before it"]
+    if shared:
         found.append("Redis 7 or Valkey")
     if kafka:
         found.append("Kafka, and the consumers: analytics, archive, escalation")
@@ -161,16 +199,26 @@ def _runs(blueprint: Blueprint, *, redis: bool, kafka: bool) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _apply(blueprint: Blueprint, *, several: bool, shared: bool, kafka: bool) -> str:
+    """Give the command that writes as much as has to run, and no more."""
+    found = f"retell_ws blueprint apply {blueprint} --into DIR"
+    if shared and not several:
+        found += " --servers 1"
+        if blueprint == "events":  # which has one server without Redis, unless it is told
+            found += f" --redis-url {REDIS}"
+    return f"{found} --kafka HOST:9092" if kafka else found
+
+
 def _measure(want: Want) -> tuple[str, ...]:
     found = ["your model's own time: retell_ws bench URL, and then retell_ws_first_sentence_seconds while it runs"]
-    if want.p95_ms is not None and want.p95_ms < BUDGETS_MS["single"]:
-        (p50_off, p50_on), (p95_off, p95_on) = LEVERS["p50"], LEVERS["p95"]
+    (p50_off, p50_on), (p95_off, p95_on) = LEVERS["p50"], LEVERS["p95"]
+    if want.p95_ms is not None and want.p95_ms < p95_off:
         found.append(
             "levers: speculation (--speculate; on in distributed and events), hedging, the prompt cache, answers from "
             "the cache (Agent(cache=True)). In bench/RESULTS.md, with a model whose times vary much, all of them bring "
             f"the first sentence from {p50_off} to {p50_on} ms at the median, and from {p95_off} to {p95_on} ms at p95"
         )
-    if want.p95_ms is not None and want.p95_ms < LEVERS["p95"][1]:
+    if want.p95_ms is not None and want.p95_ms < p95_on:
         found.append(
             f"a p95 of {want.p95_ms} ms was not reached there: it takes a model that is faster at p95, or answers from "
             "the cache. No blueprint promises it"

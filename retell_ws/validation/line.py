@@ -10,9 +10,24 @@ import msgspec
 
 from ..plural import many
 
-__all__ = ["TOPICS", "Latency", "Line", "Outcome", "Report", "by_topic"]
+__all__ = ["TOPICS", "Latency", "Line", "Outcome", "Report", "Topic", "by_topic"]
 
 Outcome: TypeAlias = Literal["pass", "warn", "fail", "skip"]
+
+Topic: TypeAlias = Literal[
+    "settings",
+    "keys",
+    "redis",
+    "kafka",
+    "conformance",
+    "latency",
+    "failover",
+    "draining",
+    "cache",
+    "events",
+    "webhooks",
+    "retell",
+]
 
 TOPICS: Final[Mapping[str, str]] = {
     "settings": "what was asked for, and whether it fits together",

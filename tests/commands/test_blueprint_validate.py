@@ -124,7 +124,7 @@ async def test_a_page_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (("--only", "nonsense"), "no topic 'nonsense'"),
+        (("--only", "nonsense"), '"nonsense" for --only'),
         (("--url", "ftp://x"), "not the URL of a server"),
         (("--url", f"htps://x.org/llm-websocket/{SECRET}"), "'htps://x.org' is not the URL of a server"),
         (("none.py",), "there is no file none.py"),

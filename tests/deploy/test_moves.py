@@ -53,6 +53,12 @@ def test_the_old_server_is_told_after_the_proxy_and_stopped_after_its_last_call(
     assert "while pgrep" in commands[places[-1]], "until its end a redial may come"
 
 
+def test_one_server_is_spoken_of_as_one() -> None:
+    assert "1 server of retell_ws: 127.0.0.1:8081\nhaproxy before it, at" in words(setup("single"))
+    assert "3 servers of retell_ws" in words(setup("distributed"))
+    assert "haproxy before them, at" in words(setup("distributed"))
+
+
 def test_a_pattern_finds_the_old_server_and_none_of_the_new_ones() -> None:
     before = setup("single")
     wanted = setup("distributed", before)
