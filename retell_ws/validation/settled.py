@@ -182,6 +182,7 @@ def _packages(settings: Settings, machine: Machine) -> Told:
         "redis": settings.is_shared(),
         "kafka": bool(settings.kafka_bootstrap),
         "analytics": bool(settings.data_folder()),
+        "otel": settings.traces,
     }
     missing = [extra for extra, is_wanted in wanted.items() if is_wanted and extra in machine.missing]
     if missing:

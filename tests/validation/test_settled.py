@@ -113,6 +113,13 @@ def test_packages_are_asked_for_by_what_the_settings_need() -> None:
     assert one.outcome == "fail" and "retell-ws[redis,kafka,analytics]" in one.advice
 
 
+def test_traces_need_a_package() -> None:
+    bare = Machine(files=1_000_000, missing=frozenset({"otel"}))
+    assert the("packages", bare).outcome == "pass"
+    one = the("packages", bare, traces=True)
+    assert one.outcome == "fail" and "retell-ws[otel]" in one.advice
+
+
 def test_a_log_at_debug_is_not_for_every_day() -> None:
     assert not found("the log")
     assert the("the log", log_level="debug").outcome == "warn"
