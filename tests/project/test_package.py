@@ -124,7 +124,7 @@ print(*filter(is_there, sys.argv[1:]))
 
 
 def test_it_says_which_extra_the_settings_need(installed: Path) -> None:
-    command = [installed / "bin/retell_ws", "blueprint", "validate", "--traces", "--only", "settings"]
+    command: list[str | Path] = [installed / "bin/retell_ws", "blueprint", "validate", "--traces", "--only", "settings"]
     env = bare(installed)
     done = subprocess.run(command, cwd=installed, capture_output=True, text=True, timeout=120, check=False, env=env)
     assert done.returncode == 1, done.stderr
