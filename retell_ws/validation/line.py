@@ -12,7 +12,7 @@ from ..plural import many
 
 __all__ = ["TOPICS", "Latency", "Line", "Outcome", "Report", "by_topic"]
 
-Outcome: TypeAlias = Literal["pass", "warn", "fail", "skip"]
+Outcome: TypeAlias = Literal["pass", "warn", "fail", "skip", "info"]
 
 TOPICS: Final[Mapping[str, str]] = {
     "settings": "what was asked for, and whether it fits together",
@@ -37,7 +37,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         topic: One of `TOPICS`.
         name: What it is.
-        outcome: `pass`; `warn`: it works, and should be otherwise; `fail`; `skip`: it could not be checked.
+        outcome: `pass`; `warn`: it works, and should be otherwise; `fail`; `skip`: it could not be checked; `info`: it
+            is told, and there is nothing to check.
         seen: What was measured, or why it could not be checked.
         advice: What to do about it; empty when nothing is to be done.
         took_s: Seconds it took.

@@ -75,7 +75,7 @@ def told(settings: Settings, machine: Machine) -> list[Told]:
     names = changed(settings)
     listed = f"{len(names)} not the defaults: {', '.join(names)}" if names else "all the defaults"
     return [
-        Told("loaded", "pass", f"blueprint {settings.blueprint}; {listed}"),
+        Told("loaded", "info", f"blueprint {settings.blueprint}; {listed}"),
         *_contradictions(settings),
         _call_port(settings),
         *_second_port(settings),

@@ -34,7 +34,7 @@ async def check(setup: Setup, book: Book) -> None:
         book.skips("where they come in", "there is no second port", "say --http-port 8081, and lead /webhook to it")
     else:
         book.put(
-            "where they come in", "pass", f"/webhook on port {setup.settings.http_port} of {setup.settings.http_host}"
+            "where they come in", "info", f"/webhook on port {setup.settings.http_port} of {setup.settings.http_host}"
         )
     names = [name for name in (RETELL_KEY, WEBHOOK_KEY) if setup.environment.get(name, "").strip()]
     keys = {name: setup.environment[name].strip() for name in names} or {RETELL_KEY: secrets.token_hex(16)}

@@ -97,3 +97,8 @@ async def test_what_traces_ask_of_the_environment_is_looked_at(tmp_path: Path) -
     other = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
     line = (await looked_over(tmp_path, traces=True, environment=other))["traces"]
     assert line.outcome == "fail" and "http/protobuf" in line.seen
+
+
+async def test_what_nothing_is_asked_of_neither_passes_nor_fails(tmp_path: Path) -> None:
+    lines = await looked_over(tmp_path)
+    assert {name for name, line in lines.items() if line.outcome == "info"} == {"loaded", "versions"}
