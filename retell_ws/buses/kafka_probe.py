@@ -14,6 +14,7 @@ import msgspec
 from ..errors import BusError
 from ..plural import many
 from ..settings import Settings
+from .kafka_version import ApiLog
 from .librdkafka import (
     AdminClient,
     ConfigResource,
@@ -35,7 +36,8 @@ ASK_S: Final = 5.0
 
 CREATE_S: Final = 15.0
 
-NO_ANSWER: Final = "no broker answers: see --kafka-bootstrap, and with TLS or passwords --kafka-config"
+NO_ANSWER: Final = "no broker answers"
+"""What to look at is said by whoever asked."""
 
 
 class TopicState(msgspec.Struct, frozen=True):
@@ -72,7 +74,10 @@ class KafkaProbe:
         self._settings = settings
         self._config = config_of(settings)
         self._refused: BusError | None = None
-        self._admin = made(AdminClient, {**self._config, "error_cb": self._on_error}, settings)
+        self._log = ApiLog()
+        debug = ",".join(filter(None, (self._config.get("debug", ""), "feature")))  # see `ApiLog`
+        config = {**self._config, "debug": debug, "error_cb": self._on_error}
+        self._admin = made(AdminClient, config, settings, log=self._log)
 
     def brokers(self) -> list[str]:
         """Name the host of each broker, as it gives itself out.
@@ -85,6 +90,11 @@ class KafkaProbe:
         except KafkaException as exc:
             self._admin.poll(0)
             raise self._refused or refusal(exc.args[0]) or BusError(NO_ANSWER) from None
+
+    def release(self) -> str:
+        """Give the release of Kafka that the brokers asked so far are at least; empty when that is not known."""
+        self._admin.poll(0)  # which hands on what the client has written into its log
+        return self._log.release
 
     def topics(self) -> list[TopicState]:
         """Look at our topics; those that are missing are not made, only whether they could be is asked.
