@@ -37,7 +37,7 @@ from .transcript import Question
 from .worker import Worker
 from .workers import say_ready, supervise
 
-__all__ = ["checking", "run"]
+__all__ = ["checking", "reachable", "run"]
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ async def _serve(agent: Agent, settings: Settings, worker: Worker | None) -> Non
     orders = Orders(this, worker)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="agent"))
     model = build_model(settings)
-    settings = _reachable(settings)
+    settings = reachable(settings)
     try:
         async with (
             Consuming() as consumers,  # to the very end: the last facts are there when the server has ended
@@ -140,7 +140,7 @@ async def _serve(agent: Agent, settings: Settings, worker: Worker | None) -> Non
         logger.warning("stopped at once")
 
 
-def _reachable(settings: Settings) -> Settings:
+def reachable(settings: Settings) -> Settings:
     """Let the consumers that are started beside the server reach its calls, when rules say so and there is no Redis.
 
     Raises:

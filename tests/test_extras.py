@@ -21,6 +21,13 @@ def test_what_is_missing_is_said_with_the_extra_that_brings_it() -> None:
             raise ModuleNotFoundError("No module named 'duckdb.x'", name="duckdb.x")
 
 
+@pytest.mark.parametrize("name", ["opentelemetry.sdk", "opentelemetry"])
+def test_a_part_of_a_package_is_missing_as_the_whole_is(name: str) -> None:
+    with pytest.raises(SettingsError, match=r"retell-ws\[otel\]"):
+        with needing("otel", "sending traces"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 @pytest.mark.parametrize("name", ["json_that_is_not_there", None])
 def test_another_missing_module_is_none_of_it(name: str | None) -> None:
     with pytest.raises(ModuleNotFoundError):
@@ -33,4 +40,4 @@ def test_the_first_script_brings_what_any_of_them_needs() -> None:
     # nothing but Python.
     script = Path(__file__).parent.parent.joinpath("scripts", "run").read_text()
     assert "setup '[all]'" in script
-    assert all(f"has {first}" in script for first, *_ in PACKAGES.values())
+    assert all(f"has {first.replace('.', '/')}" in script for first, *_ in PACKAGES.values())

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import BusError
 from ..settings import Settings
+from .kafka_version import ApiLog
 from .librdkafka import (
     AdminClient,
     ConfigResource,
@@ -30,6 +31,7 @@ class KafkaAdmin:
     Args:
         settings: The settings.
         refused: Takes what the brokers hold against us, when the client meets it outside of any question of ours.
+        log: Takes what the brokers say of themselves; by default nobody asks.
 
     Raises:
         SettingsError: Something in the file of `kafka_config` is wrong.
@@ -39,11 +41,11 @@ class KafkaAdmin:
         is_mock: It plays the brokers itself; see `librdkafka.is_mock`.
     """
 
-    def __init__(self, settings: Settings, refused: Callable[[BusError], None]) -> None:
-        config = config_of(settings)
+    def __init__(self, settings: Settings, refused: Callable[[BusError], None], *, log: ApiLog | None = None) -> None:
+        config = config_of(settings) if log is None else log.asked_for(config_of(settings))
         self._refused = refused
         self.is_mock = is_mock(config)
-        self.client: AdminClient = made(AdminClient, {**config, "error_cb": self._on_error}, settings)
+        self.client: AdminClient = made(AdminClient, {**config, "error_cb": self._on_error}, settings, log=log)
 
     def describe(self, topics: Iterable[Topic], **limits: float) -> dict[Topic, Future[Any]]:
         """Ask how topics are set.

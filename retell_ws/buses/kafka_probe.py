@@ -17,6 +17,7 @@ from ..plural import many
 from ..settings import Settings
 from .kafka_admin import KafkaAdmin, new_topic, values_of
 from .kafka_rights import Rights, of_groups, of_topics
+from .kafka_version import ApiLog
 from .librdkafka import KafkaError, KafkaException, refusal
 from .topics import Topic, differences, topics_of
 
@@ -27,7 +28,8 @@ ASK_S: Final = 5.0
 
 CREATE_S: Final = 15.0
 
-NO_ANSWER: Final = "no broker answers: see --kafka-bootstrap, and with TLS or passwords --kafka-config"
+NO_ANSWER: Final = "no broker answers"
+"""What to look at is said by whoever asked."""
 
 
 class TopicState(msgspec.Struct, frozen=True):
@@ -65,7 +67,8 @@ class KafkaProbe:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._refused: BusError | None = None
-        self._admin = KafkaAdmin(settings, self._note)
+        self._log = ApiLog()
+        self._admin = KafkaAdmin(settings, self._note, log=self._log)
 
     def brokers(self) -> list[str]:
         """Name the host of each broker, as it gives itself out.
@@ -78,6 +81,11 @@ class KafkaProbe:
         except KafkaException as exc:
             self._admin.client.poll(0)
             raise self._refused or refusal(exc.args[0]) or BusError(NO_ANSWER) from None
+
+    def release(self) -> str:
+        """Give the release of Kafka that the brokers asked so far are at least; empty when that is not known."""
+        self._admin.client.poll(0)  # which hands on what the client has written into its log
+        return self._log.release
 
     def topics(self) -> list[TopicState]:
         """Look at our topics; those that are missing are not made, only whether they could be is asked.

@@ -193,19 +193,22 @@ def is_mock(config: dict[str, Any]) -> bool:
     return any(name.startswith("test.mock.") for name in config)
 
 
-def made(client: Callable[..., Client], config: dict[str, Any], settings: Settings) -> Client:
+def made(
+    client: Callable[..., Client], config: dict[str, Any], settings: Settings, *, log: ClientLog | None = None
+) -> Client:
     """Make a client.
 
     Args:
         client: Which.
         config: Its settings.
         settings: Ours, to name the line of a file.
+        log: Takes its log; by default one of its own.
 
     Raises:
         SettingsError: The client does not take one of its settings. Its words quote no value.
     """
     try:
-        return client(config, logger=ClientLog())
+        return client(config, logger=log or ClientLog())
     except (KafkaException, TypeError, ValueError) as exc:
         words = str(exc.args[0].str()) if isinstance(exc, KafkaException) else str(exc)
     text = _text_of(settings)

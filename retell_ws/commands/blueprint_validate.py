@@ -51,8 +51,9 @@ def validate(
     """Prove a set-up: what it is asked for is there, fits together, and does what it should.
 
     Give it the agent and the settings that `serve` gets. It starts spare servers with them, on ports and in a folder of
-    their own, and calls those: a server that runs already is left alone, and so are its archive and its topics. With a
-    key the real model answers some 250 questions, and may call the agent's tools; `--model scripted` costs nothing.
+    their own, and calls those: a server that runs already is left alone, and so are its topics; in its archive one
+    object is put, read and deleted. With a key the real model answers some 250 questions, and may call the agent's
+    tools; `--model scripted` costs nothing.
 
     Args:
         agent: FILE.py, FILE.py:NAME or MODULE:NAME; without it a small receptionist is on trial.
@@ -135,7 +136,7 @@ def _json(report: Report) -> bytes:
     document = {
         "proved": report.is_proved,
         "verdict": report.verdict,
-        "counts": {mark: report.count(mark) for mark in ("pass", "warn", "fail", "skip")},
+        "counts": {mark: report.count(mark) for mark in ("pass", "warn", "fail", "skip", "info")},
         **{name: getattr(report, name) for name in report.__struct_fields__},
     }
     return orjson.dumps(document, option=orjson.OPT_INDENT_2, default=_plain)

@@ -18,6 +18,7 @@ MARKS: Final = {
     "warn": ("warn", "yellow"),
     "fail": ("FAIL", "bold red"),
     "skip": ("skip", "dim"),
+    "info": ("info", "blue"),
 }
 
 ROOM: Final = 110

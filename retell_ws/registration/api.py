@@ -24,7 +24,7 @@ from .addresses import scrubbed
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["NotReached", "NotThere", "RetellRest"]
+__all__ = ["KeyRefused", "NotReached", "NotThere", "RetellRest"]
 
 ANSWER_S: Final = 15.0
 """Seconds for one answer."""
@@ -46,6 +46,10 @@ class NotThere(RetellApiError):
 
 class NotReached(RetellApiError):
     """Nobody answers at the URL, or not in time."""
+
+
+class KeyRefused(SettingsError):
+    """The API does not know the key: 401; or does not let it look at anything: 403."""
 
 
 class RetellRest:
@@ -110,7 +114,7 @@ class RetellRest:
         Raises:
             NotThere: There is none.
             RetellApiError: The API did not answer as it should. This holds for all that follow as well.
-            SettingsError: It does not know the key. This, too.
+            KeyRefused: It does not know the key. This, too.
         """
         with self._telling(f"agent {agent_id}"):
             if version is None:
@@ -118,6 +122,14 @@ class RetellRest:
             else:
                 answer = await self._agent.retrieve(agent_id, version=version)
             return _object(await answer.read())
+
+    async def look(self) -> None:
+        """Ask for the first agent, which any key of an account may."""
+        with self._telling("the list of agents"):
+            try:
+                await (await self._agent.list(limit=1)).read()
+            except self._errors.PermissionDeniedError:
+                raise KeyRefused(f"{self._base_url} does not let the key in RETELL_API_KEY look at anything") from None
 
     async def agents_named(self, name: str) -> list[str]:
         """Give the ids of the voice agents with exactly this name."""
@@ -216,7 +228,7 @@ class RetellRest:
         try:
             yield
         except sdk.AuthenticationError:
-            raise SettingsError(f"{self._base_url} does not know the key in RETELL_API_KEY") from None
+            raise KeyRefused(f"{self._base_url} does not know the key in RETELL_API_KEY") from None
         except sdk.NotFoundError as exc:
             raise NotThere(f"{what}: there is none, says Retell's API: {self._said(exc)}") from None
         except sdk.RateLimitError:

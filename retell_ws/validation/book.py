@@ -10,10 +10,13 @@ from typing import Final
 
 from ..errors import RetellWsError
 from .line import Line, Outcome
+from .spare import SpareError
 
 __all__ = ["Book", "Entry", "Unchecked"]
 
 LOOK: Final = "change that, or see in the log what stands still, and validate again with --only"
+
+START: Final = "change that; `retell_ws serve` with the same agent and settings tells more"
 
 
 class Unchecked(Exception):
@@ -115,6 +118,8 @@ class Book:
                 entry.fails("the check said nothing", "this is a bug of the check: please report it")
         except Unchecked as exc:
             entry.skips(f"could not be checked: {exc}", exc.advice)
+        except SpareError as exc:  # before what is on trial has begun: no advice of the check's is about that
+            entry.fails(str(exc), START)
         except RetellWsError as exc:  # our own words, which are made to be read
             entry.fails(str(exc), advice)
         except TimeoutError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Final
@@ -14,7 +15,7 @@ from ..testing.retell import FakeRetell
 from .book import Book
 from .setup import Setup
 
-__all__ = ["check", "serving"]
+__all__ = ["check", "counted", "serving"]
 
 LIMIT_S: Final = 180.0
 
@@ -67,13 +68,23 @@ async def check(
     ):
         patience = Patience(calls=min(50, setup.settings.max_calls))
         report = await run(url, only=only, patience=patience, on_result=lambda result: progress(result.name))
-        passed = many(report.count("pass"), "check")
-        counted = f"{passed} passed, {report.count('warn')} warned, {report.count('skip')} skipped"
         if failed := len(report.failures):
-            line.fails(f"{failed} failed, {counted}", "the lines below say which; retell_ws check tells more")
+            line.fails(f"{failed} failed, {counted(report)}", "the lines below say which; retell_ws check tells more")
         else:
-            line.passes(counted)
+            line.passes(counted(report))
     for result in report.results if report is not None else ():
         if result.outcome in ("fail", "warn"):
             advice = f"{result.meaning} (§{result.section.lstrip('§')}): retell_ws check URL --only {result.name}"
             book.put(result.name, "fail" if result.outcome == "fail" else "warn", result.seen, advice)
+
+
+def counted(report: Report) -> str:
+    """Say how many checks ended how, and why some were skipped: mostly for want of something the agent has not.
+
+    Args:
+        report: Of the suite.
+    """
+    reasons = Counter(result.seen for result in report.results if result.outcome == "skip")
+    why = ", ".join(f"{count} × {reason}" for reason, count in reasons.most_common())
+    passed = f"{many(report.count('pass'), 'check')} passed, {report.count('warn')} warned"
+    return f"{passed}, {report.count('skip')} skipped{f' ({why})' if why else ''}"

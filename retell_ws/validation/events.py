@@ -1,4 +1,7 @@
-"""Facts from end to end: what is said in a call on a spare server arrives in the archive and in the figures, masked."""
+"""Facts from end to end: what is said in a call on a spare server arrives in an archive and in figures, masked.
+
+These are the spare server's own. Of the real archive it is tried whether it can be written and read.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from ..errors import SinkError
 from ..extras import needing
 from ..settings import Settings
 from ..testing.retell import FakeRetell
+from .archive import tried
 from .book import Book, Entry, Unchecked
 from .kafka import probe_of
 from .setup import SPOKEN, Setup
@@ -23,6 +27,11 @@ from .spare import started
 __all__ = ["check", "masked", "room"]
 
 LIMIT_S: Final = 75.0
+
+ARCHIVE_S: Final = 45.0
+"""For the real archive. The client of a bucket tries for 20 s by itself."""
+
+ARCHIVE: Final = "see --archive, and what the consumers' user, or their AWS_… key, may do there"
 
 ARRIVAL_S: Final = 40.0
 """Seconds a fact may take from the call's end to the archive. With Kafka, whose groups take their time, too."""
@@ -41,13 +50,16 @@ GROUPS: Final = ("analytics", "archive")
 
 
 async def check(setup: Setup, book: Book) -> None:
-    """Look at the journal's folder, then follow one call."""
+    """Look at the journal's folder and the archive, then follow one call."""
     settings = setup.settings
     if not (folder := settings.data_folder()):
         book.skips("a call's facts", "no facts are kept", "--blueprint events, or --data FOLDER in any blueprint")
         return
     async with book.line("the journal's folder", limit_s=5.0) as line:
         await asyncio.to_thread(room, line, Path(folder), settings.journal_mb)
+    if settings.archive:
+        async with book.line("the archive", limit_s=ARCHIVE_S, advice=ARCHIVE) as line:
+            await asyncio.to_thread(tried, line, settings.archive, setup.run)
     async with book.line("a call's facts", limit_s=LIMIT_S, advice="see the lines of `kafka`, and the disk") as line:
         await _follow(setup, line)
 
@@ -128,7 +140,7 @@ async def _serving(setup: Setup) -> AsyncIterator[tuple[str, str]]:
     changes: dict[str, Any] = {"grace_s": 0.5}  # or the archive would wait for a redial
     if not setup.settings.kafka_bootstrap:
         async with setup.probing("events", **changes, consume=True) as spare:
-            yield spare.url, "by the journal"
+            yield spare.url, "by the journal, into an archive of its own"
         return
     changes |= {
         "kafka_bootstrap": setup.settings.kafka_bootstrap,
@@ -141,7 +153,7 @@ async def _serving(setup: Setup) -> AsyncIterator[tuple[str, str]]:
         setup.probing("events", **changes) as spare,
         started("consume", *GROUPS, settings=settings),
     ):
-        yield spare.url, "by Kafka, over topics of its own"
+        yield spare.url, "by Kafka, over topics of its own, into an archive of its own"
 
 
 @asynccontextmanager

@@ -50,7 +50,7 @@ async def check(setup: Setup, book: Book) -> None:
     async with book.line("brokers", limit_s=LIMIT_S, advice=REACH) as line:
         probe = await asyncio.to_thread(probe_of, settings)
         brokers = await asyncio.to_thread(probe.brokers)
-        counted(line, brokers)
+        counted(line, brokers, await asyncio.to_thread(probe.release))
     if not brokers:
         return
     async with book.line("topics", limit_s=LIMIT_S, advice=REACH) as line:
@@ -61,14 +61,15 @@ async def check(setup: Setup, book: Book) -> None:
         _groups(line, await asyncio.to_thread(probe.refused_groups, names), groups)
 
 
-def counted(line: Entry, hosts: Sequence[str]) -> None:
+def counted(line: Entry, hosts: Sequence[str], release: str = "") -> None:
     """Say whether there are brokers enough: those of this machine alone are for trying out, and one will do.
 
     Args:
         line: Takes it down.
         hosts: Of each broker, as it gives itself out.
+        release: Of Kafka, that they are at least; empty: not known.
     """
-    answer = many(len(hosts), "broker answers", "brokers answer")
+    answer = f"{many(len(hosts), 'broker answers', 'brokers answer')} ({_which(release)})"
     if len(hosts) >= SAFE_REPLICAS:
         line.passes(answer)
     elif all(map(is_loopback, hosts)):
@@ -78,6 +79,12 @@ def counted(line: Entry, hosts: Sequence[str]) -> None:
             f"{answer}: a lost one may take facts along",
             f"{ENOUGH} where facts must outlive one; until then they are safe in the journal alone",
         )
+
+
+def _which(release: str) -> str:
+    if not release:
+        return "of an unknown version, which brokers tell no client"
+    return f"Kafka {release} or newer by the requests they take: brokers tell no client more"
 
 
 def _topics(line: Entry, states: list[TopicState], brokers: int) -> None:

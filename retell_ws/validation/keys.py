@@ -10,11 +10,13 @@ import msgspec
 from ..api_key import is_key
 from ..blueprints import KEY, RETELL_KEY, WEBHOOK_KEY, build_model
 from ..errors import ModelError, ModelRejected
+from ..extras import is_installed
 from ..ports import End
 from ..prompt import build
 from ..race import RacingModel
+from ..registration.api import KeyRefused, NotReached, RetellRest
 from ..transcript import Question
-from .book import Book, Entry
+from .book import Book, Entry, Unchecked
 from .settled import is_for_retell
 from .setup import Setup
 
@@ -22,15 +24,18 @@ __all__ = ["check"]
 
 LIMIT_S: Final = 15.0
 
+RETELL_S: Final = 25.0
+"""For Retell's API, whose client tries several times."""
+
 SLOW_S: Final = 3.0
 """Seconds for one token, beyond which callers would wait as well."""
 
 
 async def check(setup: Setup, book: Book) -> None:
-    """Ask the model for one token, and look at the other keys."""
+    """Ask the model for one token, and Retell for an agent with each of its keys."""
     async with book.line(KEY, limit_s=LIMIT_S, advice="see that the key and --model-url are right") as line:
         await _model(setup, line)
-    _retell(setup, book)
+    await _retell(setup, book)
 
 
 async def _model(setup: Setup, line: Entry) -> None:
@@ -75,26 +80,34 @@ async def _model(setup: Setup, line: Entry) -> None:
         await model.aclose()
 
 
-def _retell(setup: Setup, book: Book) -> None:
-    settings, found = setup.settings, []
-    for name in (RETELL_KEY, WEBHOOK_KEY):
-        key = setup.environment.get(name, "")
-        if key and not is_key(key):
-            book.put(name, "fail", "there is a space, a line end or a special character in it", f"export {name} anew")
-        elif key:
-            found.append(name)
-    if found:
-        book.put("Retell's keys", "pass", f"there: {', '.join(found)}")
-    elif settings.verify_calls:
-        book.put(
-            "Retell's keys",
-            "fail",
-            f"--verify-calls needs {RETELL_KEY}: the server does not start",
-            f"export {RETELL_KEY}=…",
-        )
-    elif settings.blueprint == "events" and is_for_retell(settings, setup.url):
-        book.put("Retell's keys", "warn", f"no {RETELL_KEY}: Retell's webhooks are refused", f"export {RETELL_KEY}=…")
+async def _retell(setup: Setup, book: Book) -> None:
+    settings = setup.settings
+    given = {name: key for name in (RETELL_KEY, WEBHOOK_KEY) if (key := setup.environment.get(name, ""))}
+    for name, key in given.items():
+        async with book.line(name, limit_s=RETELL_S, advice="see --retell-url") as line:
+            await _ask(line, name, key, settings.retell_url)
+    missing, export = f"no {RETELL_KEY}", f"export {RETELL_KEY}=…"
+    if settings.verify_calls and RETELL_KEY not in given:
+        book.put("Retell's keys", "fail", f"--verify-calls needs {RETELL_KEY}: the server does not start", export)
+    elif not given and settings.blueprint == "events" and is_for_retell(settings, setup.url):
+        book.put("Retell's keys", "warn", f"{missing}: Retell's webhooks are refused", export)
+    elif not given:
+        book.skips("Retell's keys", missing, f"{export} for webhooks, --verify-calls and `register`")
+
+
+async def _ask(line: Entry, name: str, key: str, url: str) -> None:
+    """Let Retell say whether it takes a key; the one that signs webhooks is a key of the same API."""
+    if not is_key(key):
+        line.fails("there is a space, a line end or a special character in it", f"export {name} anew")
+        return
+    if not is_installed("retell"):
+        raise Unchecked("Retell's client is not installed", "pip install 'retell-ws[retell]'")
+    try:
+        async with RetellRest(key, url) as api:
+            await api.look()
+    except KeyRefused:
+        line.fails(f"{url} refuses it", f"make a key in Retell's dashboard, and put it into {name}")
+    except NotReached as exc:  # the network is no property of the set-up
+        raise Unchecked(str(exc), f"let this machine reach {url}, or see --retell-url") from None
     else:
-        book.skips(
-            "Retell's keys", f"no {RETELL_KEY}", f"export {RETELL_KEY}=… for webhooks, --verify-calls and `register`"
-        )
+        line.passes(f"{url} takes it")

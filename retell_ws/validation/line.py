@@ -12,7 +12,7 @@ from ..plural import many
 
 __all__ = ["TOPICS", "Latency", "Line", "Outcome", "Report", "Topic", "by_topic"]
 
-Outcome: TypeAlias = Literal["pass", "warn", "fail", "skip"]
+Outcome: TypeAlias = Literal["pass", "warn", "fail", "skip", "info"]
 
 Topic: TypeAlias = Literal[
     "settings",
@@ -52,7 +52,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         topic: One of `TOPICS`.
         name: What it is.
-        outcome: `pass`; `warn`: it works, and should be otherwise; `fail`; `skip`: it could not be checked.
+        outcome: `pass`; `warn`: it works, and should be otherwise; `fail`; `skip`: it could not be checked; `info`: it
+            is told, and there is nothing to check.
         seen: What was measured, or why it could not be checked.
         advice: What to do about it; empty when nothing is to be done.
         took_s: Seconds it took.

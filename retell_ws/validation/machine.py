@@ -6,10 +6,9 @@ import os
 import platform
 import resource
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from typing import Final
 
-from ..extras import PACKAGES
+from ..extras import PACKAGES, is_installed
 from .settled import Machine
 
 __all__ = ["described", "machine", "versions"]
@@ -52,8 +51,7 @@ def described() -> dict[str, str]:
 def machine() -> Machine:
     """Look at what settings ask a machine for."""
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)  # a server raises its own limit as far as it may
-    missing = {extra for extra, packages in PACKAGES.items() if not all(map(find_spec, packages))}
     return Machine(
         files=2**31 if files == resource.RLIM_INFINITY else files,
-        missing=frozenset(missing),
+        missing=frozenset(extra for extra in PACKAGES if not is_installed(extra)),
     )

@@ -28,6 +28,7 @@ WORDS: Final[dict[Outcome, tuple[str, str]]] = {
     "warn": ("warn", "orange"),
     "fail": ("fail", "red"),
     "skip": ("not checked", "grey"),
+    "info": ("info", "blue"),
 }
 
 _OWN: Final = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from . import files
 from .book import Book
 from .machine import machine, versions
 from .settled import told
@@ -13,8 +14,9 @@ __all__ = ["check"]
 
 
 async def check(setup: Setup, book: Book) -> None:
-    """Say what can be said without starting anything."""
+    """Say what can be said without starting anything, and read the files that are named."""
     here, found = await asyncio.to_thread(lambda: (machine(), versions()))
     for finding in told(setup.settings, here):
         book.put(finding.name, finding.outcome, finding.seen, finding.advice)
-    book.put("versions", "pass", ", ".join(f"{name} {number}" for name, number in found.items()))
+    await files.check(setup, book)
+    book.put("versions", "info", ", ".join(f"{name} {number}" for name, number in found.items()))

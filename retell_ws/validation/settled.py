@@ -75,7 +75,7 @@ def told(settings: Settings, machine: Machine) -> list[Told]:
     names = changed(settings)
     listed = f"{len(names)} not the defaults: {', '.join(names)}" if names else "all the defaults"
     return [
-        Told("loaded", "pass", f"blueprint {settings.blueprint}; {listed}"),
+        Told("loaded", "info", f"blueprint {settings.blueprint}; {listed}"),
         *_contradictions(settings),
         _call_port(settings),
         *_second_port(settings),
@@ -182,6 +182,7 @@ def _packages(settings: Settings, machine: Machine) -> Told:
         "redis": settings.is_shared(),
         "kafka": bool(settings.kafka_bootstrap),
         "analytics": bool(settings.data_folder()),
+        "otel": settings.traces,
     }
     missing = [extra for extra, is_wanted in wanted.items() if is_wanted and extra in machine.missing]
     if missing:

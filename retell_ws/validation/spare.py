@@ -110,6 +110,7 @@ def server_settings(settings: Settings, folder: Path, **changes: Any) -> Setting
             "rules": "",  # or an escalation might ring somebody up
             "verify_calls": False,  # Retell knows nothing of our calls
             "answers_file": "",
+            "traces": False,  # calls that nobody made are not for the real collector
             "log_level": "warning",
             **changes,
         },

@@ -59,7 +59,7 @@ def _place(book: Book, settings: Settings) -> None:
     if settings.http_port is None:
         book.skips(name, "there is no second port", "say --http-port 8081, and lead /webhook to it")
     else:
-        book.put(name, "pass", f"/webhook on port {settings.http_port} of {settings.http_host}")
+        book.put(name, "info", f"/webhook on port {settings.http_port} of {settings.http_host}")
 
 
 def _keys(setup: Setup, book: Book) -> dict[str, str]:

@@ -34,7 +34,8 @@ async def test_brokers_are_counted_and_missing_topics_are_not_made(
     kafka: KafkaServer, topic_prefix: str, tmp_path: Path
 ) -> None:
     lines = await lines_of("kafka", check, setup_on(kafka, topic_prefix, tmp_path))
-    assert lines["brokers"].outcome == "pass" and "1 broker answers, on this machine alone" in lines["brokers"].seen
+    assert lines["brokers"].outcome == "pass" and "1 broker answers (Kafka 4." in lines["brokers"].seen
+    assert "on this machine alone" in lines["brokers"].seen
     assert lines["topics"].outcome == "pass" and f"can be made: {topic_prefix}facts" in lines["topics"].seen
     assert topics(kafka, topic_prefix) == []
 
@@ -54,6 +55,13 @@ def test_few_brokers_will_do_where_they_are_this_machines_own(hosts: list[str], 
     counted(line, hosts)
     assert line.outcome == outcome
     assert "--kafka-replicas 3" in line.seen + line.advice or len(hosts) == 3
+
+
+@pytest.mark.parametrize(("release", "told"), [("4.1", "Kafka 4.1 or newer"), ("", "of an unknown version")])
+def test_their_version_is_told_as_far_as_it_is_known(release: str, told: str) -> None:
+    line = Entry()
+    counted(line, ["127.0.0.1"], release)
+    assert told in line.seen
 
 
 async def test_more_copies_than_brokers_fail_with_the_setting(
@@ -81,7 +89,8 @@ async def test_topics_are_made_compared_and_dropped(
 async def test_brokers_that_are_not_there_fail_with_the_setting(tmp_path: Path) -> None:
     setup = setup_of(tmp_path, blueprint="events", kafka_bootstrap=f"127.0.0.1:{free_port()}")
     (line,) = (await lines_of("kafka", check, setup)).values()
-    assert line.outcome == "fail" and "--kafka-bootstrap" in line.seen
+    assert line.outcome == "fail" and line.seen == "no broker answers"
+    assert "--kafka-bootstrap" in line.advice and "--kafka-config" in line.advice
 
 
 async def test_a_file_of_settings_that_cannot_be_read_fails(tmp_path: Path) -> None:

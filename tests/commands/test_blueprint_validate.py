@@ -13,6 +13,7 @@ import orjson
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from retell_ws.testing import FakeRetellApi
 from tests.machine import free_port
 from tests.processes import refused, start
 from tests.redis_servers import RedisServer, valkey
@@ -51,19 +52,22 @@ def outcomes(document: dict[str, Any]) -> dict[tuple[str, str], str]:
 async def test_a_set_up_of_events_is_proved_and_left_alone(server: RedisServer, tmp_path: Path) -> None:
     page, data, temporary = tmp_path / "out.html", tmp_path / "real", tmp_path / "tmp"
     temporary.mkdir()
-    status, document, err = await validated(
-        *("--blueprint", "events", "--data", str(data), "--http-port", "0", "--report", str(page)),
-        *("--budget-ms", "5000"),  # other tests may run beside this one
-        RETELL_WS_REDIS_URL=url_of(server),
-        RETELL_WS_PATH_SECRET=SECRET,
-        RETELL_API_KEY=SECRET,
-        TMPDIR=str(temporary),
-    )
+    async with FakeRetellApi(key=SECRET) as api:
+        status, document, err = await validated(
+            *("--blueprint", "events", "--data", str(data), "--http-port", "0", "--report", str(page)),
+            *("--budget-ms", "5000"),  # other tests may run beside this one
+            RETELL_WS_REDIS_URL=url_of(server),
+            RETELL_WS_PATH_SECRET=SECRET,
+            RETELL_WS_RETELL_URL=api.url,
+            RETELL_API_KEY=SECRET,
+            TMPDIR=str(temporary),
+        )
     assert status == 0, document
     assert document["proved"] is True
     assert document["counts"]["fail"] == 0
     found = outcomes(document)
     proved = [
+        ("keys", "RETELL_API_KEY"),
         ("redis", "rights"),
         ("conformance", "the protocol"),
         ("latency", "first sentence"),

@@ -105,13 +105,30 @@ def test_the_wheel_has_every_file_of_the_package(wheel: Path) -> None:
 
 
 def test_it_needs_no_package_of_an_extra(installed: Path) -> None:
-    brought = {name for names in PACKAGES.values() for name in names} - {"opentelemetry"} | {"opentelemetry.sdk"}
+    brought = {name for names in PACKAGES.values() for name in names}
     found = run(installed / "bin/python", "-c", FIND, *sorted(brought), cwd=installed)
     assert found.split() == []  # OpenTelemetry's API alone comes with the client of the model's provider
     run(installed / "bin/python", "-c", "import retell_ws, retell_ws.testing", cwd=installed)
 
 
-FIND = "import sys; from importlib.util import find_spec; print(*filter(find_spec, sys.argv[1:]))"
+FIND = """
+import sys
+from importlib.util import find_spec
+def is_there(name):
+    try:
+        return find_spec(name)
+    except ModuleNotFoundError:
+        return False
+print(*filter(is_there, sys.argv[1:]))
+"""
+
+
+def test_it_says_which_extra_the_settings_need(installed: Path) -> None:
+    command: list[str | Path] = [installed / "bin/retell_ws", "blueprint", "validate", "--traces", "--only", "settings"]
+    env = bare(installed)
+    done = subprocess.run(command, cwd=installed, capture_output=True, text=True, timeout=120, check=False, env=env)
+    assert done.returncode == 1, done.stderr
+    assert "pip install 'retell-ws[otel]'" in done.stdout
 
 
 def test_its_dependencies_are_complete(installed: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from retell_ws.errors import SettingsError
 from retell_ws.validation.book import Book, Unchecked
 from retell_ws.validation.line import Line
+from retell_ws.validation.spare import SpareError
 
 SECRET = "redis://user:hunter2@host"
 
@@ -25,6 +26,12 @@ async def line_of(raised: BaseException | None, *, limit_s: float = 5.0) -> Line
 async def test_what_we_raise_ourselves_is_told_in_its_words() -> None:
     line = await line_of(SettingsError("redis_url is none"))
     assert (line.outcome, line.seen, line.advice) == ("fail", "redis_url is none", "do this")
+
+
+async def test_a_spare_that_does_not_start_says_why_and_is_no_bug() -> None:
+    line = await line_of(SpareError("a spare `serve` does not start: pip install it"))
+    assert line.outcome == "fail" and "pip install it" in line.seen
+    assert line.advice != "do this" and "serve" in line.advice
 
 
 async def test_of_what_others_raise_only_the_type_is_told() -> None:

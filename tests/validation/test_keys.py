@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from retell_ws.testing import FakeAnthropicProcess
+from retell_ws.testing import FakeAnthropicProcess, FakeRetellApi
+from retell_ws.testing.fake_retell_server import Fault
 from retell_ws.validation import keys
+from retell_ws.validation.line import Line
 from tests.machine import free_port
 from tests.registration.odd_api import answering
 
@@ -80,8 +82,51 @@ async def test_a_key_of_retells_is_missed_as_much_as_it_is_needed(
     assert lines["Retell's keys"].outcome == outcome
 
 
-async def test_a_key_of_retells_that_is_there_is_named_alone(tmp_path: Path) -> None:
-    setup = setup_of(tmp_path, environment={"RETELL_API_KEY": KEY})
-    line = (await lines_of("keys", keys.check, setup))["Retell's keys"]
-    assert line.outcome == "pass" and "RETELL_API_KEY" in line.seen and KEY not in line.seen
-    assert KEY not in repr(setup)
+RETELL = "key_canary_0123456789"
+
+NAMES = ("RETELL_API_KEY", "RETELL_WEBHOOK_KEY")
+
+
+async def asked(folder: Path, url: str, name: str = NAMES[0], **settings: Any) -> Line:
+    """Look at one key of Retell's, which the API at the URL may know."""
+    setup = setup_of(folder, retell_url=url, environment={name: RETELL}, **settings)
+    line = (await lines_of("keys", keys.check, setup))[name]
+    assert RETELL not in line.seen + line.advice + repr(setup)
+    return line
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_retell_is_asked_whether_it_takes_its_keys(tmp_path: Path, name: str) -> None:
+    async with FakeRetellApi(key=RETELL) as api:
+        line = await asked(tmp_path, api.url, name)
+        assert line.outcome == "pass" and api.url in line.seen
+        assert len(api.log) == 1 and not api.writes()
+    async with FakeRetellApi(key="key_of_another_account") as api:
+        line = await asked(tmp_path, api.url, name)
+        assert line.outcome == "fail" and "refuses" in line.seen and name in line.advice
+
+
+async def test_a_key_of_retells_that_may_do_nothing_fails(tmp_path: Path) -> None:
+    async with FakeRetellApi(key=RETELL) as api:
+        api.faults = [Fault(status=403, times=9)]
+        assert (await asked(tmp_path, api.url)).outcome == "fail"
+
+
+async def test_retells_key_is_not_checked_where_retell_cannot_be_reached(tmp_path: Path) -> None:
+    line = await asked(tmp_path, f"http://127.0.0.1:{free_port()}")
+    assert line.outcome == "skip" and "--retell-url" in line.advice
+
+
+async def test_retells_key_is_not_checked_without_its_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "is_installed", lambda extra: False)
+    async with FakeRetellApi(key=RETELL) as api:
+        line = await asked(tmp_path, api.url)
+        assert line.outcome == "skip" and "retell-ws[retell]" in line.advice
+        assert not api.log
+
+
+async def test_the_key_for_webhooks_does_not_verify_calls(tmp_path: Path) -> None:
+    async with FakeRetellApi(key=RETELL) as api:
+        setup = setup_of(tmp_path, retell_url=api.url, environment={NAMES[1]: RETELL}, verify_calls=True)
+        lines = await lines_of("keys", keys.check, setup)
+    assert lines["Retell's keys"].outcome == "fail" and NAMES[0] in lines["Retell's keys"].advice

@@ -25,6 +25,8 @@ def report(*outcomes: Outcome) -> Report:
         (("pass", "fail", "warn"), False, "1 thing does not work"),
         (("fail", "fail"), False, "2 things do not work"),
         (("skip",), False, "Nothing could be checked"),
+        (("info", "skip"), False, "Nothing could be checked"),
+        (("info", "pass"), True, "Everything works"),
         ((), False, "Nothing could be checked"),
     ],
 )
@@ -39,6 +41,7 @@ def test_one_failure_fails_the_whole_and_nothing_looked_at_proves_nothing(
 def test_counts_leave_out_what_there_is_none_of() -> None:
     assert report("pass", "skip", "pass").counts == "2 passed, 1 not checked"
     assert report("warn", "fail").counts == "1 failed, 1 warned"
+    assert report("info", "pass").counts == "1 passed"
 
 
 def test_lines_are_sorted_as_the_topics_are_and_keep_their_order_within_one() -> None:

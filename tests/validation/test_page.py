@@ -26,6 +26,7 @@ REPORT = Report(
         Line(topic="redis", name="reachable", outcome="warn", seen="far away", advice="move it", took_s=0.25),
         Line(topic="latency", name="first sentence", outcome="pass", seen="quick"),
         Line(topic="cache", name="twice", outcome="skip", seen="not allowed"),
+        Line(topic="webhooks", name="where they come in", outcome="info", seen="on port 8081"),
     ],
     latency=Latency(
         callers=8, budget_ms=300, p50_ms=3.0, p95_ms=17.0, p99_ms=130.0, of="ours", sentences_ms=[2.5, 3.0, 17.0, 130.0]

@@ -23,8 +23,8 @@ def the(name: str, machine: Machine = ROOMY, **settings: Any) -> Told:
 
 
 def test_usual_settings_are_as_they_should_be() -> None:
-    assert {one.outcome for one in told(Settings(), ROOMY)} == {"pass", "skip"}
-    assert "all the defaults" in the("loaded").seen
+    assert {one.outcome for one in told(Settings(), ROOMY)} == {"info", "pass", "skip"}
+    assert the("loaded").outcome == "info" and "all the defaults" in the("loaded").seen
 
 
 def test_settings_that_were_given_are_named_and_their_values_are_not() -> None:
@@ -111,6 +111,13 @@ def test_packages_are_asked_for_by_what_the_settings_need() -> None:
     assert the("packages", bare).outcome == "pass"
     one = the("packages", bare, blueprint="events", redis_url="redis://h", kafka_bootstrap="h:1")
     assert one.outcome == "fail" and "retell-ws[redis,kafka,analytics]" in one.advice
+
+
+def test_traces_need_a_package() -> None:
+    bare = Machine(files=1_000_000, missing=frozenset({"otel"}))
+    assert the("packages", bare).outcome == "pass"
+    one = the("packages", bare, traces=True)
+    assert one.outcome == "fail" and "retell-ws[otel]" in one.advice
 
 
 def test_a_log_at_debug_is_not_for_every_day() -> None:

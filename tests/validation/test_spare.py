@@ -9,6 +9,7 @@ import pytest
 from retell_ws.testing.retell import FakeRetell
 from retell_ws.validation.spare import SpareError
 from tests.machine import free_port
+from tests.otlp_collector import Collector
 
 from .book import setup_of
 
@@ -47,3 +48,16 @@ async def test_one_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path)
     with pytest.raises(SpareError, match="there is no file none"):
         async with setup_of(tmp_path, target="none.py").served("a"):
             pass
+
+
+async def test_one_sends_nothing_to_the_collector_of_the_real_servers(tmp_path: Path) -> None:
+    async with Collector() as collector:
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_TRACES_EXPORTER": "otlp"}
+        setup = setup_of(tmp_path, environment=environment, model="scripted", traces=True)
+        async with setup.served("a") as spare:
+            async with FakeRetell(spare.url) as retell:
+                await retell.greeting()
+                assert (await retell.ask("What are your hours?")).text
+            spare.leave()  # with its last words it would send what it has
+            assert await spare.ended() == 0
+        assert collector.bodies == []
