@@ -20,7 +20,7 @@ from .answers import unfit
 from .budget import PRICES
 from .errors import SettingsError
 from .extras import needing, own_version
-from .ports import AnswerStore, Bus, CallStore, Facts, Model, Switchboard, Traces
+from .ports import AnswerStore, Bus, CallStore, Facts, Model, Switchboard, Traces, TurnModel
 from .race import RacingModel
 from .recall import RecallingModel
 from .server import Server
@@ -78,7 +78,7 @@ async def running(
         UsageError: The settings cannot be met: a key is missing, the address is taken, a budget has no price.
     """
     _check_price(agent, settings)
-    model = model or build_model(settings)
+    model = _for_turns(model or build_model(settings), settings)
     try:
         async with AsyncExitStack() as stack:
             if settings.answer_cache and agent.cache is not None:
@@ -130,7 +130,8 @@ def recalling(
     if agent.cache is None or unfit(agent):
         raise SettingsError(f"no answer of this agent's can be kept: {unfit(agent)}")
     store, secret = _answers_here() if kept is None else kept
-    return RecallingModel(model, store, secret=secret, ttl_s=agent.cache.ttl_s, model_name=settings.model_name)
+    asked = _for_turns(model, settings)
+    return RecallingModel(asked, store, secret=secret, ttl_s=agent.cache.ttl_s, model_name=settings.model_name)
 
 
 def _answers_here() -> tuple[AnswerStore, bytes]:
@@ -415,6 +416,13 @@ def _racing(client: Model, settings: Settings) -> Model:
     return RacingModel(
         client, model_name=settings.model_name, fallback_model=settings.fallback_model, hedge=settings.hedge
     )
+
+
+def _for_turns(model: Model, settings: Settings) -> TurnModel:
+    """Have somebody tell of the requests that a client gets; one that is raced, or cached before that, has."""
+    if isinstance(model, RacingModel | RecallingModel):
+        return model
+    return RacingModel(model, model_name=settings.model_name, hedge=False)
 
 
 def _key(model: str, environment: Mapping[str, str]) -> str:

@@ -179,7 +179,7 @@ class TurnMeasured(_Fact, frozen=True, tag="turn_measured"):
         cached: The answer came from the cache.
         hedged: The model was asked once more because it was slow.
         fallback: Another model than the agent's has answered.
-        attempts: Requests to a model, over all rounds.
+        attempts: Requests to a model, over all rounds, whatever came of them.
         rounds: How often the model was asked: once more than tools made it necessary.
         held: Holding phrases were said.
         queued_s: From the message's arrival in the process to its reading: before the request was read.

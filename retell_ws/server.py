@@ -37,7 +37,7 @@ from .masking import mask
 from .measures import Measures
 from .peer import Peer
 from .plural import many
-from .ports import CallStore, Facts, Model, Switchboard, Traces
+from .ports import CallStore, Facts, Switchboard, Traces, TurnModel
 from .reach import Reach
 from .route import PREFIX, call_id_of
 from .settings import Settings
@@ -128,7 +128,7 @@ class Server:
     def __init__(
         self,
         agent: Agent,
-        model: Model,
+        model: TurnModel,
         store: CallStore,
         settings: Settings,
         *,

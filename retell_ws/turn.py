@@ -27,7 +27,7 @@ from .exchange import Exchange
 from .facts import SpeechGuarded
 from .holding import moment_of
 from .patience import Patience
-from .ports import End, Text, ToolCall, Usage
+from .ports import End, Text, ToolCall, Usage, Why
 from .request import ModelRequest
 from .seam import Seam
 from .speech import MAX_PIECE, Pieces, split
@@ -308,7 +308,7 @@ class Turn:
             self._open()
         usage: Usage | None = None
         try:
-            async with aclosing(self._talk.model.stream(request, self._rest)) as deltas:
+            async with aclosing(self._talk.model.stream(request, self._rest, self._asked)) as deltas:
                 async for delta in deltas:
                     if type(delta) is Text:  # first, and plainly: it is asked forty times an answer
                         self._take(delta.text if self._seam is None else self._seam.join(delta.text))
@@ -350,11 +350,14 @@ class Turn:
         self._calls = []
         return True
 
+    def _asked(self, why: Why) -> None:
+        """Count a request to a model."""
+        self._stages.attempts += 1
+        self._stages.hedged |= why == "slow"
+
     def _note(self, end: End) -> None:
         """Take down what the model tells at the end of a round."""
         stages = self._stages
-        stages.attempts += end.attempts if end.source == "model" else 0
-        stages.hedged |= end.hedged
         stages.fallback |= end.fallback
         stages.cached |= end.source == "cache"
         stages.cache_miss = stages.cache_miss or end.cache_miss
