@@ -353,14 +353,18 @@ async def _tracing(agent: Agent, model: Model, settings: Settings, server: str) 
     if not settings.traces:
         yield None
         return
+    from .models.target import Target
     from .traces import Tracer
 
     with needing("otel", "sending traces"):
         from .tracing import Tracing
 
     provider = model.name.partition("-")[0]
-    asked = (agent.model or settings.model_name) if provider == "anthropic" else model.name
-    async with Tracing(Tracer(asked, provider), server=server) as tracing:
+    asked, place = model.name, None
+    if provider == "anthropic":
+        target = Target.of(settings.model_url)
+        asked, place = agent.model or settings.model_name, (target.host, target.port)
+    async with Tracing(Tracer(asked, provider, place), server=server) as tracing:
         yield tracing
 
 

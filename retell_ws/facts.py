@@ -196,6 +196,7 @@ class TurnMeasured(_Fact, frozen=True, tag="turn_measured"):
         input_tokens: The others.
         output_tokens: Tokens of the answer, over all rounds.
         model: Who answered; empty when nobody knows.
+        stop_reason: How the last request ended, in the provider's word; empty when it did not come to its end.
     """
 
     response_id: int
@@ -222,6 +223,7 @@ class TurnMeasured(_Fact, frozen=True, tag="turn_measured"):
     input_tokens: int = 0
     output_tokens: int = 0
     model: str = ""
+    stop_reason: str = ""
 
 
 class TurnSuperseded(_Fact, frozen=True, tag="turn_superseded"):

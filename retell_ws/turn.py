@@ -351,9 +351,10 @@ class Turn:
         return True
 
     def _asked(self, why: Why) -> None:
-        """Count a request to a model."""
+        """Take down that a request to a model is made."""
         self._stages.attempts += 1
         self._stages.hedged |= why == "slow"
+        self._stages.stop_reason = ""  # that of the round before
 
     def _note(self, end: End) -> None:
         """Take down what the model tells at the end of a round."""
@@ -366,6 +367,7 @@ class Turn:
         stages.input_tokens += end.usage.input_tokens
         stages.output_tokens += end.usage.output_tokens
         stages.model = end.model or stages.model
+        stages.stop_reason = end.stop_reason
         if stages.connect_s is None:
             stages.connect_s = end.connect_s
         if self._is_bound:

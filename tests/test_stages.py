@@ -93,6 +93,7 @@ async def test_an_answer_passes_its_stages_in_order(measured: list[dict[str, Any
         await puppet.facts.wait("turn_measured")
     (told,) = measured  # the greeting is no turn of the model's
     assert told["outcome"] == "finished" and told["response_id"] == asked and told["rounds"] == 1
+    assert told["stop_reason"] == "end_turn"
     times = [told[f"{stage}_s"] for stage in ("decoded", "prompt", "first_token", "first_sentence", "done")]
     assert times == sorted(times) and times[0] >= 0 and told["queued_s"] >= 0
 
@@ -168,6 +169,7 @@ async def test_two_rounds_of_which_the_second_fails_are_two_requests(measured: l
         await puppet.facts.wait("turn_measured")
     (told,) = measured
     assert (told["outcome"], told["rounds"], told["attempts"]) == ("failed", 2, 2)
+    assert told["stop_reason"] == "", "that of the first round is not how the second one ended"
 
 
 async def test_a_turn_that_fails_before_it_asks_has_asked_nobody(measured: list[dict[str, Any]]) -> None:
