@@ -21,7 +21,7 @@ from .api_key import is_key
 from .budget import PRICES
 from .errors import SettingsError
 from .extras import needing, own_version
-from .ports import AnswerStore, Bus, CallStore, Facts, Model, Switchboard, Traces
+from .ports import AnswerStore, Bus, CallStore, Facts, Model, Switchboard, Traces, TurnModel
 from .race import RacingModel
 from .recall import RecallingModel
 from .server import Server
@@ -80,7 +80,7 @@ async def running(
         UsageError: The settings cannot be met: a key is missing, the address is taken, a budget has no price.
     """
     _check_price(agent, settings)
-    model = model or build_model(settings)
+    model = _for_turns(model or build_model(settings), settings)
     try:
         async with AsyncExitStack() as stack:
             if settings.answer_cache and agent.cache is not None:
@@ -132,7 +132,8 @@ def recalling(
     if agent.cache is None or unfit(agent):
         raise SettingsError(f"no answer of this agent's can be kept: {unfit(agent)}")
     store, secret = _answers_here() if kept is None else kept
-    return RecallingModel(model, store, secret=secret, ttl_s=agent.cache.ttl_s, model_name=settings.model_name)
+    asked = _for_turns(model, settings)
+    return RecallingModel(asked, store, secret=secret, ttl_s=agent.cache.ttl_s, model_name=settings.model_name)
 
 
 def _answers_here() -> tuple[AnswerStore, bytes]:
@@ -348,14 +349,18 @@ async def _tracing(agent: Agent, model: Model, settings: Settings, server: str) 
     if not settings.traces:
         yield None
         return
+    from .models.target import Target
     from .traces import Tracer
 
     with needing("otel", "sending traces"):
         from .tracing import Tracing
 
     provider = model.name.partition("-")[0]
-    asked = (agent.model or settings.model_name) if provider == "anthropic" else model.name
-    async with Tracing(Tracer(asked, provider), server=server) as tracing:
+    asked, place = model.name, None
+    if provider == "anthropic":
+        target = Target.of(settings.model_url)
+        asked, place = agent.model or settings.model_name, (target.host, target.port)
+    async with Tracing(Tracer(asked, provider, place), server=server) as tracing:
         yield tracing
 
 
@@ -411,6 +416,13 @@ def _racing(client: Model, settings: Settings) -> Model:
     return RacingModel(
         client, model_name=settings.model_name, fallback_model=settings.fallback_model, hedge=settings.hedge
     )
+
+
+def _for_turns(model: Model, settings: Settings) -> TurnModel:
+    """Have somebody tell of the requests that a client gets; one that is raced, or cached before that, has."""
+    if isinstance(model, RacingModel | RecallingModel):
+        return model
+    return RacingModel(model, model_name=settings.model_name, hedge=False)
 
 
 def _key(model: str, environment: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from .agent import Agent
 from .entries import AnyFact
-from .ports import CallStore, Kept, Model
+from .ports import CallStore, Kept, TurnModel
 from .session import Session
 from .settings import Settings
 from .verification import Verify
@@ -59,7 +59,7 @@ class Calls:
     def __init__(
         self,
         agent: Agent,
-        model: Model,
+        model: TurnModel,
         store: CallStore,
         settings: Settings,
         *,

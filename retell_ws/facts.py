@@ -179,7 +179,7 @@ class TurnMeasured(_Fact, frozen=True, tag="turn_measured"):
         cached: The answer came from the cache.
         hedged: The model was asked once more because it was slow.
         fallback: Another model than the agent's has answered.
-        attempts: Requests to a model, over all rounds.
+        attempts: Requests to a model, over all rounds, whatever came of them.
         rounds: How often the model was asked: once more than tools made it necessary.
         held: Holding phrases were said.
         queued_s: From the message's arrival in the process to its reading: before the request was read.
@@ -196,6 +196,7 @@ class TurnMeasured(_Fact, frozen=True, tag="turn_measured"):
         input_tokens: The others.
         output_tokens: Tokens of the answer, over all rounds.
         model: Who answered; empty when nobody knows.
+        stop_reason: How the last request ended, in the provider's word; empty when it did not come to its end.
     """
 
     response_id: int
@@ -222,6 +223,7 @@ class TurnMeasured(_Fact, frozen=True, tag="turn_measured"):
     input_tokens: int = 0
     output_tokens: int = 0
     model: str = ""
+    stop_reason: str = ""
 
 
 class TurnSuperseded(_Fact, frozen=True, tag="turn_superseded"):

@@ -110,7 +110,7 @@ class Metrics:
         self.turns = self._counts("turns", about, outcome=("finished", "failed", "superseded"))
         self.failures = self._words("failures", "Turns that ended in one of the agent's lines, by what failed.", "why")
         self.holding_phrases = self._count("holding_phrases", "Holding phrases said.")
-        self.attempts = self._count("attempts", "Requests to a model.")
+        self.attempts = self._count("attempts", "Requests to a model for turns, whatever came of them.")
         self.hedged_turns = self._count("hedged_turns", "Turns whose model was asked once more, being slow.")
         self.fallback_turns = self._count("fallback_turns", "Turns that another model than the agent's has answered.")
         self.cached_answers = self._count("cached_answers", "Answers from the cache.")

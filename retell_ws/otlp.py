@@ -30,7 +30,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusC
 
 from .errors import SettingsError
 from .extras import own_version
-from .spans import Span
+from .spans import SCHEMA, Span
 
 __all__ = ["Otlp"]
 
@@ -78,7 +78,7 @@ class Otlp:
             self._room = int(environment.get("OTEL_BSP_MAX_QUEUE_SIZE") or WAITING)
         except ValueError as exc:
             raise SettingsError(f"traces: OTEL_*: {exc}") from None
-        self._spans = self._provider.get_tracer("retell_ws", own_version())
+        self._spans = self._provider.get_tracer("retell_ws", own_version(), SCHEMA)
         self._taken = self.dropped = 0
 
     @property

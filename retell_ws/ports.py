@@ -18,6 +18,7 @@ from .views import CallView, ServerView
 
 __all__ = [
     "AnswerStore",
+    "Asked",
     "Bus",
     "CallStore",
     "Delta",
@@ -34,9 +35,12 @@ __all__ = [
     "Text",
     "ToolCall",
     "Traces",
+    "TurnModel",
     "Usage",
+    "Why",
     "Written",
     "no_rest",
+    "unasked",
 ]
 
 
@@ -81,8 +85,6 @@ class End(msgspec.Struct, frozen=True, gc=False):
         cache_miss: Why the provider's prompt cache did not hold the beginning of the request, in its own word; empty
             when it did, or nobody knows.
         connect_s: Seconds from the call of `stream` until the request was written; None when nobody knows.
-        attempts: Requests that were made for this answer.
-        hedged: One of them because another was slow.
         fallback: Another model than the one that was to be asked has answered.
         source: `cache` when no model was asked.
     """
@@ -94,8 +96,6 @@ class End(msgspec.Struct, frozen=True, gc=False):
     message_id: str = ""
     cache_miss: str = ""
     connect_s: float | None = None
-    attempts: int = 1
-    hedged: bool = False
     fallback: bool = False
     source: Literal["model", "cache"] = "model"
 
@@ -112,8 +112,19 @@ def no_rest() -> float:
     return 0.0
 
 
+Why: TypeAlias = Literal["first", "slow", "failed"]
+"""Why a request is made: it is the first one, another is slow, or others have failed, if only by long silence."""
+
+Asked: TypeAlias = Callable[[Why], None]
+"""Hears of each request to a model as it is made."""
+
+
+def unasked(_: Why) -> None:
+    """Let nobody count the requests."""
+
+
 class Model(Protocol):
-    """A model that streams."""
+    """A model that streams. Each stream is one request."""
 
     @property
     def name(self) -> str:
@@ -150,6 +161,20 @@ class Model(Protocol):
 
     async def aclose(self) -> None:
         """Close every connection. Streams still open end in `ModelBroken`."""
+        ...
+
+
+class TurnModel(Model, Protocol):
+    """A model as turns ask it: a stream may take several requests, or none."""
+
+    def stream(
+        self, request: ModelRequest, rest: Rest = no_rest, asked: Asked = unasked
+    ) -> AsyncGenerator[Delta, None]:
+        """Answer `request`; see `Model.stream`.
+
+        `asked` is told of every request that is made, when it is made: a stream that fails has no end that could tell
+        of them, and one that is closed neither.
+        """
         ...
 
 

@@ -28,7 +28,7 @@ from .breaker import Breaker, BreakerState
 from .errors import ModelError, ModelRateLimited, ModelRejected
 from .first_tokens import FirstTokens
 from .hedge_budget import HedgeBudget
-from .ports import Delta, End, Model, Rest, no_rest
+from .ports import Asked, Delta, End, Model, Rest, Why, no_rest, unasked
 from .request import ModelRequest
 
 __all__ = ["RaceStatistics", "RacingModel"]
@@ -85,13 +85,12 @@ class _Answer:
     """One answer in the making."""
 
     __slots__ = (
+        "asked",
         "closing",
         "failure",
-        "is_hedged",
         "is_late",
         "is_probe",
         "lost_at",
-        "made",
         "models",
         "news",
         "request",
@@ -103,7 +102,7 @@ class _Answer:
         "winner",
     )
 
-    def __init__(self, request: ModelRequest, rest: Rest, models: Iterator[str]) -> None:
+    def __init__(self, request: ModelRequest, rest: Rest, asked: Asked, models: Iterator[str]) -> None:
         self.request = request
         self.models = models  # those to ask, one by one
         self.timer: asyncio.TimerHandle | None = None  # for when something is to be done about a slow one
@@ -111,8 +110,7 @@ class _Answer:
         self.waiting: asyncio.Timeout | None = None  # for the only attempt, in the caller's task
         self.news = asyncio.Event()  # of an attempt with a task
         self.rest = rest
-        self.made = 0  # requests
-        self.is_hedged = False
+        self.asked = asked
         self.is_late = False  # something was done about a model that is slow, if anything could be
         self.lost_at = 0.0  # when something is done about one that stays silent
         self.is_probe = False  # the last request was made to find out whether a model is back
@@ -123,7 +121,7 @@ class _Answer:
 
 
 class RacingModel:
-    """Implements `ports.Model` with another one.
+    """Implements `ports.TurnModel` with a client.
 
     Args:
         model: The client that is asked; closed with this one.
@@ -160,12 +158,15 @@ class RacingModel:
         """The client's name."""
         return self.model.name
 
-    def stream(self, request: ModelRequest, rest: Rest = no_rest) -> AsyncGenerator[Delta, None]:
-        """Answer `request`; see `ports.Model.stream`."""
+    def stream(
+        self, request: ModelRequest, rest: Rest = no_rest, asked: Asked = unasked
+    ) -> AsyncGenerator[Delta, None]:
+        """Answer `request`; see `ports.TurnModel.stream`."""
         if not self._hedge and len(self._names(request)) == 1:
             self._requests += 1
+            asked("first")
             return self.model.stream(request, rest)
-        return self._race(request, rest)
+        return self._race(request, rest, asked)
 
     async def warm(self, request: ModelRequest | None = None) -> None:
         """Have a connection ready; see `ports.Model.warm`."""
@@ -191,10 +192,10 @@ class RacingModel:
 
     # ------------------------------------------------------------------------ one answer
 
-    async def _race(self, request: ModelRequest, rest: Rest) -> AsyncGenerator[Delta, None]:
+    async def _race(self, request: ModelRequest, rest: Rest, asked: Asked) -> AsyncGenerator[Delta, None]:
         self._requests += 1
         self._budget.earn()
-        answer = _Answer(request, rest, self._to_ask(request))
+        answer = _Answer(request, rest, asked, self._to_ask(request))
         try:
             delta = await self._first(answer)
             winner = answer.winner
@@ -215,7 +216,7 @@ class RacingModel:
 
     async def _first(self, answer: _Answer) -> Delta | None:
         """Wait for the first delta of whichever attempt has one, which is the winner then."""
-        self._begin(answer, next(answer.models))
+        self._begin(answer, next(answer.models), "first")
         try:
             while answer.running:
                 only = answer.running[0]
@@ -232,7 +233,7 @@ class RacingModel:
                     self._won(answer, over, delta)
                     return delta
                 if not answer.running and (name := next(answer.models, None)) is not None:
-                    self._begin(answer, name)
+                    self._begin(answer, name, "failed")
         finally:
             self._set_timer(answer, None)
         if answer.failure is None:
@@ -309,13 +310,13 @@ class RacingModel:
         if not is_any:
             yield names[0]
 
-    def _begin(self, answer: _Answer, name: str) -> None:
+    def _begin(self, answer: _Answer, name: str, why: Why) -> None:
         """Ask a model, and see to it that something is done when it is slow."""
         if name != self._named(answer.request):
             self._fallbacks += 1
         now, known = self._now(), self._of(name)
         answer.is_probe = known.breaker.state(now) != "closed"
-        self._ask(answer, name, now, is_hedge=False)
+        self._ask(answer, name, now, why)
         names = self._names(answer.request)
         answer.lost_at = now + LOST_S if name != names[-1] else inf  # behind the last one there is nobody
         slow_at = now + known.first_tokens.deadline_s if self._hedge and not answer.is_late else inf
@@ -328,13 +329,13 @@ class RacingModel:
         for it, so it is raced by the next model.
         """
         is_late, answer.is_late = answer.is_late, True
+        why: Why = "failed"
         if answer.is_probe:
-            answer.is_hedged = True
+            why = "slow"
         elif not is_late and self._hedge and now < answer.lost_at:
             if self._budget.take():
                 self._hedges += 1
-                answer.is_hedged = True
-                self._ask(answer, answer.running[-1].name, now, is_hedge=True)
+                self._ask(answer, answer.running[-1].name, now, "slow", is_hedge=True)
             self._set_timer(answer, _due(answer.lost_at))
             return
         else:
@@ -342,13 +343,13 @@ class RacingModel:
             self._silent(answer.running[0])
         answer.lost_at = inf
         if (name := next(answer.models, None)) is not None:
-            self._begin(answer, name)
+            self._begin(answer, name, why)
 
-    def _ask(self, answer: _Answer, name: str, now: float, *, is_hedge: bool) -> None:
+    def _ask(self, answer: _Answer, name: str, now: float, why: Why, *, is_hedge: bool = False) -> None:
         request = answer.request
         if name != (request.model or self._model_name):
             request = msgspec.structs.replace(request, model=name)
-        answer.made += 1
+        answer.asked(why)
         attempt = Attempt(self.model, request, answer.rest, name=name, is_hedge=is_hedge, now=now)
         if answer.running:
             attempt.race().add_done_callback(lambda _: self._told(answer, attempt))
@@ -374,10 +375,9 @@ class RacingModel:
         winner = answer.winner
         if winner is not None:
             self._of(winner.name).breaker.succeeded(self._now(), asked_at=winner.asked_at)
-        if answer.made == 1 and (winner is None or winner.name == self._named(answer.request)):
+        if winner is None or winner.name == self._named(answer.request):
             return end
-        fallback = winner is not None and winner.name != self._named(answer.request)
-        return msgspec.structs.replace(end, attempts=answer.made, hedged=answer.is_hedged, fallback=fallback)
+        return msgspec.structs.replace(end, fallback=True)
 
     def _failed(self, attempt: Attempt, error: ModelError) -> None:
         if isinstance(error, ModelRejected):

@@ -19,7 +19,7 @@ import msgspec
 
 from .answers import VERSION, Answer, fits, key_of, problem, unspeakable
 from .errors import ModelBroken, ModelError, ModelUnavailable
-from .ports import AnswerStore, Delta, End, Model, Rest, Text, ToolCall, no_rest
+from .ports import AnswerStore, Asked, Delta, End, Rest, Text, ToolCall, TurnModel, no_rest, unasked
 from .request import ModelRequest
 
 __all__ = ["Learnt", "RecallStatistics", "RecallingModel"]
@@ -152,7 +152,7 @@ class _Flight:
 
 
 class RecallingModel:
-    """Implements `ports.Model` before another one, which it owns.
+    """Implements `ports.TurnModel` before another one, which it owns.
 
     A request without a `cache_scope` goes straight through. One with it is looked up; on a miss the model is asked
     once, by a task of this object's, however many callers ask the same meanwhile, and each follows it from its
@@ -171,7 +171,7 @@ class RecallingModel:
 
     def __init__(
         self,
-        model: Model,
+        model: TurnModel,
         store: AnswerStore,
         *,
         secret: bytes,
@@ -209,21 +209,27 @@ class RecallingModel:
         """Name who answers a request: the client and the model."""
         return f"{self._model.name}/{request.model or self._model_name}"
 
-    def stream(self, request: ModelRequest, rest: Rest = no_rest) -> AsyncGenerator[Delta, None]:
-        """Answer `request`; see `ports.Model.stream`."""
-        return self._recall(request, rest) if fits(request) else self._model.stream(request, rest)
+    def stream(
+        self, request: ModelRequest, rest: Rest = no_rest, asked: Asked = unasked
+    ) -> AsyncGenerator[Delta, None]:
+        """Answer `request`; see `ports.TurnModel.stream`.
 
-    async def _recall(self, request: ModelRequest, rest: Rest) -> AsyncGenerator[Delta, None]:
+        Of a generation that several follow, the one that began it is told what is asked.
+        """
+        return self._recall(request, rest, asked) if fits(request) else self._model.stream(request, rest, asked)
+
+    async def _recall(self, request: ModelRequest, rest: Rest, asked: Asked) -> AsyncGenerator[Delta, None]:
         key = key_of(self._secret, request, self.asked(request))
         if (answer := await self._look_up(key, request)) is not None:
             self._hits += 1
             yield Text(answer.text)
-            yield End(model=answer.answered_by, attempts=0, source="cache")
+            yield End(model=answer.answered_by, source="cache")
             return
-        flight = self._under_way(key, request)
+        flight = self._under_way(key, request, asked)
+        deltas = self._model.stream(request, rest, asked) if flight is None else self._follow(flight, rest)
         # Not `async for` alone: a generator that is dropped in the middle would be closed by nobody.
-        async with aclosing(self._model.stream(request, rest) if flight is None else self._follow(flight, rest)) as it:
-            async for delta in it:
+        async with aclosing(deltas):
+            async for delta in deltas:
                 yield delta
 
     async def _look_up(self, key: str, request: ModelRequest) -> Answer | None:
@@ -239,7 +245,7 @@ class RecallingModel:
 
     # ------------------------------------------------------------------------ one generation for all
 
-    def _under_way(self, key: str, request: ModelRequest) -> _Flight | None:
+    def _under_way(self, key: str, request: ModelRequest, asked: Asked = unasked) -> _Flight | None:
         """Find the generation that may be joined, or begin one; None when there are too many."""
         now = asyncio.get_running_loop().time()
         flight = self._flights.get(key)
@@ -249,15 +255,15 @@ class RecallingModel:
         if len(self._tasks) >= MAX_FLIGHTS or self._is_closed:
             return None
         flight = self._flights[key] = _Flight(key, now)
-        flight.task = asyncio.create_task(self._fly(flight, request))
+        flight.task = asyncio.create_task(self._fly(flight, request, asked))
         self._tasks.add(flight.task)
         flight.task.add_done_callback(partial(self._flown, flight))
         return flight
 
-    async def _fly(self, flight: _Flight, request: ModelRequest) -> None:
+    async def _fly(self, flight: _Flight, request: ModelRequest, asked: Asked) -> None:
         now = asyncio.get_running_loop().time
         try:
-            async with aclosing(self._model.stream(request)) as deltas:
+            async with aclosing(self._model.stream(request, no_rest, asked)) as deltas:
                 async for delta in deltas:
                     flight.add(delta, now())
             flight.finish(None)
@@ -367,4 +373,4 @@ class RecallingModel:
 
 def _unpaid(end: End) -> End:
     """Tell the end of an answer to a caller for whom no model was asked."""
-    return End(end.stop_reason, model=end.model, attempts=0, source="cache")
+    return End(end.stop_reason, model=end.model, source="cache")

@@ -29,7 +29,7 @@ from .management import Gate, Management
 from .measures import Measures
 from .peer import Peer
 from .plural import many
-from .ports import CallStore, Facts, Model, Switchboard, Traces
+from .ports import CallStore, Facts, Switchboard, Traces, TurnModel
 from .recorder import Recorder
 from .route import PREFIX, call_id_of
 from .settings import Settings
@@ -110,7 +110,7 @@ class Server:
     def __init__(
         self,
         agent: Agent,
-        model: Model,
+        model: TurnModel,
         store: CallStore,
         settings: Settings,
         *,

@@ -36,7 +36,7 @@ from .hooks import Hooks
 from .keeper import Keeper
 from .line import Line
 from .peer import Peer
-from .ports import CallStore, Kept, Model
+from .ports import CallStore, Kept, TurnModel
 from .prompt import beginning
 from .request import ModelRequest
 from .settings import Settings
@@ -95,7 +95,7 @@ class Session:
         call_id: str,
         *,
         agent: Agent,
-        model: Model,
+        model: TurnModel,
         store: CallStore,
         kept: Kept,
         settings: Settings,

@@ -9,7 +9,8 @@ call                          one, from the first socket to the last
 ```
 
 Names and attributes of the last two are those of OpenTelemetry's conventions for generative AI; content is never among
-them. What they have no word for begins with `retell_ws.`.
+them. What they have no word for begins with `retell_ws.`. A turn that failed is an error, and so is its model when the
+last request did not come to its end.
 
 Every id follows from the call's: whichever server has a call, its spans are of one trace, below one span.
 """
@@ -18,15 +19,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from .facts import CallEnded, ToolFinished, TurnMeasured
 
-__all__ = ["Event", "Place", "Span", "call_span", "call_span_of", "tool_span", "trace_of", "turn_spans"]
+__all__ = ["SCHEMA", "Event", "Place", "Span", "call_span", "call_span_of", "tool_span", "trace_of", "turn_spans"]
 
-Value: TypeAlias = str | int | float | bool
+Value: TypeAlias = str | int | float | bool | tuple[str, ...]
+
+SCHEMA: Final = "https://opentelemetry.io/schemas/1.41.0"
+"""The conventions that have all of these names: the last ones before those for generative AI went their own way."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -147,7 +151,15 @@ def tool_span(place: Place, parent: int, at_ns: int, fact: ToolFinished) -> Span
 
 
 def turn_spans(
-    place: Place, at_ns: int, fact: TurnMeasured, *, kind: str, why: str, model: str, provider: str
+    place: Place,
+    at_ns: int,
+    fact: TurnMeasured,
+    *,
+    kind: str,
+    why: str,
+    model: str,
+    provider: str,
+    server: tuple[str, int] | None,
 ) -> Iterator[Span]:
     """Make the span of a turn, and those of its stages.
 
@@ -159,6 +171,7 @@ def turn_spans(
         why: What failed; empty when nothing did.
         model: The model that was asked first.
         provider: Who runs it, in the words of the conventions.
+        server: The host and port where; None in this process.
     """
     asked_ns = at_ns - _ns(fact.done_s)
 
@@ -201,7 +214,8 @@ def turn_spans(
                 end_ns=end_ns,
                 attributes={},
             )
-    if fact.rounds and not fact.cached:
+    if fact.attempts and not fact.cached:
+        failed = "" if fact.stop_reason else error
         start_ns = asked_ns - _ns(fact.head_start_s) if fact.adopted else prompted_ns
         asked = fact.model if fact.fallback and fact.model else model
         yield Span(
@@ -216,8 +230,11 @@ def turn_spans(
                 "gen_ai.conversation.id": place.call_id,
                 "gen_ai.provider.name": provider,
                 "gen_ai.request.model": asked,
+                **({} if server is None else {"server.address": server[0], "server.port": server[1]}),
                 **_about_chat(fact),
+                **_error_type(failed),
             },
+            error=failed,
         )
 
 
@@ -243,14 +260,18 @@ def _about_chat(fact: TurnMeasured) -> dict[str, Value]:
         "gen_ai.operation.name": "chat",
         "gen_ai.request.stream": True,
         "gen_ai.output.type": "text",
-        # In the conventions the tokens of a prompt include those of the cache; in the API they do not.
-        "gen_ai.usage.input_tokens": fact.input_tokens + fact.cache_read_tokens + fact.cache_write_tokens,
-        "gen_ai.usage.output_tokens": fact.output_tokens,
-        "gen_ai.usage.cache_read.input_tokens": fact.cache_read_tokens,
-        "gen_ai.usage.cache_creation.input_tokens": fact.cache_write_tokens,
         "retell_ws.attempts": fact.attempts,
         "retell_ws.rounds": fact.rounds,
     }
+    # In the conventions the tokens of a prompt include those of the cache; in the API they do not.
+    prompt = fact.input_tokens + fact.cache_read_tokens + fact.cache_write_tokens
+    if prompt or fact.output_tokens:  # otherwise nobody has counted: it is told at the end of an answer
+        told["gen_ai.usage.input_tokens"] = prompt
+        told["gen_ai.usage.output_tokens"] = fact.output_tokens
+        told["gen_ai.usage.cache_read.input_tokens"] = fact.cache_read_tokens
+        told["gen_ai.usage.cache_creation.input_tokens"] = fact.cache_write_tokens
+    if fact.stop_reason:
+        told["gen_ai.response.finish_reasons"] = (fact.stop_reason,)
     if fact.model:
         told["gen_ai.response.model"] = fact.model
     if fact.first_token_s is not None and not fact.adopted:  # that of a speculation may lie before the request

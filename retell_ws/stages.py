@@ -49,6 +49,7 @@ class Stages(msgspec.Struct):
     input_tokens: int = 0
     output_tokens: int = 0
     model: str = ""
+    stop_reason: str = ""
 
     def measured(
         self, response_id: int, outcome: Literal["finished", "failed", "superseded"], now: float, asked_at: float
@@ -90,4 +91,5 @@ class Stages(msgspec.Struct):
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
             model=self.model,
+            stop_reason=self.stop_reason,
         )

@@ -21,7 +21,7 @@ from .handle import Call
 from .holding import Holding
 from .intent import EndCall, Intent
 from .line import Line
-from .ports import CallStore, Effect, Model, Text, Usage
+from .ports import CallStore, Effect, Text, TurnModel, Usage
 from .prompt import Context, Summary, build, call_data
 from .request import ModelRequest
 from .settings import Settings
@@ -93,7 +93,7 @@ class Talk:
         self,
         *,
         agent: Agent,
-        model: Model,
+        model: TurnModel,
         settings: Settings,
         line: Line,
         call: Call,

@@ -78,11 +78,13 @@ class Tracer:
     Args:
         model: The model that is asked, unless another one answers in its place.
         provider: Who runs it, in the words of the conventions.
+        server: The host and port where; None in this process.
     """
 
-    def __init__(self, model: str, provider: str) -> None:
+    def __init__(self, model: str, provider: str, server: tuple[str, int] | None = None) -> None:
         self._model = model
         self._provider = provider
+        self._server = server
         self._calls: dict[tuple[str, int], _Call] = {}
         self._ended: deque[tuple[str, int]] = deque()
 
@@ -110,8 +112,16 @@ class Tracer:
             case TurnMeasured():
                 turn = call.turn(fact.response_id, at_ns)
                 place = Place(call_id, epoch, turn.number)
-                about = {"kind": turn.kind, "why": turn.why, "model": self._model, "provider": self._provider}
-                yield from turn_spans(place, at_ns, fact, **about)
+                yield from turn_spans(
+                    place,
+                    at_ns,
+                    fact,
+                    kind=turn.kind,
+                    why=turn.why,
+                    model=self._model,
+                    provider=self._provider,
+                    server=self._server,
+                )
             case ToolFinished():
                 under = call.turn_at(at_ns - round(fact.duration_s * 1e9))
                 parent = call_span_of(call_id) if under is None else Place(call_id, epoch, under.number).id("turn")

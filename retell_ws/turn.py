@@ -27,7 +27,7 @@ from .exchange import Exchange
 from .facts import SpeechGuarded
 from .holding import moment_of
 from .patience import Patience
-from .ports import End, Text, ToolCall, Usage
+from .ports import End, Text, ToolCall, Usage, Why
 from .request import ModelRequest
 from .seam import Seam
 from .speech import MAX_PIECE, Pieces, split
@@ -309,7 +309,7 @@ class Turn:
             self._open()
         usage: Usage | None = None
         try:
-            async with aclosing(self._talk.model.stream(request, self._rest)) as deltas:
+            async with aclosing(self._talk.model.stream(request, self._rest, self._asked)) as deltas:
                 async for delta in deltas:
                     if type(delta) is Text:  # first, and plainly: it is asked forty times an answer
                         self._take(delta.text if self._seam is None else self._seam.join(delta.text))
@@ -351,11 +351,15 @@ class Turn:
         self._calls = []
         return True
 
+    def _asked(self, why: Why) -> None:
+        """Take down that a request to a model is made."""
+        self._stages.attempts += 1
+        self._stages.hedged |= why == "slow"
+        self._stages.stop_reason = ""  # that of the round before
+
     def _note(self, end: End) -> None:
         """Take down what the model tells at the end of a round."""
         stages = self._stages
-        stages.attempts += end.attempts if end.source == "model" else 0
-        stages.hedged |= end.hedged
         stages.fallback |= end.fallback
         stages.cached |= end.source == "cache"
         stages.cache_miss = stages.cache_miss or end.cache_miss
@@ -364,6 +368,7 @@ class Turn:
         stages.input_tokens += end.usage.input_tokens
         stages.output_tokens += end.usage.output_tokens
         stages.model = end.model or stages.model
+        stages.stop_reason = end.stop_reason
         if stages.connect_s is None:
             stages.connect_s = end.connect_s
         if self._is_bound:

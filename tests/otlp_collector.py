@@ -17,10 +17,11 @@ class Told:
 
     Attributes:
         resource: What the sender says of itself.
+        schema: Of which version its names are.
     """
 
-    def __init__(self, span: Span, resource: dict[str, Any]) -> None:
-        self.resource = resource
+    def __init__(self, span: Span, resource: dict[str, Any], schema: str) -> None:
+        self.resource, self.schema = resource, schema
         self.name = span.name
         self.trace, self.id, self.parent = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
         self.start_ns, self.end_ns = span.start_time_unix_nano, span.end_time_unix_nano
@@ -79,9 +80,12 @@ class Collector:
         if self.status == 200:
             for each in ExportTraceServiceRequest.FromString(body).resource_spans:
                 resource = {pair.key: _value(pair.value) for pair in each.resource.attributes}
-                self.spans += [Told(span, resource) for scope in each.scope_spans for span in scope.spans]
+                self.spans += [
+                    Told(span, resource, scope.schema_url) for scope in each.scope_spans for span in scope.spans
+                ]
         return web.Response(status=self.status)
 
 
 def _value(value: Any) -> Any:
-    return getattr(value, value.WhichOneof("value"))
+    kind = value.WhichOneof("value")
+    return [_value(each) for each in value.array_value.values] if kind == "array_value" else getattr(value, kind)

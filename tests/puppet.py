@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +14,8 @@ import msgspec
 from retell_ws.agent import Agent
 from retell_ws.blueprints import running
 from retell_ws.errors import ModelError
-from retell_ws.ports import Delta, End, Rest, Text, ToolCall, no_rest
+from retell_ws.ports import Delta, End, Model, Rest, Text, ToolCall, no_rest
+from retell_ws.race import RacingModel
 from retell_ws.request import ModelRequest
 from retell_ws.server import Server
 from retell_ws.settings import Settings
@@ -136,11 +137,24 @@ class Puppet:
             stream.stop()
 
 
+def single(model: Model) -> RacingModel:
+    """Put a model behind turns as a server does at its start; it is asked once, and no other one."""
+    return RacingModel(model, model_name="", hedge=False)
+
+
 @asynccontextmanager
 async def serving(
-    *, greeting: Any = GREETING, agent: Agent | None = None, shares: bool = False, **settings: Any
+    *,
+    greeting: Any = GREETING,
+    agent: Agent | None = None,
+    shares: bool = False,
+    raced: Callable[[Puppet], Model] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[tuple[Server, Puppet]]:
-    """Run a server with a puppet behind it; one that `shares` keeps its calls where others could take them."""
+    """Run a server with a puppet behind it; one that `shares` keeps its calls where others could take them.
+
+    What `raced` makes of the puppet stands between the two.
+    """
     puppet = Puppet()
     agent = agent or Agent("You are Ana.", greeting=greeting)
     log = logging.getLogger("retell_ws")
@@ -149,7 +163,9 @@ async def serving(
     log.setLevel(logging.DEBUG)
     try:
         store = MemoryCallStore(asyncio.get_running_loop().time, is_shared=shares)
-        async with running(agent, Settings(port=0, **settings), model=puppet, store=store) as server:
+        async with running(
+            agent, Settings(port=0, **settings), model=raced(puppet) if raced else puppet, store=store
+        ) as server:
             yield server, puppet
     finally:
         log.removeHandler(puppet.facts)

@@ -14,7 +14,7 @@ from retell_ws.server import Server
 from retell_ws.settings import Settings
 from retell_ws.stores.memory import MemoryCallStore
 
-from .puppet import GREETING, Puppet
+from .puppet import GREETING, Puppet, single
 
 __all__ = ["Put", "Taken", "telling"]
 
@@ -73,7 +73,7 @@ async def telling(
     agent = agent or Agent("You are Ana.", greeting=GREETING)
     if store is None:
         store = MemoryCallStore(asyncio.get_running_loop().time)
-    made = Server(agent, puppet, store, Settings(port=0, **settings), facts=facts, webhook_keys=webhook_keys)
+    made = Server(agent, single(puppet), store, Settings(port=0, **settings), facts=facts, webhook_keys=webhook_keys)
     async with made as server:
         try:
             yield server, puppet

@@ -24,6 +24,7 @@ from retell_ws.errors import ModelUnavailable
 from retell_ws.handle import Call
 from retell_ws.ports import Delta, End, Rest, Text, ToolCall, no_rest
 from retell_ws.prompt import build
+from retell_ws.race import RacingModel
 from retell_ws.recall import RecallingModel
 from retell_ws.request import ModelRequest
 from retell_ws.server import Server
@@ -74,7 +75,7 @@ class Gossip:
 
 def recalling(model: Any, store: MemoryAnswerStore | None = None) -> RecallingModel:
     return RecallingModel(
-        model,
+        RacingModel(model, model_name="claude-haiku-5-5", hedge=False),
         MemoryAnswerStore(lambda: 0.0) if store is None else store,
         secret=SECRET,
         ttl_s=3600,

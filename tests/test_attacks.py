@@ -27,6 +27,7 @@ from retell_ws.testing.leaks import nothing_left
 from retell_ws.wire import CallInfo
 
 from .attacks import ATTACKS, CALLER, VICTIM, Attack, Obedient
+from .puppet import single
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -231,7 +232,7 @@ async def play(attack: Attack, make: Any, trust: Trust, *, with_pin: bool) -> Pl
     }
     server = Server(
         make(world, trust),
-        Obedient(attack.orders),
+        single(Obedient(attack.orders)),
         MemoryCallStore(asyncio.get_running_loop().time),
         Settings(port=0),
         verify=None if trust == "socket" else verify,

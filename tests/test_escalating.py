@@ -30,7 +30,7 @@ from .consumers.receivers import SECRET, receiving
 from .consumers.sources import MemorySource
 from .http_client import TOKEN
 from .machine import free_port
-from .puppet import GREETING, Puppet, serving
+from .puppet import GREETING, Puppet, serving, single
 from .redis_servers import RedisServer
 from .waiting import until
 
@@ -104,7 +104,7 @@ async def shared_server(settings: Settings) -> AsyncIterator[tuple[Server, Facts
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(keeping_calls(settings))
         switchboard = await stack.enter_async_context(switching(settings, store.name))
-        made = Server(ana(), puppet, store, settings, switchboard=switchboard, facts=facts)
+        made = Server(ana(), single(puppet), store, settings, switchboard=switchboard, facts=facts)
         server = await stack.enter_async_context(made)
         try:
             yield server, facts, puppet

@@ -80,6 +80,7 @@ FIELDS: dict[type[msgspec.Struct], dict[str, str]] = {
         "input_tokens": "int",
         "output_tokens": "int",
         "model": "str",
+        "stop_reason": "str",
     },
     SpeculationStarted: {"why": "Literal['sentence_end', 'quiet']"},
     SpeculationAdopted: {"response_id": "int", "head_start_s": "float"},

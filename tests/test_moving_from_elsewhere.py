@@ -21,7 +21,7 @@ from retell_ws.switchboards.redis import RedisSwitchboard
 from retell_ws.testing.retell import FakeRetell
 
 from .http_client import TOKEN, Answer, ask
-from .puppet import GREETING, Puppet
+from .puppet import GREETING, Puppet, single
 from .redis_servers import RedisServer
 from .waiting import until
 
@@ -49,7 +49,7 @@ class Place:
         )
         self.board = RedisSwitchboard(self.client, name=name, prefix="test:")
         agent = Agent("You are Ana.", greeting=GREETING, transfers={"billing": "+14155550100"})
-        self.server = Server(agent, Puppet(), self.store, SETTINGS, switchboard=self.board)
+        self.server = Server(agent, single(Puppet()), self.store, SETTINGS, switchboard=self.board)
 
     @asynccontextmanager
     async def call(self, call_id: str = "call_1") -> AsyncIterator[FakeRetell]:

@@ -23,7 +23,7 @@ from retell_ws.errors import (
 )
 from retell_ws.first_tokens import FirstTokens
 from retell_ws.hedge_budget import REQUESTS_A_HEDGE
-from retell_ws.ports import Delta, End, Text, ToolCall
+from retell_ws.ports import Delta, End, Text, ToolCall, Why
 from retell_ws.race import MAX_MODELS, RacingModel
 from retell_ws.request import Message, ModelRequest
 
@@ -66,8 +66,9 @@ class Listener:
 
     def __init__(self, model: RacingModel, request: ModelRequest = REQUEST) -> None:
         self.heard: list[Delta] = []
+        self.asked: list[Why] = []
         self.news = asyncio.Event()
-        self.task = asyncio.create_task(self._listen(model.stream(request, self._rest)))
+        self.task = asyncio.create_task(self._listen(model.stream(request, self._rest, self.asked.append)))
         self.rests = 0
 
     def _rest(self) -> float:
@@ -199,7 +200,7 @@ async def test_a_slow_answer_is_asked_for_again_and_the_quicker_one_is_heard_alo
     second.end()
     await listener.end()
     assert listener.text == "Second. All of it."
-    assert (listener.last.attempts, listener.last.hedged) == (2, True)
+    assert listener.asked == ["first", "slow"]
     statistics = model.statistics()
     assert (statistics.hedges, statistics.hedges_won, statistics.fallbacks) == (1, 1, 0)
 
@@ -214,7 +215,7 @@ async def test_the_slow_one_may_still_win() -> None:
     await listener.end()
     await closed(second)
     assert listener.text == "First."
-    assert (listener.last.attempts, listener.last.hedged) == (2, True)
+    assert listener.asked == ["first", "slow"]
     assert (model.statistics().hedges, model.statistics().hedges_won) == (1, 0)
 
 
@@ -247,7 +248,7 @@ async def test_one_answer_gets_one_second_request_and_the_budget_is_for_all() ->
     third.say("Late.")
     third.end()
     await slow.end()
-    assert (slow.last.attempts, slow.last.hedged) == (1, False)
+    assert slow.asked == ["first"]
     for number in range(4, 4 + REQUESTS_A_HEDGE - 2):
         await answered(model, puppet, number)
     listener = Listener(model)
@@ -325,7 +326,7 @@ async def test_a_failed_request_is_answered_by_the_next_model_at_once(error: Mod
     second.end()
     await listener.end()
     assert listener.text == "Hi."
-    assert (listener.last.attempts, listener.last.hedged) == (2, False)
+    assert listener.asked == ["first", "failed"]
     assert model.statistics().fallbacks == 1
 
 
@@ -402,7 +403,7 @@ async def test_when_both_fail_the_next_model_is_asked_and_not_raced_again() -> N
     third.say("Hi.")
     third.end()
     await listener.end()
-    assert (listener.last.attempts, listener.last.hedged) == (3, True)
+    assert listener.asked == ["first", "slow", "failed"]
 
 
 async def test_after_the_first_content_a_fault_is_passed_on_and_nothing_asked_again() -> None:
@@ -426,6 +427,29 @@ async def test_what_no_model_may_raise_goes_its_way() -> None:
     assert len(puppet.streams) == 1
 
 
+async def test_requests_that_all_fail_are_told_of_as_they_are_made() -> None:
+    puppet = Puppet()
+    listener = Listener(racing(puppet, first_tokens=at_once))
+    first, second = await puppet.asked(1), await puppet.asked(2)
+    assert listener.asked == ["first", "slow"]
+    first.fail(OVERLOADED)
+    second.fail(OVERLOADED)
+    (await puppet.asked(3)).fail(OVERLOADED)
+    with pytest.raises(ModelUnavailable):
+        await listener.end()
+    assert listener.asked == ["first", "slow", "failed"]
+
+
+@pytest.mark.parametrize("hedge", [True, False])
+async def test_with_one_model_its_one_request_is_told_of(hedge: bool) -> None:
+    puppet = Puppet()
+    listener = Listener(racing(puppet, hedge=hedge, fallback_model=""))
+    (await puppet.asked(1)).fail(OVERLOADED)
+    with pytest.raises(ModelUnavailable):
+        await listener.end()
+    assert listener.asked == ["first"]
+
+
 # ------------------------------------------------------------------------ breaker
 
 
@@ -447,7 +471,7 @@ async def test_a_model_that_fails_is_passed_over() -> None:
     assert model.statistics().breakers == {MAIN: "open", NEXT: "closed"}
     listener = await answered(model, puppet, 2 * IN_A_ROW + 1)
     assert puppet.streams[-1].request.model == NEXT
-    assert (listener.last.attempts, listener.last.hedged) == (1, False)
+    assert listener.asked == ["first"]
     assert model.statistics().fallbacks == IN_A_ROW + 1
 
 
@@ -480,7 +504,7 @@ async def test_who_gets_a_request_that_tries_a_model_out_does_not_wait_for_it() 
     other.end()
     await listener.end()
     await closed(probe)
-    assert (listener.last.attempts, listener.last.hedged) == (2, True)
+    assert listener.asked == ["first", "slow"]
     assert model.statistics().breakers[MAIN] == "open", "it said nothing"
     assert model.statistics().hedges == 0, "the budget is for the healthy"
 
@@ -492,7 +516,7 @@ async def test_a_model_that_answers_when_it_is_tried_out_is_back() -> None:
     await _after(0.02)
     listener = await answered(model, puppet, 3)
     assert puppet.streams[-1].request.model == ""
-    assert listener.last.attempts == 1
+    assert listener.asked == ["first"]
     assert model.statistics().breakers[MAIN] == "closed"
 
 
@@ -522,7 +546,7 @@ async def test_when_all_models_are_passed_over_the_first_is_asked_all_the_same(h
     assert set(model.statistics().breakers.values()) == {"open"}
     listener = await answered(model, puppet, 3)
     assert puppet.streams[-1].request.model == ""
-    assert listener.text == "Hi." and listener.last.attempts == 1
+    assert listener.text == "Hi." and listener.asked == ["first"]
     assert model.statistics().breakers[MAIN] == "closed", "it answered"
 
 
@@ -696,7 +720,7 @@ async def test_a_model_that_stays_silent_is_answered_for_by_the_next(
     next_one.end()
     await listener.end()
     assert listener.text == "Hi." and silent.closed.is_set()
-    assert isinstance(listener.heard[-1], End) and listener.heard[-1].fallback and not listener.heard[-1].hedged
+    assert listener.last.fallback and listener.asked == ["first", "failed"]
 
 
 async def test_a_model_that_was_silent_for_long_may_still_answer(monkeypatch: pytest.MonkeyPatch) -> None:

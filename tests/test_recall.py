@@ -13,7 +13,8 @@ import pytest
 
 from retell_ws.answers import VERSION, Answer, key_of
 from retell_ws.errors import ModelBroken, ModelError, ModelRateLimited, ModelUnavailable
-from retell_ws.ports import Delta, End, Text, Usage, no_rest
+from retell_ws.ports import Asked, Delta, End, Text, Usage, Why, no_rest, unasked
+from retell_ws.race import RacingModel
 from retell_ws.recall import MAX_FLIGHTS, Learnt, RecallingModel
 from retell_ws.request import Message, ModelRequest
 from retell_ws.stores.answers import MemoryAnswerStore
@@ -39,7 +40,7 @@ class Recall:
         self.puppet = Puppet()
         self.store = MemoryAnswerStore(lambda: self.now)
         self.model = RecallingModel(
-            self.puppet,
+            RacingModel(self.puppet, model_name="claude", hedge=False),
             self.store,
             secret=SECRET,
             ttl_s=ttl_s,
@@ -69,8 +70,10 @@ class Recall:
         await self.store.put(key, msgspec.structs.replace(good, **change), ttl_s=600)
 
 
-async def hear(model: RecallingModel, asked: ModelRequest, rest: Callable[[], float] = no_rest) -> list[Delta]:
-    async with aclosing(model.stream(asked, rest)) as deltas:
+async def hear(
+    model: RecallingModel, wanted: ModelRequest, rest: Callable[[], float] = no_rest, asked: Asked = unasked
+) -> list[Delta]:
+    async with aclosing(model.stream(wanted, rest, asked)) as deltas:
         return [delta async for delta in deltas]
 
 
@@ -92,7 +95,7 @@ async def test_an_answer_that_is_kept_comes_whole_and_at_once() -> None:
     await recall.learn(request())
     assert await hear(recall.model, request("what are your hours")) == [
         Text(HOURS),
-        End("end_turn", attempts=0, source="cache"),
+        End("end_turn", source="cache"),
     ]
     assert len(recall.puppet.streams) == 1
     statistics = recall.model.statistics()
@@ -240,8 +243,25 @@ async def test_all_who_ask_at_once_share_one_generation_from_its_beginning() -> 
     stream.end()
     heard = await asyncio.gather(*early)
     assert {said(one) for one in heard} == {"We are open from nine."}
-    assert [delta async for delta in late][-1] == End(attempts=0, source="cache")
+    assert [delta async for delta in late][-1] == End(source="cache")
     assert len(recall.puppet.streams) == 1 and recall.model.statistics().shared == 50
+    await recall.model.aclose()
+
+
+async def test_who_began_a_generation_is_told_of_its_request_and_nobody_else() -> None:
+    recall = Recall()
+    told: list[list[Why]] = [[], [], [], []]
+    first, second = (asyncio.create_task(hear(recall.model, request(), asked=told[n].append)) for n in (0, 1))
+    stream = await recall.puppet.asked(1)
+    stream.say(HOURS)
+    stream.end()
+    await asyncio.gather(first, second)
+    await hear(recall.model, request(), asked=told[2].append)
+    others = asyncio.create_task(hear(recall.model, request(cache_scope=""), asked=told[3].append))
+    (await recall.puppet.asked(2)).fail(ModelUnavailable("529"))
+    with pytest.raises(ModelUnavailable):
+        await others
+    assert told == [["first"], [], [], ["first"]]
     await recall.model.aclose()
 
 
@@ -254,9 +274,9 @@ async def test_only_who_came_first_is_charged() -> None:
     stream._deltas.put_nowait(bill)
     stream.stop()
     assert (await early)[-1] == bill
-    assert (await late)[-1] == End("end_turn", model="claude-test", attempts=0, source="cache")
+    assert (await late)[-1] == End("end_turn", model="claude-test", source="cache")
     hit = (await hear(recall.model, request()))[-1]
-    assert hit == End("end_turn", model="claude-test", attempts=0, source="cache")
+    assert hit == End("end_turn", model="claude-test", source="cache")
     await recall.model.aclose()
 
 

@@ -24,7 +24,7 @@ from retell_ws.testing.retell import FakeRetell
 
 from .http_client import connected, http, status
 from .machine import place_of
-from .puppet import GREETING, Puppet, serving
+from .puppet import GREETING, Puppet, serving, single
 from .waiting import until
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
@@ -372,7 +372,7 @@ async def test_a_call_that_another_server_had_is_taken_beyond_the_cap_up_to_a_te
     for number in (1, 2):
         await other.attach(f"theirs_{number}", lambda: None)
     settings = Settings(port=0, max_calls=1)
-    async with Server(Agent("You are Ana.", greeting=GREETING), Puppet(), store, settings) as server:
+    async with Server(Agent("You are Ana.", greeting=GREETING), single(Puppet()), store, settings) as server:
         async with FakeRetell(server.url) as first:
             await first.greeting()
             assert status(await http(server.address, "/llm-websocket/new_1", upgrade=True)) == 503

@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 
-from retell_ws.errors import ModelUnavailable
+from retell_ws.agent import Agent
+from retell_ws.errors import ModelBroken, ModelUnavailable
 from retell_ws.facts import TurnMeasured
+from retell_ws.first_tokens import FirstTokens
+from retell_ws.handle import Call
+from retell_ws.race import RacingModel
+from retell_ws.request import ModelRequest
 from retell_ws.stages import Stages
 from retell_ws.testing import FakeRetell
 
-from .puppet import serving
+from .puppet import GREETING, Puppet, serving
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -88,6 +93,7 @@ async def test_an_answer_passes_its_stages_in_order(measured: list[dict[str, Any
         await puppet.facts.wait("turn_measured")
     (told,) = measured  # the greeting is no turn of the model's
     assert told["outcome"] == "finished" and told["response_id"] == asked and told["rounds"] == 1
+    assert told["stop_reason"] == "end_turn"
     times = [told[f"{stage}_s"] for stage in ("decoded", "prompt", "first_token", "first_sentence", "done")]
     assert times == sorted(times) and times[0] >= 0 and told["queued_s"] >= 0
 
@@ -106,6 +112,79 @@ async def test_an_answer_that_was_spoken_into_is_told_too(measured: list[dict[st
     assert told[1]["outcome"] == "superseded" and told[1]["first_token_s"] is not None
     assert told[1]["first_sentence_s"] is None
     assert told[2]["outcome"] == "failed" and told[2]["first_token_s"] is None
+    assert (told[1]["attempts"], told[2]["attempts"]) == (1, 1), "the model was asked, whatever came of it"
+
+
+def raced(puppet: Puppet) -> RacingModel:
+    def at_once() -> FirstTokens:
+        return FirstTokens(default_s=0.005, shortest_s=0.005, longest_s=0.005)
+
+    return RacingModel(puppet, model_name="main", fallback_model="next", first_tokens=at_once)
+
+
+async def test_every_request_of_a_turn_that_fails_is_counted(measured: list[dict[str, Any]]) -> None:
+    async with serving(raced=raced) as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        asked = await retell.request("Are you open?")
+        for number in (2, 1, 3):  # the second request of a slow model, the first one, and then the other model's
+            (await puppet.asked(number)).fail(ModelUnavailable("529", kind="overloaded_error"))
+        await retell.answer(asked)
+        await puppet.facts.wait("turn_measured")
+    (told,) = measured
+    assert (told["outcome"], told["attempts"], told["hedged"], told["fallback"]) == ("failed", 3, True, False)
+
+
+async def test_a_second_request_is_counted_though_the_caller_did_not_wait_for_it(
+    measured: list[dict[str, Any]],
+) -> None:
+    async with serving(raced=raced) as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        await retell.request("I need")
+        await puppet.asked(2)
+        await retell.request("I need a doctor")
+        stream = await puppet.asked(3)
+        stream.say("Of course.")
+        stream.end()
+        await puppet.facts.wait("turn_measured", 2)
+    told = {fact["response_id"]: (fact["outcome"], fact["attempts"], fact["hedged"]) for fact in measured}
+    assert told == {1: ("superseded", 2, True), 2: ("finished", 1, False)}
+
+
+async def test_two_rounds_of_which_the_second_fails_are_two_requests(measured: list[dict[str, Any]]) -> None:
+    agent = Agent("You are Ana.", greeting=GREETING)
+
+    @agent.tool
+    def hours() -> str:
+        """Tell the hours."""
+        return "nine to five"
+
+    async with serving(agent=agent) as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        asked = await retell.request("Are you open?")
+        first = await puppet.asked(1)
+        first.call("hours")
+        first.end("tool_use")
+        (await puppet.asked(2)).fail(ModelBroken("cut"))
+        await retell.answer(asked)
+        await puppet.facts.wait("turn_measured")
+    (told,) = measured
+    assert (told["outcome"], told["rounds"], told["attempts"]) == ("failed", 2, 2)
+    assert told["stop_reason"] == "", "that of the first round is not how the second one ended"
+
+
+async def test_a_turn_that_fails_before_it_asks_has_asked_nobody(measured: list[dict[str, Any]]) -> None:
+    agent = Agent("You are Ana.", greeting=GREETING)
+
+    @agent.before_model
+    def broken(_call: Call, _request: ModelRequest) -> None:
+        raise LookupError("a bug of the agent's")
+
+    async with serving(agent=agent) as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        await retell.answer(await retell.request("Are you open?"))
+        await puppet.facts.wait("turn_measured")
+    (told,) = measured
+    assert (told["outcome"], told["attempts"]) == ("failed", 0)
 
 
 async def test_a_reask_makes_no_record_of_its_own_and_moves_the_id(measured: list[dict[str, Any]]) -> None:

@@ -26,7 +26,7 @@ from retell_ws.testing import FakeRetell
 from retell_ws.testing.caller import calling
 from retell_ws.testing.script import Script, Step, Use
 
-from .puppet import serving
+from .puppet import serving, single
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -86,7 +86,7 @@ async def test_the_state_is_saved_with_the_call_and_there_again_when_it_comes_ba
     store = MemoryCallStore(lambda: 0.0)
     visits: list[tuple[str, list[Step]]] = [("Stage ask.", [Use("choose"), "Ok."]), ("Stage pay.", [])]
     for greeting, steps in visits:
-        async with Server(ana, Script(steps), store, Settings(port=0)) as server:
+        async with Server(ana, single(Script(steps)), store, Settings(port=0)) as server:
             async with FakeRetell(server.url, call_id="call_1", details={}) as retell:
                 assert await retell.greeting() == greeting
                 if steps:
@@ -98,7 +98,7 @@ async def test_a_state_nobody_can_read_any_more_is_left_out(caplog: pytest.LogCa
     ana = Agent(lambda call: f"Stage {call.state.stage}.", greeting="Hi.", state=Order)
     store, model = MemoryCallStore(lambda: 0.0), Script(["Ok."])
     await store.save("call_1", b'{"stage":7}')
-    async with Server(ana, model, store, Settings(port=0)) as server:
+    async with Server(ana, single(model), store, Settings(port=0)) as server:
         async with FakeRetell(server.url, call_id="call_1") as retell:
             await retell.ask("hello")
     assert model.requests[0].system == "Stage ask."
@@ -328,7 +328,7 @@ async def test_without_a_summary_the_beginning_is_left_out_at_last() -> None:
 @asynccontextmanager
 async def serving_script(ana: Agent, step: Any) -> AsyncIterator[tuple[FakeRetell, Script]]:
     model = Script([step] * 100)
-    async with Server(ana, model, MemoryCallStore(lambda: 0.0), Settings(port=0)) as server:
+    async with Server(ana, single(model), MemoryCallStore(lambda: 0.0), Settings(port=0)) as server:
         async with FakeRetell(server.url) as retell:
             yield retell, model
 

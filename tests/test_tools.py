@@ -28,7 +28,7 @@ from retell_ws.tools import BROKE_OFF, CUT_OFF, FAILED, FAILED_EFFECT, LATE, UNK
 from retell_ws.turn import MAX_ROUNDS
 from retell_ws.wire import CallInfo
 
-from .puppet import Puppet, Stream, serving
+from .puppet import Puppet, Stream, serving, single
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -545,7 +545,7 @@ async def test_what_a_dead_server_had_begun_is_unknown() -> None:
     await store.claim("call_1", 'book:{"day":"Tuesday"}')
     model = Scripted([[ToolCall("t", "book", '{"day":"Tuesday"}'), End("tool_use")], [Text("Hm."), End()]])
     async with (
-        Server(ana, model, store, Settings(port=0)) as server,
+        Server(ana, single(model), store, Settings(port=0)) as server,
         FakeRetell(server.url, call_id="call_1") as retell,
     ):
         await retell.ask("book")
@@ -605,7 +605,7 @@ async def test_a_tool_that_takes_a_minute_is_not_begun_for_a_caller_who_spoke_on
 
     claimed, go_on = asyncio.Event(), asyncio.Event()
     store, puppet = Late(lambda: 0.0), Puppet()
-    async with Server(ana, puppet, store, Settings(port=0)) as server, FakeRetell(server.url) as retell:
+    async with Server(ana, single(puppet), store, Settings(port=0)) as server, FakeRetell(server.url) as retell:
         await retell.greeting()
         await retell.request("book Tuesday")
         stream = await puppet.asked(1)
@@ -791,7 +791,7 @@ async def verifying(ana: Agent, model: Model, answer: CallInfo | None, gate: Gat
         return answer
 
     store = MemoryCallStore(lambda: 0.0)
-    async with Server(ana, model, store, Settings(port=0), verify=verify) as server:
+    async with Server(ana, single(model), store, Settings(port=0), verify=verify) as server:
         yield server, asked
 
 

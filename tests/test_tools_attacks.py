@@ -36,7 +36,7 @@ from retell_ws.testing.script import Script, Step, Use
 from retell_ws.tools import WITHDRAWN
 from retell_ws.wire import CallInfo
 
-from .puppet import serving
+from .puppet import serving, single
 from .test_tools import Gate, agent, calling_at_a_pace, finish, finish_next, told
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
@@ -136,7 +136,7 @@ async def test_a_stage_is_judged_by_the_caller_that_was_verified() -> None:
 
     model = Script([Use("open_door"), "Hm."])
     async with (
-        Server(ana, model, MemoryCallStore(lambda: 0.0), Settings(port=0), verify=verify) as server,
+        Server(ana, single(model), MemoryCallStore(lambda: 0.0), Settings(port=0), verify=verify) as server,
         FakeRetell(server.url, details={"call_type": "phone_call", "from_number": owner}) as retell,
     ):
         await retell.greeting()
@@ -171,7 +171,7 @@ async def test_a_side_effect_that_waits_for_the_verification_is_done_though_the_
 
     model = Script([Use("book", day="Tuesday"), "I am booking it.", "And now?"])
     async with (
-        Server(ana, model, MemoryCallStore(lambda: 0.0), Settings(port=0), verify=verify) as server,
+        Server(ana, single(model), MemoryCallStore(lambda: 0.0), Settings(port=0), verify=verify) as server,
         FakeRetell(server.url) as retell,
     ):
         await retell.ask("book Tuesday")
@@ -199,7 +199,7 @@ async def test_a_side_effect_that_waited_too_long_for_the_verification_is_told_a
 
     model = Script([Use("book", day="Tuesday"), "I am booking it.", "Very well.", "No."])
     async with (
-        Server(ana, model, MemoryCallStore(lambda: 0.0), Settings(port=0), verify=verify) as server,
+        Server(ana, single(model), MemoryCallStore(lambda: 0.0), Settings(port=0), verify=verify) as server,
         FakeRetell(server.url) as retell,
     ):
         await retell.ask("book Tuesday")
@@ -460,7 +460,7 @@ async def test_an_unverified_call_can_be_ended() -> None:
 
     model = Script([Use("end_call", message="Goodbye.")])
     async with (
-        Server(ana, model, MemoryCallStore(lambda: 0.0), Settings(port=0), verify=verify) as server,
+        Server(ana, single(model), MemoryCallStore(lambda: 0.0), Settings(port=0), verify=verify) as server,
         FakeRetell(server.url, reminder_max_count=0) as retell,
     ):
         await retell.greeting()
@@ -473,7 +473,7 @@ async def test_a_transfer_is_possible_again_when_the_session_is_a_new_one() -> N
     store = MemoryCallStore(lambda: 0.0)
     for _ in range(2):  # the caller spoke into the first one, and the line was lost for longer than `grace_s`
         async with (
-            Server(ana, Script([Use("transfer_call", to="billing")]), store, Settings(port=0)) as server,
+            Server(ana, single(Script([Use("transfer_call", to="billing")])), store, Settings(port=0)) as server,
             FakeRetell(server.url, call_id="call_1", details={"call_type": "phone_call"}) as retell,
         ):
             await retell.greeting()
@@ -521,7 +521,9 @@ def counting() -> Agent:
 async def test_an_older_state_never_overwrites_a_newer_one() -> None:
     store = SlowStore(save_s=(0.2, 0.0))
     async with (
-        Server(counting(), Script([Use("count"), "One.", Use("count"), "Two."]), store, Settings(port=0)) as server,
+        Server(
+            counting(), single(Script([Use("count"), "One.", Use("count"), "Two."])), store, Settings(port=0)
+        ) as server,
         FakeRetell(server.url, call_id="call_1") as retell,
     ):
         await retell.ask("count")
@@ -532,7 +534,7 @@ async def test_an_older_state_never_overwrites_a_newer_one() -> None:
 
 async def test_the_state_is_saved_when_the_server_stops() -> None:
     store = SlowStore(save_s=(0.1,))
-    async with Server(counting(), Script([Use("count"), "One."]), store, Settings(port=0)) as server:
+    async with Server(counting(), single(Script([Use("count"), "One."])), store, Settings(port=0)) as server:
         retell = FakeRetell(server.url, call_id="call_1", redials=False)
         async with retell:
             await retell.ask("count")
@@ -544,7 +546,9 @@ async def test_a_state_that_is_read_late_does_not_undo_what_was_done() -> None:
     store = SlowStore(load_s=0.6)
     await store.save("call_1", b'{"number":0}')
     async with (
-        Server(counting(), Script([Use("count"), "One.", Use("count"), "Two."]), store, Settings(port=0)) as server,
+        Server(
+            counting(), single(Script([Use("count"), "One.", Use("count"), "Two."])), store, Settings(port=0)
+        ) as server,
         FakeRetell(server.url, call_id="call_1") as retell,
     ):
         await retell.ask("count")
@@ -611,7 +615,7 @@ async def test_a_summary_ends_with_its_call() -> None:
                 yield delta
 
     model = Summing(["Yes."] * 20)
-    async with Server(ana, model, MemoryCallStore(lambda: 0.0), Settings(port=0, grace_s=0.1)) as server:
+    async with Server(ana, single(model), MemoryCallStore(lambda: 0.0), Settings(port=0, grace_s=0.1)) as server:
         async with FakeRetell(server.url) as retell:
             for number in range(12):
                 await retell.ask(f"line {number}")
@@ -661,7 +665,7 @@ async def test_what_tools_did_outlives_the_beginning_of_a_long_call() -> None:
         return Use("book") if request.messages[-1].text == "line 0" else "Yes."
 
     model = Script([step] * 40)
-    async with Server(ana, model, MemoryCallStore(lambda: 0.0), Settings(port=0)) as server:
+    async with Server(ana, single(model), MemoryCallStore(lambda: 0.0), Settings(port=0)) as server:
         async with FakeRetell(server.url) as retell:
             for number in range(16):
                 await retell.ask(f"line {number}")

@@ -46,12 +46,13 @@ FULL = TurnMeasured(
     input_tokens=40,
     output_tokens=30,
     model="claude-haiku-5-5-20261001",
+    stop_reason="end_turn",
 )
 
 
 def made(*facts: tuple[float, Traced], epoch: int = 1, call_id: str = "call_1") -> list[Span]:
     """The spans of one call's facts, told at these seconds."""
-    tracer = Tracer("claude-haiku-5-5", "anthropic")
+    tracer = Tracer("claude-haiku-5-5", "anthropic", ("api.anthropic.com", 443))
     return [
         span for seq, (at, fact) in enumerate(facts) for span in tracer.spans(call_id, epoch, seq, round(at * S), fact)
     ]
@@ -112,6 +113,9 @@ def test_the_model_is_told_in_the_words_of_the_conventions() -> None:
         "gen_ai.provider.name": "anthropic",
         "gen_ai.request.model": "claude-haiku-5-5",
         "gen_ai.response.model": "claude-haiku-5-5-20261001",
+        "gen_ai.response.finish_reasons": ("end_turn",),
+        "server.address": "api.anthropic.com",
+        "server.port": 443,
         "gen_ai.request.stream": True,
         "gen_ai.output.type": "text",
         "gen_ai.usage.input_tokens": 990,
@@ -127,11 +131,11 @@ def test_the_model_is_told_in_the_words_of_the_conventions() -> None:
 
 def test_the_attributes_are_those_that_the_conventions_have() -> None:
     from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
-    from opentelemetry.semconv.attributes import error_attributes
+    from opentelemetry.semconv.attributes import error_attributes, server_attributes
 
     known = {value for name, value in vars(gen_ai_attributes).items() if name.startswith("GEN_AI_")}
-    known.add(error_attributes.ERROR_TYPE)
-    failed = TurnMeasured(7, "failed", rounds=1, done_s=1.0)
+    known |= {error_attributes.ERROR_TYPE, server_attributes.SERVER_ADDRESS, server_attributes.SERVER_PORT}
+    failed = TurnMeasured(7, "failed", attempts=1, rounds=1, done_s=1.0)
     spans = [*a_turn().values(), *a_turn(failed).values(), *made((1.0, ToolFinished("book", "failed", 0.1)))]
     told = {name for span in spans for name in span.attributes if not name.startswith("retell_ws.")}
     assert told <= known and len(told) > 12
@@ -146,7 +150,7 @@ def test_the_attributes_are_those_that_the_conventions_have() -> None:
     ],
 )
 def test_a_model_that_answers_in_another_s_place_is_named(figures: Any, name: str, model: str | None) -> None:
-    chat = a_turn(TurnMeasured(7, "finished", rounds=1, done_s=1.0, **figures))[name]
+    chat = a_turn(TurnMeasured(7, "finished", attempts=1, rounds=1, done_s=1.0, **figures))[name]
     assert chat.attributes.get("gen_ai.response.model") == model
     assert (
         "gen_ai.response.time_to_first_chunk" not in chat.attributes and "retell_ws.cache_miss" not in chat.attributes
@@ -160,6 +164,7 @@ def test_a_model_that_was_asked_ahead_began_before_its_turn() -> None:
             "finished",
             adopted=True,
             head_start_s=0.5,
+            attempts=1,
             rounds=1,
             decoded_s=0.25,
             prompt_s=0.0,
@@ -191,6 +196,56 @@ def test_a_turn_of_which_nothing_is_known_is_a_moment() -> None:
 def test_a_turn_that_failed_says_why(before: list[tuple[float, Traced]], why: str) -> None:
     turn = a_turn(TurnMeasured(7, "failed", done_s=4.0), *before)["turn"]
     assert (turn.error, turn.attributes["error.type"]) == (why, why)
+
+
+def failing(why: str, **figures: Any) -> dict[str, Span]:
+    fact = TurnMeasured(7, "failed", rounds=1, prompt_s=0.5, done_s=4.0, **figures)
+    return a_turn(fact, (19.0, TurnFailed(7, why, 3.0)))
+
+
+USAGE = "gen_ai.usage."
+
+
+def usage(span: Span) -> dict[str, Any]:
+    return {name.removeprefix(USAGE): value for name, value in span.attributes.items() if name.startswith(USAGE)}
+
+
+def test_a_model_that_fails_is_an_error_of_its_own_span_and_its_usage_is_unknown() -> None:
+    spans = failing("overloaded_error", attempts=2)
+    chat = spans["chat claude-haiku-5-5"]
+    assert chat.error == chat.attributes["error.type"] == spans["turn"].error == "overloaded_error"
+    assert chat.attributes["retell_ws.attempts"] == 2
+    assert usage(chat) == {} and "gen_ai.response.finish_reasons" not in chat.attributes
+
+
+def test_a_model_that_fails_in_a_later_round_has_the_usage_of_those_before() -> None:
+    chat = failing("ModelBroken", attempts=2, input_tokens=40, output_tokens=9)["chat claude-haiku-5-5"]
+    assert chat.error == "ModelBroken"
+    assert usage(chat)["input_tokens"] == 40 and usage(chat)["output_tokens"] == 9
+
+
+@pytest.mark.parametrize(("why", "reason"), [("refusal", "refusal"), ("timeout", "tool_use"), ("empty", "end_turn")])
+def test_a_turn_that_fails_when_the_model_has_answered_is_no_error_of_the_model_s(why: str, reason: str) -> None:
+    spans = failing(why, attempts=1, input_tokens=40, stop_reason=reason)
+    chat = spans["chat claude-haiku-5-5"]
+    assert spans["turn"].error == why and chat.error == "" and "error.type" not in chat.attributes
+    assert chat.attributes["gen_ai.response.finish_reasons"] == (reason,)
+
+
+def test_a_turn_that_failed_before_it_asked_has_no_span_of_a_model() -> None:
+    assert set(failing("error")) == {"turn", "prompt"}
+
+
+def test_a_model_that_the_caller_spoke_into_is_no_error() -> None:
+    fact = TurnMeasured(7, "superseded", attempts=1, rounds=1, done_s=4.0)
+    chat = a_turn(fact)["chat claude-haiku-5-5"]
+    assert chat.error == "" and "error.type" not in chat.attributes and usage(chat) == {}
+
+
+def test_a_model_in_the_process_has_no_address() -> None:
+    tracer = Tracer("scripted", "scripted")
+    spans = named([*tracer.spans("call_1", 1, 1, 20 * S, FULL)])
+    assert not {"server.address", "server.port"} & set(spans["chat scripted"].attributes)
 
 
 def test_a_line_of_ours_in_a_turn_that_was_superseded_is_no_error() -> None:

@@ -25,7 +25,7 @@ from retell_ws.handle import Call
 from retell_ws.measures import Measures
 from retell_ws.otlp import _refuse_broken_headers
 from retell_ws.settings import Settings
-from retell_ws.spans import call_span_of, trace_of
+from retell_ws.spans import SCHEMA, call_span_of, trace_of
 from retell_ws.testing.fake_anthropic import FakeAnthropicProcess
 from retell_ws.testing.retell import FakeRetell
 from retell_ws.testing.script import Script
@@ -96,6 +96,9 @@ async def test_a_call_is_one_tree_of_spans_without_a_word_of_it(
     assert moments == sorted(moments) and chat.start_ns < moments[0] and moments[-1] <= turn.end_ns
     assert (call.kind, turn.kind, chat.kind) == ("SPAN_KIND_SERVER", "SPAN_KIND_INTERNAL", "SPAN_KIND_CLIENT")
     assert chat.attributes["gen_ai.provider.name"] == "anthropic"
+    assert f"{chat.attributes['server.address']}:{chat.attributes['server.port']}" in fake.url
+    assert chat.attributes["gen_ai.response.finish_reasons"] == ["end_turn"]
+    assert chat.error == "" and {span.schema for span in collector.spans} == {SCHEMA}
     assert chat.attributes["gen_ai.usage.output_tokens"] > 0
     assert chat.attributes["retell_ws.rounds"] == chat.attributes["retell_ws.attempts"] == 2
     assert 0.02 <= chat.attributes["gen_ai.response.time_to_first_chunk"] < 5
@@ -103,6 +106,25 @@ async def test_a_call_is_one_tree_of_spans_without_a_word_of_it(
     assert call.resource["deployment.environment"] == "test"
     assert collector.headers["x-key"] == "abc"
     assert all(CANARY.encode() not in body and b"Booked" not in body for body in collector.bodies)
+
+
+@pytest.mark.parametrize(("fault", "kind"), [("529", "overloaded_error"), ("cut", "ModelBroken")])
+async def test_a_model_that_fails_is_an_error_without_invented_figures(
+    fault: str, kind: str, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "any")
+    async with (
+        FakeAnthropicProcess(ttft_ms=1, spacing_ms=1, fault_s=0.1) as fake,
+        running(agent(), traced(model_url=fake.url, warm_cache=False, fallback_model="")) as server,
+        FakeRetell(server.url, call_id="call_1") as retell,
+    ):
+        await retell.greeting()
+        await fake.control(fault=fault)
+        await retell.ask("Are you open?")
+    (turn,), (chat,) = collector.named("turn"), collector.named("chat claude-haiku-5-5")
+    assert turn.error == chat.error == chat.attributes["error.type"] == kind
+    assert chat.attributes["retell_ws.attempts"] >= 1
+    assert not [name for name in chat.attributes if name.startswith(("gen_ai.usage.", "gen_ai.response.finish"))]
 
 
 async def test_a_turn_that_failed_is_an_error_with_its_kind(collector: Collector) -> None:

@@ -32,7 +32,7 @@ from retell_ws.turn import Turn
 from retell_ws.waste import Waste
 from retell_ws.wire import Response, decode_outbound
 
-from .puppet import Puppet, Stream, serving
+from .puppet import Puppet, Stream, serving, single
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -66,7 +66,7 @@ class Tape:
         tools = Tools(self.agent, call, store=store, spawn=self.spawn, record=self.recorded.append, note=self.line.note)
         talk = Talk(
             agent=self.agent,
-            model=model,
+            model=single(model),
             settings=settings,
             line=self.line,
             call=call,

@@ -83,6 +83,8 @@ class Console:
         """Give the routes. `Admin.guard` wants the token at `/console/try`, and at all not below `/console`."""
         return (
             web.get("/console", self._file),
+            web.get("/console/", self._there),
+            web.get(f"/console/{INDEX}", self._there),
             web.get("/console/{file:[A-Za-z0-9_.-]{1,64}}", self._file),
             web.get("/servers", self._servers),
             web.get("/directory", self._directory),
@@ -95,6 +97,10 @@ class Console:
         if (found := self._page.answer(request.match_info.get("file", INDEX))) is None:
             raise web.HTTPNotFound
         return found
+
+    async def _there(self, _: web.Request) -> web.Response:
+        # The page's links are relative, for a proxy may have it under a prefix: they are right at `/console` alone.
+        return web.Response(status=HTTPStatus.PERMANENT_REDIRECT, headers={"Location": "../console"})
 
     async def _servers(self, _: web.Request) -> web.Response:
         return answered(HTTPStatus.OK, await self._fleet())

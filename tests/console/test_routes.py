@@ -49,25 +49,33 @@ async def viewed(server: Server, call_id: str = "call_1") -> CallView:
 
 async def test_the_page_is_files_for_anybody_and_its_headers_are_strict() -> None:
     async with console() as (server, _):
-        for path in ("/console", "/console/index.html"):
-            told = await http(server.http_address, path)
-            assert status(told) == 200 and told.split("\r\n\r\n")[1].lower().startswith("<!doctype html>")
-            for header in (
-                "Content-Type: text/html; charset=utf-8",
-                "Cache-Control: no-cache",
-                "Referrer-Policy: no-referrer",
-                "X-Content-Type-Options: nosniff",
-                "X-Frame-Options: DENY",
-                "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' "
-                "data:; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
-            ):
-                assert f"\r\n{header}\r\n" in told
-            assert "Server:" not in told
+        told = await http(server.http_address, "/console")
+        assert status(told) == 200 and told.split("\r\n\r\n")[1].lower().startswith("<!doctype html>")
+        for header in (
+            "Content-Type: text/html; charset=utf-8",
+            "Cache-Control: no-cache",
+            "Referrer-Policy: no-referrer",
+            "X-Content-Type-Options: nosniff",
+            "X-Frame-Options: DENY",
+            "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' "
+            "data:; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+        ):
+            assert f"\r\n{header}\r\n" in told
+        assert "Server:" not in told
+
+
+@pytest.mark.parametrize("path", ["/console/", "/console/index.html"])
+async def test_other_ways_to_the_page_lead_to_the_one_its_files_are_found_from(path: str) -> None:
+    async with console() as (server, _):
+        told = await http(server.http_address, f"{path}?next=//elsewhere")
+        assert status(told) == 308 and "\r\nLocation: ../console\r\n" in told, "a prefix of a proxy's stays, too"
+        async with aiohttp.ClientSession() as browser, browser.get(f"{server.http_address}{path}") as found:
+            assert (found.status, found.url.path) == (200, "/console")
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/console/", "/console/nothing.js", "/console/routes.py", "/console/..%2froutes.py", "/console/.", "/consol"],
+    ["/console/nothing.js", "/console/routes.py", "/console/..%2froutes.py", "/consol"],
 )
 async def test_what_is_no_file_of_the_page_is_not_found(path: str) -> None:
     async with console() as (server, _):
@@ -78,7 +86,7 @@ async def test_the_page_has_nothing_a_browser_would_not_know() -> None:
     assert all(kind.startswith(("text/", "image/", "application/json")) for kind in TYPES.values())
 
 
-@pytest.mark.parametrize("path", ["/console", "/console/index.html", "/console/socket/try_12345678"])
+@pytest.mark.parametrize("path", ["/console", "/console/", "/console/index.html", "/console/socket/try_12345678"])
 async def test_without_an_admin_token_there_is_no_console(path: str) -> None:
     async with console(admin_token="") as (server, _):
         for token in (None, TOKEN):
