@@ -138,6 +138,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         """Give the names of the servers under systemd."""
         return ("retell_ws",) if self.blueprint == "single" else tuple(f"retell_ws@{port}" for port in self.ports())
 
+    def stop_s(self) -> int:
+        """Give the seconds a server that is told to stop may take: `drain_s`, the last turns, what is still written."""
+        return round(self.drain_s) + (90 if self.blueprint == "events" else 60)
+
     def unit(self) -> dict[str, str]:
         """Give what is put into the template of the servers' unit."""
         return {
@@ -145,7 +149,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             "agent": self.agent,
             "command": self.command,
             "units": " ".join(self.units()),
-            "stop_s": str(round(self.drain_s) + (90 if self.blueprint == "events" else 60)),
+            "stop_s": str(self.stop_s()),
             "more": self._more("%i", "/var/lib/retell_ws"),
         }
 
@@ -192,7 +196,7 @@ def files(wanted: Wanted) -> dict[str, str]:
     is_single, is_events = wanted.blueprint == "single", wanted.blueprint == "events"
     found = {
         "retell_ws.env.example": fill(read("example.env"), {}, {"redis": not is_single, "events": is_events}),
-        "Dockerfile": dockerfile(),
+        "Dockerfile": dockerfile(stop_s=wanted.stop_s()),
     }
     inside = wanted.agent.startswith(f"{wanted.folder}/")
     found |= compose_files(
@@ -201,6 +205,7 @@ def files(wanted: Wanted) -> dict[str, str]:
         image=wanted.image,
         agent=f".{wanted.agent.removeprefix(wanted.folder)}" if inside else wanted.agent,
         leaving=bool(wanted.leaving),
+        stop_s=wanted.stop_s(),
     )
     if wanted.proxy != "none":
         found[file_of(wanted.proxy)] = configuration(

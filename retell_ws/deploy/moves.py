@@ -118,7 +118,7 @@ def _containers(wanted: Wanted, *, joins: bool) -> list[str]:
             f"$ docker kill -s USR2 {old}",
             "When it has no call, and awaits no redial of one, stop it, and take it out of the proxy:",
             f"$ until docker exec {old} python -c \"{_METRICS}\" | grep -q '^retell_ws_live_calls 0'; do sleep 2; done",
-            f"$ docker stop -t 100 {old}",
+            f"$ docker stop -t {wanted.stop_s()} {old}",
             without_old(wanted),
             up,
         ]

@@ -147,6 +147,26 @@ def test_compose_has_the_servers_and_what_they_depend_on(folder: Path, blueprint
     assert server["environment"]["RETELL_WS_CONFIG"] in mounted.values()
 
 
+@pytest.mark.parametrize(("blueprint", "stop_s"), [("single", 360), ("distributed", 360), ("events", 390)])
+def test_a_server_is_killed_by_nobody_while_it_drains(
+    folder: Path, blueprint: Blueprint, stop_s: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply(folder, "single", "--yes")
+    with (folder / "retell_ws.toml").open("a") as file:
+        file.write("drain_s = 300\n")
+    capsys.readouterr()
+    apply(folder, blueprint, "--yes", *(KAFKA if blueprint == "events" else ()))
+    unit = folder / ("retell_ws.service" if blueprint == "single" else "retell_ws@.service")
+    assert f"\nTimeoutStopSec={stop_s}\n" in unit.read_text()
+    for file in folder.glob("compose*.yaml"):
+        services = yaml.safe_load(file.read_text())["services"]
+        periods = {services[name]["stop_grace_period"] for name in services if name.startswith("server")}
+        assert periods == {f"{stop_s}s"}, file.name
+    apply(folder, blueprint)  # without the changes, which show what was there as well
+    for told in (capsys.readouterr().out.rpartition("nothing to change")[2], (folder / "Dockerfile").read_text()):
+        assert set(re.findall(r"docker stop -t (\d+)", told)) <= {str(stop_s)}
+
+
 def test_no_secret_is_written(folder: Path) -> None:
     apply(folder, "events", "--yes", *KAFKA)
     example = (folder / "retell_ws.env.example").read_text()
