@@ -12,7 +12,7 @@ import msgspec
 from ..errors import UsageError
 from ..settings import Settings
 from .files import HTTP_ABOVE, Blueprint, Wanted
-from .proxies import Proxy
+from .proxies import Proxy, host_and_port
 
 __all__ = ["NONE", "Options", "next_setup"]
 
@@ -68,6 +68,10 @@ def next_setup(
         UsageError: It is of no form that can be.
     """
     asked = options.asked()
+    if asked.get("leaving"):
+        if blueprint == "single":
+            raise UsageError("--leaving: nobody joins a server in `single`; several share calls in `distributed`")
+        host_and_port(asked["leaving"], "--leaving")
     was = before if before is not None and (before.blueprint == blueprint or blueprint != "single") else None
     kafka = str(asked.get("kafka", ""))
     if blueprint == "events" and "kafka" not in asked:
