@@ -20,6 +20,7 @@ from ..deploy.next_setup import NONE, Options, next_setup
 from ..deploy.proxies import Proxy
 from ..deploy.settings_file import Merged, lines_of, merged, read_settings
 from ..errors import SettingsError
+from ..plural import many
 from ..settings import load
 
 __all__ = ["apply"]
@@ -134,7 +135,7 @@ def apply(
         console.print(f"{folder}: nothing to change. What there was to do:")
         _tell(console, wanted, now.before, now.changed)
     elif dry_run or not (yes or is_there):
-        _tell(console, wanted, before, names, f"{made} files to write, {len(found) - made} to change")
+        _tell(console, wanted, before, names, f"{many(made, 'file')} to write, {len(found) - made} to change")
         why = "--dry-run" if dry_run else "there is nobody to ask here; --yes writes"
         console.print(f"Nothing was written ({why}).")
         return 0 if dry_run else 1
@@ -143,7 +144,7 @@ def apply(
     if not dry_run and (found or now != applied):
         write(folder, {change.name: change.after for change in found}, now.with_files(texts))
     if found:
-        _tell(console, wanted, before, names, f"{made} files written, {len(found) - made} changed")
+        _tell(console, wanted, before, names, f"{many(made, 'file')} written, {len(found) - made} changed")
     return 0
 
 
@@ -185,7 +186,7 @@ def _style(line: str) -> str:
 
 def _agreed(console: Console, folder: Path, number: int) -> bool:
     with suppress(EOFError):
-        answer = console.input(f"Write {number} files into {folder}? \\[y/N] ")
+        answer = console.input(f"Write {many(number, 'file')} into {folder}? \\[y/N] ")
         if answer.strip().lower() in ("y", "yes"):
             return True
     console.print("Nothing was written.")
@@ -204,7 +205,7 @@ def _tell_settings(console: Console, edited: Merged) -> None:
 def _tell(console: Console, wanted: Wanted, before: Wanted | None, changed: Collection[str], done: str = "") -> None:
     """Say what was done, and what is to be done now."""
     console.print(f"\n[bold]{_title(wanted, before)}[/]{': ' if done else ''}{done}\n")
-    for section in told(wanted, before, changed=changed):
+    for section in told(wanted, before, changed=changed, has_agent=Path(wanted.agent).is_file()):
         console.print(f"[bold]{section.title}[/]")
         for line in section.lines:
             console.print(Text(f"    {line}", style="cyan") if line.startswith("$ ") else Text(f"  {line}"))

@@ -26,19 +26,21 @@ class Section(NamedTuple):
     lines: tuple[str, ...]
 
 
-def told(wanted: Wanted, before: Wanted | None, *, changed: Collection[str]) -> list[Section]:
+def told(wanted: Wanted, before: Wanted | None, *, changed: Collection[str], has_agent: bool = True) -> list[Section]:
     """Tell what a set-up means.
 
     Args:
         wanted: The set-up.
         before: What was there; None when it is the first.
         changed: The files that were written.
+        has_agent: The agent's file is there.
     """
     moves = before is not None and before.blueprint != wanted.blueprint
     joins = bool(wanted.leaving) and (before is None or before.leaving != wanted.leaving)
     found = [
         Section("For callers", _callers(wanted, before, joins=joins)),
         Section("Has to run", _runs(wanted)),
+        Section("First", () if has_agent else _agent(wanted)),
         Section("Next, on one machine", steps(wanted, before, joins=joins, anew=moves or "retell_ws.toml" in changed)),
         Section("Figures and transcripts", _kept(wanted, before)),
         Section("In containers", tuple(_containers(wanted, joins=joins))),
@@ -83,6 +85,17 @@ def _runs(wanted: Wanted) -> tuple[str, ...]:
     elif wanted.blueprint == "events":
         found.append("no Kafka: the server starts the consumers itself, and its disk is where facts are")
     return tuple(found)
+
+
+def _agent(wanted: Wanted) -> tuple[str, ...]:
+    """Tell how there comes to be an agent."""
+    folder, _, name = wanted.agent.rpartition("/")
+    if name != "agent.py":  # the name that `new` gives
+        return (f"{wanted.agent} is not there: put your agent there, or name another one with --agent.",)
+    return (
+        f"{wanted.agent} is not there: put your agent there, or have one written to edit:",
+        f"$ {wanted.command} new {folder}",
+    )
 
 
 def _kept(wanted: Wanted, before: Wanted | None) -> tuple[str, ...]:

@@ -216,6 +216,28 @@ async def test_what_was_said_is_found_by_the_commands_as_they_are_told(
     assert "1 call" in await accepted(*shlex.split(report), cwd=tmp_path, env=env)
 
 
+async def test_an_agent_that_is_not_there_is_told_of_and_can_be_written_as_is_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply(folder, "single", "--yes")
+    first, *_ = steps(capsys)
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    await accepted(*shlex.split(first.strip(" $")), cwd=tmp_path, env=env)
+    assert (folder / "agent.py").is_file()
+    apply(folder, "single")
+    assert not any(" new " in step for step in steps(capsys))
+
+
+def test_an_agent_of_another_name_that_is_not_there_is_told_of(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options in (("--yes", "--agent", str(tmp_path / "nope.py")), ()):
+        apply(folder, "distributed", *options)
+        told = capsys.readouterr().out
+        assert f"{tmp_path / 'nope.py'} is not there" in told and " new " not in "".join(re.findall(r"\$ .*", told))
+        assert told.index("is not there") < told.index("Next, on one machine")
+
+
 # ---------------------------------------------------------------------------- what is there already
 
 
@@ -257,6 +279,16 @@ def test_the_steps_of_a_move_can_be_read_before_and_as_often_as_wanted(
     steps(capsys)
     apply(folder, "distributed")
     assert not any("pkill -USR2" in step for step in steps(capsys)), "it has gone"
+
+
+def test_one_file_is_not_called_several(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    apply(folder, "single", "--yes")
+    (folder / "Dockerfile").unlink()
+    for option in ("--dry-run", "--yes"):
+        capsys.readouterr()
+        apply(folder, "single", option)
+        said = "1 file to write" if option == "--dry-run" else "1 file written"
+        assert f"single: {said}, 0 " in capsys.readouterr().out
 
 
 def test_what_changes_no_file_is_remembered_as_well(folder: Path) -> None:
