@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from .files import Wanted
-from .one_machine import steps, without_old
+from .one_machine import steps, takes_over, without_old
 
 __all__ = ["Section", "told"]
 
@@ -43,7 +43,7 @@ def told(wanted: Wanted, before: Wanted | None, *, changed: Collection[str], has
         Section("First", () if has_agent else _agent(wanted)),
         Section("Next, on one machine", steps(wanted, before, joins=joins, anew=moves or "retell_ws.toml" in changed)),
         Section("Figures and transcripts", _kept(wanted, before)),
-        Section("In containers", tuple(_containers(wanted, joins=joins))),
+        Section("In containers", tuple(_containers(wanted, before, joins=joins))),
         Section("In Kubernetes", _kubernetes(wanted)),
         Section("To go back", _back(wanted, joins=joins, moves=moves)),
     ]
@@ -65,7 +65,7 @@ def _callers(wanted: Wanted, before: Wanted | None, *, joins: bool) -> tuple[str
         )
     if before is not None and before.blueprint == "single" and wanted.blueprint != "single":
         found.append("The model is asked before Retell asks (--no-speculate: not), which costs some tokens.")
-    if before is not None and before.redis_url and not wanted.redis_url:
+    if takes_over(wanted, before):
         found.append("Live calls stay where they are; one whose line breaks meanwhile begins anew.")
     if joins:
         found.append("Live calls stay where they are, to their end; new ones go to the new servers.")
@@ -113,7 +113,7 @@ def _kept(wanted: Wanted, before: Wanted | None) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _containers(wanted: Wanted, *, joins: bool) -> list[str]:
+def _containers(wanted: Wanted, before: Wanted | None, *, joins: bool) -> list[str]:
     folder = wanted.folder
     is_events = wanted.blueprint == "events"
     files = f"-f {folder}/compose.yaml" + (f" -f {folder}/compose.events.yaml" if is_events else "")
@@ -122,8 +122,12 @@ def _containers(wanted: Wanted, *, joins: bool) -> list[str]:
     found = [
         "Build the image, from the project's folder, where pyproject.toml is; start it with the same file of secrets:",
         f"$ docker build -t {wanted.image} {extras}-f {folder}/Dockerfile .",
-        up,
     ]
+    if before is not None and takes_over(wanted, before):
+        return [*found, *_only_container(before, up)]
+    if before is not None and (before.servers > wanted.servers or before.blueprint == "events" != wanted.blueprint):
+        return [*found, f"{up} --remove-orphans"]
+    found.append(up)
     if joins:
         old = "retell_ws-server-1"
         found += [
@@ -136,6 +140,20 @@ def _containers(wanted: Wanted, *, joins: bool) -> list[str]:
             up,
         ]
     return found
+
+
+def _only_container(before: Wanted, up: str) -> list[str]:
+    """Tell of one server in place of others: the proxy is made anew, and no line outlasts that."""
+    names = [f"retell_ws-server{n + 1}-1" for n in range(before.servers)]
+    metrics = f'for name in {" ".join(names)}; do docker exec $name python -c "{_METRICS}"; done'
+    return [
+        "The proxy is made anew, and no call moves to this server: start it at a quiet hour, when they have none:",
+        f"$ while {metrics} | grep -q '^retell_ws_live_calls [1-9]'; do sleep 2; done",
+        up,
+        "The others are dialled no more. Stop them, and a minute later all that is of no use; the volumes stay:",
+        f"$ docker stop -t {before.stop_s()} {' '.join(names)}",
+        f"{up} --remove-orphans",
+    ]
 
 
 def _kubernetes(wanted: Wanted) -> tuple[str, ...]:

@@ -158,10 +158,10 @@ def test_a_server_is_killed_by_nobody_while_it_drains(
     apply(folder, blueprint, "--yes", *(KAFKA if blueprint == "events" else ()))
     unit = folder / ("retell_ws.service" if blueprint == "single" else "retell_ws@.service")
     assert f"\nTimeoutStopSec={stop_s}\n" in unit.read_text()
-    for file in folder.glob("compose*.yaml"):
-        services = yaml.safe_load(file.read_text())["services"]
+    for compose in folder.glob("compose*.yaml"):
+        services = yaml.safe_load(compose.read_text())["services"]
         periods = {services[name]["stop_grace_period"] for name in services if name.startswith("server")}
-        assert periods == {f"{stop_s}s"}, file.name
+        assert periods == {f"{stop_s}s"}, compose.name
     apply(folder, blueprint)  # without the changes, which show what was there as well
     for told in (capsys.readouterr().out.rpartition("nothing to change")[2], (folder / "Dockerfile").read_text()):
         assert set(re.findall(r"docker stop -t (\d+)", told)) <= {str(stop_s)}

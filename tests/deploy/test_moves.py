@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import pytest
 from retell_ws.deploy.files import Wanted, settings
 from retell_ws.deploy.moves import told
 from retell_ws.deploy.next_setup import Options, next_setup
+
+CONSUMERS = ("analytics", "archive", "escalation")
 
 README = Path(__file__).parent.parent.parent / "README.md"
 
@@ -95,6 +99,56 @@ def test_one_server_takes_the_place_of_several_and_nobody_s_call_is_cut_off() ->
     assert places == sorted(places)
     assert [command[:5] for command in commands[places[3] :]] == ["until", "pkill"] * 2
     assert "begins anew" in words(wanted, before)
+
+
+@pytest.mark.parametrize("blueprint", ["single", "distributed"])
+def test_who_leaves_kafka_stops_the_consumers_after_the_last_server(blueprint: str) -> None:
+    before = setup("events", kafka="k:1", servers=2)
+    wanted = setup(blueprint, before)
+    commands = steps(wanted, before, "retell_ws.toml")
+    stop = commands[-1] if blueprint == "single" else commands[-2]
+    assert stop.startswith("pkill -TERM") and commands.index(stop) > at(commands, "--port 8082 ")
+    pattern = stop.split("'")[1]
+    for consumed in ("analytics archive", "escalation"):
+        unit = f"/bin/retell_ws consume {consumed} --config /opt/a/retell_ws.toml --data /var/lib/retell_ws/kept"
+        assert re.search(pattern, unit)
+    assert not any(re.search(pattern, command) for command in (*wanted.serving(), stop))
+    assert "waits in Kafka" in words(wanted, before)
+
+
+def test_consumers_that_run_are_not_started_a_second_time_beside_themselves() -> None:
+    before = setup("events", kafka="k:1", servers=2)
+    commands = steps(setup("events", before, kafka="k:2"), before, "retell_ws.toml")
+    start = at(commands, "/bin/retell_ws consume")
+    assert re.search(commands[start - 1].split("'")[1], commands[start])
+
+
+def test_one_server_s_units_take_the_place_of_the_others_units() -> None:
+    before = setup("events", kafka="k:1", servers=2)
+    said = words(setup("single", before), before)
+    assert "systemctl enable --now retell_ws;" in said
+    for unit in ("retell_ws@8081", "retell_ws@8082", *(f"retell_ws-consume@{each}" for each in CONSUMERS)):
+        assert re.search(rf"disable --now [^\n]*{unit}\b", said), unit
+    shared = setup("distributed")
+    assert "retell_ws-consume" not in words(setup("single", shared), shared)
+
+
+def test_events_in_memory_ends_as_any_other_server_when_single_takes_its_place() -> None:
+    before = setup("events")
+    wanted = setup("single", before)
+    commands = steps(wanted, before, "retell_ws.toml")
+    order = ("serve", "8082/readyz", "18081/metrics", "pkill -TERM")
+    places = [at(commands, part) for part in order]
+    assert places == sorted(places) and "--port 8081 " in commands[places[-1]]
+    assert "one whose line breaks meanwhile begins anew" in words(wanted, before)
+
+
+def test_servers_that_are_no_longer_wanted_are_stopped_when_nobody_dials_them() -> None:
+    before = setup("distributed", servers=4)
+    commands = steps(setup("distributed", before, servers=2), before, "haproxy.cfg")
+    stops = [command for command in commands if "pkill" in command]
+    assert ["--port 8083 " in stops[0], "--port 8084 " in stops[1], len(stops)] == [True, True, 2]
+    assert at(commands, "haproxy -c") < commands.index(stops[0])
 
 
 def test_a_pattern_finds_its_server_whatever_characters_its_path_has() -> None:
@@ -195,6 +249,42 @@ def test_in_a_container_too_the_old_server_stays_until_no_redial_is_awaited() ->
     order = ("docker kill -s USR2", "until docker exec", "docker stop", "--leaving none")
     places = [said.rindex(part) for part in order]
     assert places == sorted(places) and "retell_ws_live_calls 0" in said[places[1] : places[2]]
+
+
+async def test_in_containers_the_only_server_waits_for_the_calls_of_the_others(tmp_path: Path) -> None:
+    before = setup("events", kafka="k:1", servers=2)
+    said = words(setup("single", before), before)
+    commands = [line[2:] for line in said.splitlines() if line.startswith("$ ") and "docker" in line]
+    build, wait, up, stop, clean = commands
+    assert "docker build" in build and up.endswith("/compose.yaml up --wait") and clean == f"{up} --remove-orphans"
+    assert stop == "docker stop -t 150 retell_ws-server1-1 retell_ws-server2-1"
+    # The second server has two calls the first time, and none the second.
+    (tmp_path / "docker").write_text(
+        "#!/bin/sh\necho retell_ws_live_calls_total 9\n"
+        f"echo $2 >> {tmp_path}/asked\n[ $(wc -l < {tmp_path}/asked) = 2 ] && n=2\n"
+        "echo retell_ws_live_calls ${n:-0}.0\n"
+    )
+    (tmp_path / "docker").chmod(0o755)
+    (tmp_path / "sleep").symlink_to("/bin/true")
+    waiting = await asyncio.create_subprocess_exec(
+        "bash", "-euc", wait, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    )
+    assert await waiting.wait() == 0
+    asked = (tmp_path / "asked").read_text().split()
+    assert asked == ["retell_ws-server1-1", "retell_ws-server2-1"] * 2
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "goes"),
+    [
+        (setup("distributed", servers=4), {"blueprint": "distributed", "servers": 2}, True),
+        (setup("events", kafka="k:1"), {"blueprint": "distributed"}, True),
+        (setup("distributed"), {"blueprint": "distributed", "servers": 4}, False),
+        (setup("distributed"), {"blueprint": "events", "kafka": "k:1"}, False),
+    ],
+)
+def test_containers_that_nobody_needs_any_more_go(before: Wanted, wanted: dict[str, Any], goes: bool) -> None:
+    assert ("--remove-orphans" in words(setup(before=before, **wanted), before)) is goes
 
 
 def test_a_balancer_of_somebody_s_own_is_told_whom_to_ask_first() -> None:
