@@ -283,6 +283,22 @@ def test_calls_and_webhooks_come_in_and_nothing_else(everything: Everything, var
     assert of(everything, "Service")["retell-ws-servers"]["spec"]["publishNotReadyAddresses"] is True
 
 
+def test_the_second_port_is_for_those_who_bring_webhooks_and_for_prometheus(
+    everything: Everything, variant: dict[str, Any]
+) -> None:
+    def may_come(port: str) -> list[Any]:
+        rules = of(everything, "NetworkPolicy")["retell-ws-server"]["spec"]["ingress"]
+        open_to = [rule.get("from") for rule in rules if {"port": port} in rule["ports"]]
+        return [peers and [peer["namespaceSelector"]["matchLabels"] for peer in peers] for peers in open_to]
+
+    ingress, monitoring = (
+        {"kubernetes.io/metadata.name": variant.get(f"{name}_namespace", usual)}
+        for name, usual in (("ingress", "ingress-nginx"), ("monitoring", "monitoring"))
+    )
+    assert may_come("http") == [[ingress, monitoring]]
+    assert may_come("calls") == [[ingress] if "host" in variant else None], "without an Ingress nobody says by what"
+
+
 # ---------------------------------------------------------------------------- what runs in a pod
 
 
