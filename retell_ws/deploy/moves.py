@@ -123,6 +123,9 @@ def _containers(wanted: Wanted, before: Wanted | None, *, joins: bool) -> list[s
         "Build the image, from the project's folder, where pyproject.toml is; start it with the same file of secrets:",
         f"$ docker build -t {wanted.image} {extras}-f {folder}/Dockerfile .",
     ]
+    if wanted.blueprint != "single":
+        brought = "Redis, Kafka and the consumers" if is_events else "Redis"
+        found.append(f"They bring {brought} along, whatever runs on this machine:")
     if before is not None and takes_over(wanted, before):
         return [*found, *_only_container(before, up)]
     if before is not None and (before.servers > wanted.servers or before.blueprint == "events" != wanted.blueprint):

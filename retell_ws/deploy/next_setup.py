@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -154,4 +153,6 @@ def _public(url: str) -> str:
     parts = urlsplit(url)
     if not parts.password:
         return url
-    return urlunsplit(parts._replace(netloc=re.sub(r":[^@]*@", "@", parts.netloc, count=1)))
+    login, _, place = parts.netloc.rpartition("@")
+    user = login.partition(":")[0]
+    return urlunsplit(parts._replace(netloc=f"{user}@{place}" if user else place))

@@ -21,8 +21,9 @@ from retell_ws.settings import load
 from retell_ws.testing.retell import FakeRetell
 
 from ..deploy.proxies import commands
-from ..machine import program
+from ..machine import free_port, program
 from ..processes import ready
+from ..redis_servers import RedisServer, valkey
 from .test_migration import ROOT, row_of_ports
 
 yaml = pytest.importorskip("yaml")
@@ -236,6 +237,28 @@ def test_an_agent_of_another_name_that_is_not_there_is_told_of(
         told = capsys.readouterr().out
         assert f"{tmp_path / 'nope.py'} is not there" in told and " new " not in "".join(re.findall(r"\$ .*", told))
         assert told.index("is not there") < told.index("Next, on one machine")
+
+
+@pytest.mark.parametrize("place", ["in the settings", "in the environment"])
+async def test_redis_is_asked_as_the_servers_ask_it_and_no_password_is_shown(
+    folder: Path, tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options, admin = ("--requirepass", "hunter2"), {"password": "hunter2"}
+    with RedisServer(valkey(), tmp_path / "redis", port=free_port(), options=options, admin=admin) as redis:
+        url = redis.url.replace("redis://", "redis://:hunter2@")
+        folder.mkdir()  # noqa: ASYNC240  # nothing else runs
+        own = url if place == "in the settings" else redis.url
+        (folder / "retell_ws.toml").write_text(f'blueprint = "distributed"\nredis_url = "{own}"\n')
+        apply(folder, "distributed", "--yes", "--servers", "2")
+        told = capsys.readouterr().out
+        assert "hunter2" not in told and f"Redis 7 or Valkey: {redis.url}\n" in told
+        (ask,) = (step for step in re.findall(r"^    \$ (.*)", told, re.MULTILINE) if "--only redis" in step)
+        env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+        more = {"RETELL_WS_REDIS_URL": url} if place == "in the environment" else {}
+        assert "reachable        pass" in await accepted(*shlex.split(ask), cwd=tmp_path, env={**env, **more})
+        with pytest.raises(AssertionError, match="reachable"):
+            wrong = url.replace("hunter2", "hunter3")
+            await accepted(*shlex.split(ask), cwd=tmp_path, env={**env, "RETELL_WS_REDIS_URL": wrong})
 
 
 # ---------------------------------------------------------------------------- what is there already

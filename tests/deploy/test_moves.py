@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from retell_ws.deploy.containers import compose_files
 from retell_ws.deploy.files import Wanted, settings
 from retell_ws.deploy.moves import told
 from retell_ws.deploy.next_setup import Options, next_setup
 
 CONSUMERS = ("analytics", "archive", "escalation")
+
+CONTAINERS: dict[str, Any] = {"servers": 1, "image": "x", "agent": "./agent.py", "leaving": False, "stop_s": 120}
 
 README = Path(__file__).parent.parent.parent / "README.md"
 
@@ -42,7 +45,7 @@ def test_the_old_server_is_told_after_the_proxy_and_stopped_after_its_last_call(
     before = setup("single")
     commands = steps(setup("distributed", before), before, "retell_ws.toml")
     order = (
-        "redis-cli",
+        "--only redis",
         "--port 8082",
         "8082/readyz",
         "kill -USR2 $(cat",
@@ -158,18 +161,6 @@ def test_a_pattern_finds_its_server_whatever_characters_its_path_has() -> None:
     assert re.search(stop.split("'")[1], before.serving()[0])
 
 
-@pytest.mark.parametrize(
-    ("url", "asked"),
-    [
-        ("redis://h:6379/0", "redis-cli -u redis://h:6379/0 ping"),
-        ("rediss://h/0?a=1&b=2", "redis-cli -u 'rediss://h/0?a=1&b=2' ping"),
-        ("unix:///run/redis.sock", "redis-cli -s /run/redis.sock ping"),
-    ],
-)
-def test_redis_is_asked_where_it_is(url: str, asked: str) -> None:
-    assert asked in steps(setup("distributed", redis_url=url))
-
-
 def test_what_only_the_proxy_has_to_know_restarts_nobody() -> None:
     before = setup("distributed", setup("single"))
     after = setup("distributed", before, leaving="none")
@@ -241,6 +232,20 @@ def test_the_image_of_the_containers_is_built_first() -> None:
     ):
         said = words(wanted).splitlines()
         assert said.index(f"$ {line}") < next(n for n, each in enumerate(said) if "docker compose" in each)
+
+
+def test_what_the_containers_bring_along_is_told() -> None:
+    for wanted, brought in (
+        (setup("single"), None),
+        (setup("distributed"), "Redis"),
+        (setup("events"), "Redis, Kafka and the consumers"),
+        (setup("events", kafka="k:1"), "Redis, Kafka and the consumers"),
+    ):
+        found = re.search(r"They bring (.*) along, whatever runs on this machine", words(wanted))
+        assert (found and found[1]) == brought
+        if found:
+            services = compose_files("events" if wanted.blueprint == "events" else "distributed", **CONTAINERS)
+            assert ("kafka:\n" in "".join(services.values())) is ("Kafka" in found[1])
 
 
 def test_in_a_container_too_the_old_server_stays_until_no_redial_is_awaited() -> None:

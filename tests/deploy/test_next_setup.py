@@ -80,10 +80,13 @@ def test_a_single_server_that_we_did_not_set_up_is_joined_as_well() -> None:
 
 
 def test_a_password_stays_where_it_is() -> None:
-    url = "redis://ana:secret@store:6379/1"
-    assert (
-        setup("distributed", own={"redis_url": url, "blueprint": "distributed"}).redis_url == "redis://ana@store:6379/1"
-    )
+    for url, shown in (
+        ("redis://:secret@store:6379/1", "redis://store:6379/1"),
+        ("rediss://ana:se@secret@store", "rediss://ana@store"),
+        ("redis://ana@store", "redis://ana@store"),
+        ("redis://ana:secret@store:6379/1", "redis://ana@store:6379/1"),
+    ):
+        assert setup("distributed", own={"redis_url": url, "blueprint": "distributed"}).redis_url == shown
     with pytest.raises(UsageError, match=r"retell_ws\.env") as caught:
         setup("distributed", redis_url=url)
     assert "secret" not in str(caught.value)
