@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from types import TracebackType
@@ -20,8 +19,8 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from .admin import Admin
 from .connection import MUTE
 from .console.routes import Console
-from .errors import UsageError
 from .inbox import Inbox
+from .listening import cannot_listen
 from .measures import Measures
 from .process_figures import ProcessFigures
 
@@ -99,10 +98,7 @@ class HttpPort:
             await web.TCPSite(self._runner, self._host, self._port).start()
         except OSError as exc:
             await self._runner.cleanup()
-            why = os.strerror(exc.errno) if exc.errno else str(exc)  # asyncio's own text says the address once more
-            raise UsageError(
-                f"cannot listen on {self._host}:{self._port}: {why}; --http-port 0 picks a free one"
-            ) from None
+            raise cannot_listen(exc, self._host, self._port, "--http-port") from None
         return self
 
     async def __aexit__(

@@ -31,8 +31,9 @@ from .connection import MUTE, Connection, making
 from .console.sight import Sight
 from .control import Command, Look, NotHere, Outcome, Reply, Status
 from .entries import AnyFact
-from .errors import CallError, UsageError
+from .errors import CallError
 from .facts import BadMessage, CallEnded, CallMoved, CallStarted, OverBudget, Resumed, TurnFailed
+from .listening import cannot_listen
 from .masking import mask
 from .measures import Measures
 from .peer import Peer
@@ -80,10 +81,6 @@ GOODBYE_S: Final = 2.0
 
 RETRY_AFTER_S: Final = 2
 """Seconds told with a 503; Retell itself pauses 3 (protocol §1.4)."""
-
-
-def _why(exc: OSError) -> str:
-    return os.strerror(exc.errno) if exc.errno else str(exc)  # asyncio's own text says the address once more
 
 
 def options(*, send_s: float) -> dict[str, Any]:
@@ -241,7 +238,7 @@ class Server:
                 **options(send_s=self._settings.send_ms / 1000),
             )
         except OSError as exc:
-            raise UsageError(f"cannot listen on {host}:{port}: {_why(exc)}; --port 0 picks a free one") from None
+            raise cannot_listen(exc, host, port) from None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
