@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from retell_ws.__main__ import main
+from retell_ws.__main__ import app, main
 from retell_ws.deploy.files import Blueprint
 from retell_ws.deploy.folder import REMEMBERED
+from retell_ws.errors import AddressInUseError, UsageError
 from retell_ws.rules import read as read_rules
 from retell_ws.settings import load
 from retell_ws.testing.retell import FakeRetell
@@ -116,6 +117,24 @@ async def test_systemd_accepts_the_units(folder: Path, blueprint: Blueprint) -> 
         copy.write_text(unit.read_text())
         told = await accepted(verify, "verify", "--man=no", "--recursive-errors=no", str(copy))
         assert name not in told, "there is nothing to warn of"
+        await accepted(verify, "security", "--offline=true", "--threshold=20", "--no-pager", str(copy))
+
+
+@pytest.mark.parametrize("blueprint", BLUEPRINTS)
+def test_units_are_started_anew_for_as_long_as_it_takes(folder: Path, blueprint: Blueprint) -> None:
+    apply(folder, blueprint, "--yes", *(KAFKA if blueprint == "events" else ()))
+    for unit in folder.glob("*.service"):
+        lines = unit.read_text().splitlines()
+        service = lines.index("[Service]")
+        assert "StartLimitIntervalSec=0" in lines[lines.index("[Unit]") : service]
+        assert {"Restart=always", "RestartSec=1"} <= set(lines[service:])
+        assert f"RestartPreventExitStatus={UsageError.exit_status}" in lines
+        assert f"RestartPreventExitStatus={AddressInUseError.exit_status}" not in lines
+        (start,) = (line.partition("=")[2] for line in lines if line.startswith("ExecStart="))
+        instance = "analytics" if "consume" in unit.name else "8081"
+        words = shlex.split(start.replace("%i", instance).rpartition("retell_ws ")[2])
+        command, _, _ = app.parse_args(words, exit_on_error=False, print_error=False)
+        assert command.__name__ == words[0]
 
 
 @pytest.mark.parametrize("blueprint", BLUEPRINTS)
