@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
 from .files import Wanted
 from .one_machine import steps, takes_over, without_old
+from .pods import is_this_machine, reached
 
 __all__ = ["Section", "told"]
 
@@ -26,7 +27,14 @@ class Section(NamedTuple):
     lines: tuple[str, ...]
 
 
-def told(wanted: Wanted, before: Wanted | None, *, changed: Collection[str], has_agent: bool = True) -> list[Section]:
+def told(
+    wanted: Wanted,
+    before: Wanted | None,
+    *,
+    changed: Collection[str],
+    has_agent: bool = True,
+    not_in_pods: Mapping[str, str] = {},
+) -> list[Section]:
     """Tell what a set-up means.
 
     Args:
@@ -34,6 +42,7 @@ def told(wanted: Wanted, before: Wanted | None, *, changed: Collection[str], has
         before: What was there; None when it is the first.
         changed: The files that were written.
         has_agent: The agent's file is there.
+        not_in_pods: Settings of the folder that pods are not given, with the reason.
     """
     moves = before is not None and before.blueprint != wanted.blueprint
     joins = bool(wanted.leaving) and (before is None or before.leaving != wanted.leaving)
@@ -44,7 +53,7 @@ def told(wanted: Wanted, before: Wanted | None, *, changed: Collection[str], has
         Section("Next, on one machine", steps(wanted, before, joins=joins, anew=moves or "retell_ws.toml" in changed)),
         Section("Figures and transcripts", _kept(wanted, before)),
         Section("In containers", tuple(_containers(wanted, before, joins=joins))),
-        Section("In Kubernetes", _kubernetes(wanted)),
+        Section("In Kubernetes", _kubernetes(wanted, not_in_pods)),
         Section("To go back", _back(wanted, joins=joins, moves=moves)),
     ]
     return [section for section in found if section.lines]
@@ -159,10 +168,20 @@ def _only_container(before: Wanted, up: str) -> list[str]:
     ]
 
 
-def _kubernetes(wanted: Wanted) -> tuple[str, ...]:
+def _kubernetes(wanted: Wanted, left_out: Mapping[str, str]) -> tuple[str, ...]:
     if wanted.blueprint == "single" or (wanted.blueprint == "events" and not wanted.kafka):
         return ()
+    found = [f"{name} is not in the manifests: {why}." for name, why in left_out.items()]
+    if (brokers := reached(wanted.kafka)) != wanted.kafka:
+        found += [
+            f"No pod reaches Kafka at {wanted.kafka}: the manifests say {brokers}. Have a Service of that name, whose",
+            "brokers give pods an address they reach, or say --kafka HOST:PORT as pods and servers reach it.",
+        ]
+    if not wanted.redis_url or is_this_machine(wanted.redis_url):
+        where = f", not {wanted.redis_url}" if wanted.redis_url else ""
+        found.append(f"RETELL_WS_REDIS_URL of the Secret is where pods reach Redis{where}.")
     return (
+        *found,
         f"First the Secret, as {wanted.folder}/kubernetes/10-config.yaml says; then",
         f"$ kubectl apply -f {wanted.folder}/kubernetes",
     )

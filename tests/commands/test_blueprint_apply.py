@@ -280,6 +280,42 @@ async def test_redis_is_asked_as_the_servers_ask_it_and_no_password_is_shown(
             await accepted(*shlex.split(ask), cwd=tmp_path, env={**env, "RETELL_WS_REDIS_URL": wrong})
 
 
+def in_kubernetes(folder: Path, name: str, kind: str) -> dict[str, Any]:
+    things = yaml.safe_load_all((folder / "kubernetes" / name).read_text())
+    return next(thing for thing in things if thing["kind"] == kind)
+
+
+def test_pods_have_the_settings_of_the_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.mkdir()
+    own = 'max_calls = 50\nmodel_name = "claude-x"\nspeculate = false\nbudget_ms = 900\ndrain_s = 120.5\n'
+    secret = 'path_secret = "aaaaaaaaaaaaaaaaaaaaaaaa"\n'
+    (folder / "retell_ws.toml").write_text(f'blueprint = "distributed"\n{own}{secret}')
+    apply(folder, "distributed", "--yes", "--redis-url", "redis://store:6379")
+    inside = in_kubernetes(folder, "10-config.yaml", "ConfigMap")["data"]
+    settings = load(environment={**inside, "RETELL_WS_REDIS_URL": "redis://store:6379"})
+    assert (settings.max_calls, settings.model_name, settings.speculates()) == (50, "claude-x", False)
+    assert (settings.budget_ms, settings.drain_s, settings.path_secret) == (900, 121, "")
+    scaler = in_kubernetes(folder, "50-scaling.yaml", "HorizontalPodAutoscaler")
+    assert scaler["spec"]["metrics"][0]["pods"]["target"]["averageValue"] == "30"
+    pod = in_kubernetes(folder, "20-servers.yaml", "Deployment")["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] == 221
+    told = capsys.readouterr().out
+    assert "path_secret is not in the manifests: it belongs into the Secret" in told
+    assert "pods reach Redis" not in told, "they reach it where it is"
+
+
+def test_pods_are_not_sent_to_this_machine(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    apply(folder, "events", "--yes", *KAFKA)
+    told = capsys.readouterr().out
+    assert "127.0.0.1" not in "".join(path.read_text() for path in (folder / "kubernetes").iterdir())
+    placeholder = in_kubernetes(folder, "10-config.yaml", "ConfigMap")["data"]["RETELL_WS_KAFKA_BOOTSTRAP"]
+    assert f"No pod reaches Kafka at 127.0.0.1:9092: the manifests say {placeholder}." in told
+    assert "where pods reach Redis, not redis://127.0.0.1:6379/0." in told
+    apply(folder, "events", "--yes", "--kafka", "broker.example:9092", "--redis-url", "redis://store.example")
+    told = capsys.readouterr().out
+    assert "No pod reaches" not in told and "pods reach Redis" not in told
+
+
 # ---------------------------------------------------------------------------- what is there already
 
 

@@ -70,6 +70,19 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "host": "a.example",
     },
     "events, no KEDA": {"kafka": "kafka:9092", "kafka_secret": "k", "rules": RULES, "keda": False},
+    "events, with settings of somebody's": {
+        "kafka": "kafka:9092",
+        "rules": RULES,
+        "drain_s": 20,
+        "settings": {
+            "model": "scripted",
+            "model_name": 'claude: "x" # @model@ $(X) é',
+            "speculate": "False",
+            "drain_delay_s": "400.5",
+            "kafka_prefix": "voice.",
+            "kafka_partitions": "7",
+        },
+    },
     "names that YAML would read as something else": {
         "namespace": "123",
         "host": "1.null",
@@ -323,6 +336,19 @@ def test_every_variable_is_a_setting_and_the_settings_are_those_asked_for(
         assert bool(settings.rules) is (name == "retell-ws-escalation")
 
 
+def test_settings_of_somebody_s_are_those_of_all_pods() -> None:
+    more = VARIANTS["events, with settings of somebody's"]["settings"]
+    everything = things(**VARIANTS["events, with settings of somebody's"])
+    for workload in workloads(everything).values():
+        settings = load(environment=environment(everything, workload))
+        assert {name: str(getattr(settings, name)) for name in more} == more
+    for scaled in of(everything, "ScaledObject").values():
+        assert scaled["spec"]["maxReplicaCount"] == 7
+        for trigger in scaled["spec"]["triggers"]:
+            assert trigger["metadata"]["topic"].startswith("voice.")
+            assert trigger["metadata"]["consumerGroup"].startswith("voice.")
+
+
 def test_our_command_line_takes_what_containers_run(everything: Everything) -> None:
     for name, workload in workloads(everything).items():
         arguments = container(workload)["args"]
@@ -558,6 +584,8 @@ Writing: TypeAlias = Callable[[], dict[str, str]]
         (lambda: manifests("x", drain_s=-1), "--drain-s: -1"),
         (lambda: manifests("x", drain_s=86_401), "--drain-s: at most a day"),
         (lambda: manifests("x", servers=5, max_servers=4), "--max-servers: fewer"),
+        (lambda: manifests("x", settings={"model_name": "a\u2028b"}), "model_name: there is a character"),
+        (lambda: manifests("x", settings={"kafka_prefix": 'a"'}), "kafka_prefix: 'a\"' cannot stand"),
         (lambda: manifests("x", kafka="a:1", rules="rules = ["), "--rules: no TOML"),
         (lambda: manifests("x", kafka="a:1", rules="# \u2028"), "--rules: there is a character"),
     ],

@@ -225,6 +225,16 @@ def test_what_was_kept_is_read_where_the_settings_say() -> None:
     assert "data" not in settings(setup("distributed")) and "transcripts list" not in words(setup("distributed"))
 
 
+def test_what_pods_do_not_get_is_told() -> None:
+    sections = told(setup("events", kafka="localhost:1,k:2", servers=1), None, changed=(), not_in_pods={"rules": "why"})
+    (lines,) = (section.lines for section in sections if section.title == "In Kubernetes")
+    said = "\n".join(lines)
+    assert "rules is not in the manifests: why.\n" in said
+    assert "No pod reaches Kafka at localhost:1,k:2" in said
+    assert "is where pods reach Redis.\n" in said, "this machine's needs none"
+    assert not any(each.title == "In Kubernetes" for each in told(setup("events"), None, changed=()))
+
+
 def test_the_image_of_the_containers_is_built_first() -> None:
     for wanted, line in (
         (setup("single"), "docker build -t retell_ws -f /opt/a/Dockerfile ."),
