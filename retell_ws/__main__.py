@@ -135,7 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except CycloptsError as exc:
         sys.exit(_refuse(str(exc)))
     except UsageError as exc:
-        sys.exit(_refuse(str(exc)))
+        _refuse(str(exc))
+        sys.exit(exc.exit_status)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # who read our output has gone, as `head` does

@@ -3,7 +3,8 @@
     RetellWsError
     ├── UsageError            the operator's: a setting, an agent file, a port; the command line exits 2
     │   ├── SettingsError
-    │   └── AgentError
+    │   ├── AgentError
+    │   └── AddressInUseError  nobody's for long: another process listens there; the command line exits 1
     ├── WireError             Retell's (or whoever dialled us): bytes that are no message
     ├── ToolError             a tool's: why it did not do what it was asked; the model is told the text
     │   └── CallError         the call's: it cannot do what a function of the agent's asked of it
@@ -24,6 +25,7 @@ Anything else that leaves a public function is a bug.
 from __future__ import annotations
 
 __all__ = [
+    "AddressInUseError",
     "AgentError",
     "BusError",
     "CallError",
@@ -51,6 +53,8 @@ class RetellWsError(Exception):
 class UsageError(RetellWsError):
     """What the operator asked for cannot be done; the text says what to change."""
 
+    exit_status = 2
+
 
 class SettingsError(UsageError):
     """A setting is unknown, of the wrong type or out of range."""
@@ -58,6 +62,12 @@ class SettingsError(UsageError):
 
 class AgentError(UsageError):
     """The agent's file cannot be loaded or holds no agent."""
+
+
+class AddressInUseError(UsageError):
+    """Another process listens on the address. It may leave, so whoever keeps us running may start us anew."""
+
+    exit_status = 1
 
 
 class WireError(RetellWsError):

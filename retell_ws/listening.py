@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from socket import gaierror
 
-from .errors import UsageError
+from .errors import AddressInUseError, UsageError
 
 __all__ = ["authority", "not_listening"]
 
@@ -14,14 +16,16 @@ def authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def not_listening(host: str, port: int, why: OSError, flag: str) -> UsageError:
+def not_listening(host: str, port: int, exc: OSError, flag: str) -> UsageError:
     """Make the error of a port that cannot be had.
 
     Args:
         host: The address.
         port: The port.
-        why: What the system said.
+        exc: What the system said.
         flag: That gives the port on the command line.
     """
-    reason = os.strerror(why.errno) if why.errno else str(why)  # asyncio's own text says the address once more
-    return UsageError(f"cannot listen on {host}:{port}: {reason}; {flag} 0 picks a free one")
+    # asyncio's own text says the address once more; the numbers of `gaierror` are no numbers of the system's.
+    why = os.strerror(exc.errno) if exc.errno and not isinstance(exc, gaierror) else exc.strerror or str(exc)
+    kind = AddressInUseError if exc.errno == errno.EADDRINUSE else UsageError
+    return kind(f"cannot listen on {host}:{port}: {why}; {flag} 0 picks a free one")

@@ -70,7 +70,8 @@ def run(agent: Agent, flags: Mapping[str, Any], *, config: Path | None = None) -
         config: A TOML file of settings.
 
     Returns:
-        0 after a stop, 2 after one line on stderr when the settings cannot be met, 1 when workers die again and again.
+        0 after a stop; after one line on stderr 2 when the settings cannot be met, 1 when a port is taken or workers
+        die again and again.
     """
     worker = Worker.taken()
     try:
@@ -93,7 +94,7 @@ def run(agent: Agent, flags: Mapping[str, Any], *, config: Path | None = None) -
             worker.refuse(str(exc))
         else:
             sys.stderr.write(f"retell_ws: {exc}\n")
-        return 2
+        return exc.exit_status
     return 0
 
 

@@ -30,7 +30,8 @@ from typing import Any, Final, Self
 import msgspec
 import orjson
 
-from .errors import UsageError
+from .errors import AddressInUseError, UsageError
+from .listening import not_listening
 from .restarts import Restarts
 from .settings import Settings
 from .worker import MARK, Order, Post
@@ -100,8 +101,7 @@ def reserved(host: str, port: int) -> Iterator[int]:
                 _bind(shared, address, port)
                 port = shared.getsockname()[1]
         except OSError as exc:
-            why = exc.strerror or exc
-            raise UsageError(f"cannot listen on {host}:{port}: {why}; --port 0 picks a free one") from None
+            raise not_listening(host, port, exc, "--port") from None
         yield port
 
 
@@ -118,6 +118,7 @@ class _Child:
     Attributes:
         ready: What it told when it was ready; None until then.
         refused: Why it cannot serve; empty when it did not say so.
+        status: What it exited with; None until it has ended.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class _Child:
         self._writer = writer
         self.ready: dict[str, Any] | None = None
         self.refused = ""
+        self.status: int | None = None
 
     @classmethod
     async def started(cls, index: int, settings: Settings, port: int, http_port: int | None) -> Self:
@@ -165,7 +167,7 @@ class _Child:
         """Wait for its end and give it in words."""
         if self.ready is not None:
             await self.hear()
-        status = await self._exit
+        status = self.status = await self._exit
         self._writer.close()
         if self.refused:
             return f"cannot serve: {self.refused}"
@@ -248,7 +250,8 @@ class _Supervisor:
             if self._stop.is_set():
                 break
             if child is not None and child.refused and (child.ready or not self._up[index].is_set()):
-                self._fail(UsageError(child.refused))
+                kind = AddressInUseError if child.status == AddressInUseError.exit_status else UsageError
+                self._fail(kind(child.refused))
             elif not self._up[index].is_set():
                 self._fail(_GivenUp(f"worker {index} {how} before it was ready"))
             elif (pause_s := self._restarts.died(index, monotonic(), lived_s=lived_s)) is None:

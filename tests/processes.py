@@ -80,12 +80,12 @@ async def served(*flags: str, **env: str) -> AsyncIterator[tuple[Process, dict[s
         yield process, line
 
 
-async def refused(*arguments: str, **env: str) -> str:
-    """Run a command that must exit with 2 and say one line; give the line."""
+async def refused(*arguments: str, status: int = 2, **env: str) -> str:
+    """Run a command that must exit with this status, and say one line; give the line."""
     process = await start(*arguments, **env)
     async with asyncio.timeout(START_S):
         out, err = await process.communicate()
-    assert process.returncode == 2, err.decode()
+    assert process.returncode == status, err.decode()
     assert out == b""
     (line,) = err.decode().splitlines()
     assert line.startswith("retell_ws: ")

@@ -268,16 +268,23 @@ async def test_what_cannot_be_done_is_said_in_one_line(arguments: tuple[str, ...
 async def test_a_port_in_use_is_named() -> None:
     async with served() as (_, ready):
         _, port = place_of(ready["ws"])
-        assert f"127.0.0.1:{port}" in await refused("serve", "--port", str(port))
+        line = await refused("serve", "--port", str(port), status=1)
+        assert f"127.0.0.1:{port}" in line, "no wrong setting: whoever keeps the server may start it anew"
 
 
 async def test_a_second_port_in_use_is_named() -> None:
     async with served("--http-port", "0") as (_, ready):
         _, port = place_of(ready["http"])
-        line = await refused("serve", "--port", "0", "--http-port", str(port))
+        line = await refused("serve", "--port", "0", "--http-port", str(port), status=1)
         assert line.endswith(
             f"cannot listen on 127.0.0.1:{port}: Address already in use; --http-port 0 picks a free one"
         )
+
+
+async def test_an_address_that_nobody_has_is_a_wrong_setting() -> None:
+    assert "cannot listen on 192.0.2.1:0: Cannot assign" in await refused("serve", "--port", "0", "--host", "192.0.2.1")
+    line = await refused("serve", "--port", "0", "--host", "no.such.host.invalid")
+    assert "cannot listen on no.such.host.invalid:0: " in line and "Unknown error" not in line
 
 
 async def test_settings_that_are_left_out_are_named() -> None:

@@ -140,7 +140,14 @@ def test_a_reserved_port_is_one_for_all_and_nobody_else_s() -> None:
 async def test_a_port_that_others_share_is_in_use_all_the_same(shared: tuple[str, ...]) -> None:
     async with served(*shared) as (_, ready):
         _, port = place_of(ready["ws"])
-        assert f"127.0.0.1:{port}" in await refused("serve", "--port", str(port), *shared)
+        assert f"127.0.0.1:{port}" in await refused("serve", "--port", str(port), *shared, status=1)
+
+
+async def test_a_second_port_of_a_worker_that_is_in_use_is_no_wrong_setting(shared: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = await refused("serve", "--port", "0", *shared, "--http-port", str(port), status=1)
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in line
 
 
 async def test_what_no_worker_can_do_is_said_once_and_ends_with_2(shared: tuple[str, ...]) -> None:

@@ -17,10 +17,12 @@ from ..deploy.files import BARRED, MUST, Blueprint, Wanted, files, settings
 from ..deploy.folder import Change, changes, now_applied, read_file, remembered, write
 from ..deploy.moves import told
 from ..deploy.next_setup import NONE, Options, next_setup
+from ..deploy.pods import Pods, for_pods
 from ..deploy.proxies import Proxy
 from ..deploy.settings_file import Merged, lines_of, merged, read_settings
 from ..errors import SettingsError
-from ..settings import load
+from ..plural import many
+from ..settings import Settings, load
 
 __all__ = ["apply"]
 
@@ -113,8 +115,8 @@ def apply(
         barred=BARRED[name],
         name=str(folder / FILE),
     )
-    _check(edited.text, str(folder / FILE))
-    texts = {FILE: edited.text, **files(wanted)}
+    pods = for_pods(_checked(edited.text, str(folder / FILE)), read_settings(edited.text, str(folder / FILE)))
+    texts = {FILE: edited.text, **files(wanted, pods)}
     found = changes(folder, texts, applied)
     console = Console(highlight=False, soft_wrap=True)
     foreign = [change.name for change in found if change.is_foreign and change.name != FILE]
@@ -132,9 +134,9 @@ def apply(
     is_there = sys.stdin.isatty() and sys.stdout.isatty()
     if not found:
         console.print(f"{folder}: nothing to change. What there was to do:")
-        _tell(console, wanted, now.before, now.changed)
+        _tell(console, wanted, now.before, now.changed, pods)
     elif dry_run or not (yes or is_there):
-        _tell(console, wanted, before, names, f"{made} files to write, {len(found) - made} to change")
+        _tell(console, wanted, before, names, pods, f"{many(made, 'file')} to write, {len(found) - made} to change")
         why = "--dry-run" if dry_run else "there is nobody to ask here; --yes writes"
         console.print(f"Nothing was written ({why}).")
         return 0 if dry_run else 1
@@ -143,7 +145,7 @@ def apply(
     if not dry_run and (found or now != applied):
         write(folder, {change.name: change.after for change in found}, now.with_files(texts))
     if found:
-        _tell(console, wanted, before, names, f"{made} files written, {len(found) - made} changed")
+        _tell(console, wanted, before, names, pods, f"{many(made, 'file')} written, {len(found) - made} changed")
     return 0
 
 
@@ -153,8 +155,8 @@ def _command() -> str:
     return str(beside) if beside.is_file() else f"{sys.executable} -m retell_ws"
 
 
-def _check(text: str, name: str) -> None:
-    """Refuse a file of settings that a server would refuse.
+def _checked(text: str, name: str) -> Settings:
+    """Read a file of settings as a server does, and refuse what it would refuse.
 
     Raises:
         SettingsError: It would.
@@ -163,7 +165,7 @@ def _check(text: str, name: str) -> None:
         file = Path(folder) / FILE
         file.write_text(text, "utf-8")
         try:
-            load(environment={}, config=file)
+            return load(environment={}, config=file)
         except SettingsError as exc:
             raise SettingsError(str(exc).replace(str(file), name)) from None
 
@@ -185,7 +187,7 @@ def _style(line: str) -> str:
 
 def _agreed(console: Console, folder: Path, number: int) -> bool:
     with suppress(EOFError):
-        answer = console.input(f"Write {number} files into {folder}? \\[y/N] ")
+        answer = console.input(f"Write {many(number, 'file')} into {folder}? \\[y/N] ")
         if answer.strip().lower() in ("y", "yes"):
             return True
     console.print("Nothing was written.")
@@ -201,10 +203,13 @@ def _tell_settings(console: Console, edited: Merged) -> None:
         console.print(f"{FILE}: {key} is commented out: {why}", markup=False)
 
 
-def _tell(console: Console, wanted: Wanted, before: Wanted | None, changed: Collection[str], done: str = "") -> None:
+def _tell(
+    console: Console, wanted: Wanted, before: Wanted | None, changed: Collection[str], pods: Pods, done: str = ""
+) -> None:
     """Say what was done, and what is to be done now."""
     console.print(f"\n[bold]{_title(wanted, before)}[/]{': ' if done else ''}{done}\n")
-    for section in told(wanted, before, changed=changed):
+    has_agent = Path(wanted.agent).is_file()
+    for section in told(wanted, before, changed=changed, has_agent=has_agent, not_in_pods=pods.left_out):
         console.print(f"[bold]{section.title}[/]")
         for line in section.lines:
             console.print(Text(f"    {line}", style="cyan") if line.startswith("$ ") else Text(f"  {line}"))

@@ -28,15 +28,25 @@ _CONFIG: Final = "    RETELL_WS_CONFIG: /etc/retell_ws/retell_ws.toml\n"
 _BUILD: Final = "  build:\n    context: ../..\n    dockerfile: retell_ws/deploy/Dockerfile\n"
 _RETELL_KEY: Final = "    RETELL_API_KEY: ${RETELL_API_KEY:-}\n"
 _WEBHOOK_KEY: Final = "    RETELL_WEBHOOK_KEY: ${RETELL_WEBHOOK_KEY:-}\n"
+_DRAINS: Final = (
+    "RETELL_WS_DRAIN_S, then the last turns, then what is still to be written.\n"
+    "  # With another RETELL_WS_DRAIN_S it is to be another one, here and in compose.events.yaml.\n"
+)
 _REDIS_URL: Final = "    RETELL_WS_REDIS_URL: ${RETELL_WS_REDIS_URL:-redis://redis:6379/0}\n"
 
 
-def dockerfile() -> str:
-    """Give the file of the image, the package's own."""
-    return read("Dockerfile")
+def dockerfile(*, stop_s: int) -> str:
+    """Give the file of the image, the package's own.
+
+    Args:
+        stop_s: Seconds a server that is told to stop may take.
+    """
+    return _replaced(read("Dockerfile"), "docker stop -t 120", f"docker stop -t {stop_s}")
 
 
-def compose_files(blueprint: str, *, servers: int, image: str, agent: str, leaving: bool) -> dict[str, str]:
+def compose_files(
+    blueprint: str, *, servers: int, image: str, agent: str, leaving: bool, stop_s: int
+) -> dict[str, str]:
     """Write the Compose files: for `events` two, the second one on top of the first.
 
     Args:
@@ -45,13 +55,14 @@ def compose_files(blueprint: str, *, servers: int, image: str, agent: str, leavi
         image: The image of servers and consumers.
         agent: The agent's file, as Compose finds it.
         leaving: The server of `single` still has calls.
+        stop_s: Seconds a server that is told to stop may take.
 
     Returns:
         The text of each file by its name.
     """
     names = (OLD_SERVER,) if blueprint == "single" else tuple(f"server{n + 1}" for n in range(servers))
     old = f"{OLD_SERVER}:{CALLS}" if leaving else ""
-    text = _common(read("compose.yaml"), names, image, agent)
+    text = _common(read("compose.yaml"), names, image, agent, stop_s)
     if blueprint == "single":
         text = _without_redis(text)
     calls, http = ([f"{name}:{port}" for name in names] for port in (CALLS, HTTP))
@@ -59,11 +70,11 @@ def compose_files(blueprint: str, *, servers: int, image: str, agent: str, leavi
     text = _with_proxy(_with_webhooks(text), gateway)
     if blueprint != "events":
         return {"compose.yaml": text}
-    more = _with_proxy(_events(read("compose.events.yaml"), names, image), gateway)
+    more = _with_proxy(_events(read("compose.events.yaml"), names, image, stop_s), gateway)
     return {"compose.yaml": text, "compose.events.yaml": more}
 
 
-def _common(text: str, names: Sequence[str], image: str, agent: str) -> str:
+def _common(text: str, names: Sequence[str], image: str, agent: str, stop_s: int) -> str:
     text = _headed(
         text,
         f"# {'One server' if len(names) == 1 else f'{len(names)} servers that share their calls'}, and HAProxy before. "
@@ -77,6 +88,8 @@ def _common(text: str, names: Sequence[str], image: str, agent: str) -> str:
     text = _replaced(text, _REDIS_URL, _REDIS_URL + _CONFIG)
     for variable, value in (("MAX_CALLS", 200), ("DRAIN_S", 60)):  # the file of settings says them
         text = _replaced(text, f"${{RETELL_WS_{variable}:-{value}}}", f"${{RETELL_WS_{variable}:-}}")
+    text = _replaced(text, _DRAINS, "drain_s, then the last turns, then what is still to be written.\n")
+    text = _replaced(text, "stop_grace_period: 120s\n", f"stop_grace_period: {stop_s}s\n")
     text = _replaced(
         text,
         "".join(f"  {name}: *server\n" for name in _NAMES),
@@ -103,7 +116,7 @@ def _with_webhooks(text: str) -> str:
     return _replaced(text, f"http://127.0.0.1:{CALLS}/readyz", f"http://127.0.0.1:{CALLS}/livez")
 
 
-def _events(text: str, names: Sequence[str], image: str) -> str:
+def _events(text: str, names: Sequence[str], image: str, stop_s: int) -> str:
     text = _headed(
         text,
         "# What `events` has more than compose.yaml: Kafka, the consumers, and a proxy that takes Retell's webhooks\n"
@@ -117,6 +130,7 @@ def _events(text: str, names: Sequence[str], image: str) -> str:
     text = _replaced(text, build, "")
     text = _replaced(text, "  image: retell_ws\n  build: *build\n", f"  image: {image}\n")
     text = _replaced(text, "  build: *build\n", "")
+    text = _replaced(text, "stop_grace_period: 150s ", f"stop_grace_period: {stop_s}s ")
     server = '  {name}:\n    <<: *server\n    volumes: ["journal{number}:/data"]\n'
     for form in (server, "  journal{number}:\n"):
         there = "".join(form.format(name=name, number=n) for n, name in enumerate(_NAMES, start=1))

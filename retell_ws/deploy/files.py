@@ -6,9 +6,10 @@ server of `single`, so that it can be joined by others while it has calls.
 
 from __future__ import annotations
 
+import math
 import re
 from importlib.resources import files as resources
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from ..errors import UsageError
 from .containers import compose_files, dockerfile
 from .kubernetes import manifests
+from .pods import Pods, reached
 from .proxies import TEMPLATES, Certificate, Proxy, configuration
 from .settings_file import Value
 from .templates import fill, read
@@ -138,6 +140,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         """Give the names of the servers under systemd."""
         return ("retell_ws",) if self.blueprint == "single" else tuple(f"retell_ws@{port}" for port in self.ports())
 
+    def stop_s(self) -> int:
+        """Give the seconds a server that is told to stop may take: `drain_s`, the last turns, what is still written."""
+        return round(self.drain_s) + (90 if self.blueprint == "events" else 60)
+
     def unit(self) -> dict[str, str]:
         """Give what is put into the template of the servers' unit."""
         return {
@@ -145,7 +151,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             "agent": self.agent,
             "command": self.command,
             "units": " ".join(self.units()),
-            "stop_s": str(round(self.drain_s) + (90 if self.blueprint == "events" else 60)),
+            "stop_s": str(self.stop_s()),
             "more": self._more("%i", "/var/lib/retell_ws"),
         }
 
@@ -177,11 +183,12 @@ def file_of(proxy: Proxy) -> str:
     return TEMPLATES[proxy]
 
 
-def files(wanted: Wanted) -> dict[str, str]:
+def files(wanted: Wanted, pods: Pods) -> dict[str, str]:
     """Write the files of a blueprint, all but that of its settings.
 
     Args:
         wanted: What is wanted.
+        pods: What of its settings pods are given.
 
     Returns:
         The text of each by its path in the folder.
@@ -192,7 +199,7 @@ def files(wanted: Wanted) -> dict[str, str]:
     is_single, is_events = wanted.blueprint == "single", wanted.blueprint == "events"
     found = {
         "retell_ws.env.example": fill(read("example.env"), {}, {"redis": not is_single, "events": is_events}),
-        "Dockerfile": dockerfile(),
+        "Dockerfile": dockerfile(stop_s=wanted.stop_s()),
     }
     inside = wanted.agent.startswith(f"{wanted.folder}/")
     found |= compose_files(
@@ -201,6 +208,7 @@ def files(wanted: Wanted) -> dict[str, str]:
         image=wanted.image,
         agent=f".{wanted.agent.removeprefix(wanted.folder)}" if inside else wanted.agent,
         leaving=bool(wanted.leaving),
+        stop_s=wanted.stop_s(),
     )
     if wanted.proxy != "none":
         found[file_of(wanted.proxy)] = configuration(
@@ -219,6 +227,23 @@ def files(wanted: Wanted) -> dict[str, str]:
         if wanted.kafka:
             found["retell_ws-consume@.service"] = fill(read("consumer.service"), wanted.unit(), {})
     if not is_single and (wanted.kafka or not is_events):
-        written = manifests(wanted.image, host=wanted.domain, servers=max(2, wanted.servers), kafka=wanted.kafka)
-        found |= {f"kubernetes/{name}": text for name, text in written.items()}
+        found |= {f"kubernetes/{name}": text for name, text in _kubernetes(wanted, pods).items()}
     return found
+
+
+def _kubernetes(wanted: Wanted, pods: Pods) -> dict[str, str]:
+    given = dict(pods.settings)
+    numbers: dict[str, Any] = {}  # by default the manifests have others than a server alone
+    if "max_calls" in given:
+        numbers["max_calls"] = int(given.pop("max_calls"))
+    if "drain_s" in given:
+        numbers["drain_s"] = math.ceil(float(given.pop("drain_s")))
+    return manifests(
+        wanted.image,
+        host=wanted.domain,
+        servers=max(2, wanted.servers),
+        kafka=reached(wanted.kafka),
+        archive=given.pop("archive", ""),
+        settings=given,
+        **numbers,
+    )

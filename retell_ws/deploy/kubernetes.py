@@ -7,9 +7,13 @@ is why the comments go along.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import tomllib
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from ..errors import UsageError
 from ..settings import Settings
@@ -85,6 +89,7 @@ def manifests(
     rules: str = "",
     storage_class: str = "",
     keda: bool = True,
+    settings: Mapping[str, str] = {},
 ) -> dict[str, str]:
     """Write the manifests.
 
@@ -108,6 +113,7 @@ def manifests(
         rules: The text of the file of escalation rules; empty: no escalation.
         storage_class: Of the volumes; empty: the cluster's default.
         keda: KEDA decides how many consumers there are, by how far they are behind.
+        settings: Others that servers and consumers get, by name, as the environment has them. None is a secret.
 
     Returns:
         The text of each file by its name, in the order in which they are to be applied.
@@ -115,7 +121,8 @@ def manifests(
     Raises:
         UsageError: Something is not of the form it should be, or is of no use without Kafka.
     """
-    given = locals()
+    given = locals().copy()
+    more_settings = dict(given.pop("settings"))
     for name, form in _FORMS.items():
         if not re.fullmatch(form, given[name]):
             raise UsageError(f"{_flag(name)}: {given[name]!r} cannot stand in a manifest")
@@ -126,15 +133,21 @@ def manifests(
                 raise UsageError(f"{_flag(name)}: without --kafka there are no consumers")
     secret, _, key = redis_url_secret.partition("/")
     defaults = Settings()
+    kafka_prefix = more_settings.pop("kafka_prefix", defaults.kafka_prefix)
+    if not re.fullmatch(r"[A-Za-z0-9._-]*", kafka_prefix):
+        raise UsageError(f"kafka_prefix: {kafka_prefix!r} cannot stand in a manifest")
+    drain_delay_s = math.ceil(float(more_settings.get("drain_delay_s", 0)))
     values = {name: str(value) for name, value in given.items()} | {
         "max_servers": str(max_servers or 4 * servers),
         "calls_aimed_at": str(max(1, round(max_calls * AIM))),
         "prestop_s": str(PRESTOP_S),
-        "grace_s": str(PRESTOP_S + drain_s + SPARE_S),
+        "grace_s": str(PRESTOP_S + max(drain_s, drain_delay_s) + SPARE_S),
         "redis_secret": secret,
         "redis_key": key,
-        "kafka_prefix": defaults.kafka_prefix,
-        "kafka_partitions": str(defaults.kafka_partitions),
+        "kafka_prefix": kafka_prefix,
+        "kafka_partitions": more_settings.pop("kafka_partitions", str(defaults.kafka_partitions)),
+        "model": more_settings.pop("model", "anthropic"),
+        "more": "\n".join(f"  RETELL_WS_{name.upper()}: {_quoted(name, text)}" for name, text in more_settings.items()),
         "in_namespace": f"-n {namespace} " if namespace else "",
         "rules": _block(rules),
     }
@@ -148,6 +161,7 @@ def manifests(
         "storage_class": bool(storage_class),
         "keda": keda,
         "shares": not archive,
+        "more": bool(more_settings),
     }
     written: dict[str, str] = {}
 
@@ -188,6 +202,13 @@ def _check(**numbers: int) -> None:
         raise UsageError("--max-servers: fewer than --servers")
     if numbers["drain_s"] > 86_400:
         raise UsageError("--drain-s: at most a day, 86400")
+
+
+def _quoted(name: str, text: str) -> str:
+    """Write a text as YAML has it between quotes, which is how JSON has it."""
+    if not text.isprintable():
+        raise UsageError(f"{name}: there is a character that cannot be printed, which YAML would not take as it is")
+    return msgspec.json.encode(text).decode()
 
 
 def _block(rules: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
 from ..plural import many
 from .files import Wanted
-from .one_machine import steps, without_old
+from .one_machine import steps, takes_over, without_old
+from .pods import is_this_machine, reached
 
 __all__ = ["Section", "told"]
 
@@ -27,23 +28,33 @@ class Section(NamedTuple):
     lines: tuple[str, ...]
 
 
-def told(wanted: Wanted, before: Wanted | None, *, changed: Collection[str]) -> list[Section]:
+def told(
+    wanted: Wanted,
+    before: Wanted | None,
+    *,
+    changed: Collection[str],
+    has_agent: bool = True,
+    not_in_pods: Mapping[str, str] = {},
+) -> list[Section]:
     """Tell what a set-up means.
 
     Args:
         wanted: The set-up.
         before: What was there; None when it is the first.
         changed: The files that were written.
+        has_agent: The agent's file is there.
+        not_in_pods: Settings of the folder that pods are not given, with the reason.
     """
     moves = before is not None and before.blueprint != wanted.blueprint
     joins = bool(wanted.leaving) and (before is None or before.leaving != wanted.leaving)
     found = [
         Section("For callers", _callers(wanted, before, joins=joins)),
         Section("Has to run", _runs(wanted)),
+        Section("First", () if has_agent else _agent(wanted)),
         Section("Next, on one machine", steps(wanted, before, joins=joins, anew=moves or "retell_ws.toml" in changed)),
         Section("Figures and transcripts", _kept(wanted, before)),
-        Section("In containers", tuple(_containers(wanted, joins=joins))),
-        Section("In Kubernetes", _kubernetes(wanted)),
+        Section("In containers", tuple(_containers(wanted, before, joins=joins))),
+        Section("In Kubernetes", _kubernetes(wanted, not_in_pods)),
         Section("To go back", _back(wanted, joins=joins, moves=moves)),
     ]
     return [section for section in found if section.lines]
@@ -64,7 +75,7 @@ def _callers(wanted: Wanted, before: Wanted | None, *, joins: bool) -> tuple[str
         )
     if before is not None and before.blueprint == "single" and wanted.blueprint != "single":
         found.append("The model is asked before Retell asks (--no-speculate: not), which costs some tokens.")
-    if before is not None and before.redis_url and not wanted.redis_url:
+    if takes_over(wanted, before):
         found.append("Live calls stay where they are; one whose line breaks meanwhile begins anew.")
     if joins:
         found.append("Live calls stay where they are, to their end; new ones go to the new servers.")
@@ -86,6 +97,17 @@ def _runs(wanted: Wanted) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _agent(wanted: Wanted) -> tuple[str, ...]:
+    """Tell how there comes to be an agent."""
+    folder, _, name = wanted.agent.rpartition("/")
+    if name != "agent.py":  # the name that `new` gives
+        return (f"{wanted.agent} is not there: put your agent there, or name another one with --agent.",)
+    return (
+        f"{wanted.agent} is not there: put your agent there, or have one written to edit:",
+        f"$ {wanted.command} new {folder}",
+    )
+
+
 def _kept(wanted: Wanted, before: Wanted | None) -> tuple[str, ...]:
     """Tell how what the consumers keep is read."""
     if wanted.blueprint != "events":
@@ -101,7 +123,7 @@ def _kept(wanted: Wanted, before: Wanted | None) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _containers(wanted: Wanted, *, joins: bool) -> list[str]:
+def _containers(wanted: Wanted, before: Wanted | None, *, joins: bool) -> list[str]:
     folder = wanted.folder
     is_events = wanted.blueprint == "events"
     files = f"-f {folder}/compose.yaml" + (f" -f {folder}/compose.events.yaml" if is_events else "")
@@ -110,8 +132,15 @@ def _containers(wanted: Wanted, *, joins: bool) -> list[str]:
     found = [
         "Build the image, from the project's folder, where pyproject.toml is; start it with the same file of secrets:",
         f"$ docker build -t {wanted.image} {extras}-f {folder}/Dockerfile .",
-        up,
     ]
+    if wanted.blueprint != "single":
+        brought = "Redis, Kafka and the consumers" if is_events else "Redis"
+        found.append(f"They bring {brought} along, whatever runs on this machine:")
+    if before is not None and takes_over(wanted, before):
+        return [*found, *_only_container(before, up)]
+    if before is not None and (before.servers > wanted.servers or before.blueprint == "events" != wanted.blueprint):
+        return [*found, f"{up} --remove-orphans"]
+    found.append(up)
     if joins:
         old = "retell_ws-server-1"
         found += [
@@ -119,17 +148,41 @@ def _containers(wanted: Wanted, *, joins: bool) -> list[str]:
             f"$ docker kill -s USR2 {old}",
             "When it has no call, and awaits no redial of one, stop it, and take it out of the proxy:",
             f"$ until docker exec {old} python -c \"{_METRICS}\" | grep -q '^retell_ws_live_calls 0'; do sleep 2; done",
-            f"$ docker stop -t 100 {old}",
+            f"$ docker stop -t {wanted.stop_s()} {old}",
             without_old(wanted),
             up,
         ]
     return found
 
 
-def _kubernetes(wanted: Wanted) -> tuple[str, ...]:
+def _only_container(before: Wanted, up: str) -> list[str]:
+    """Tell of one server in place of others: the proxy is made anew, and no line outlasts that."""
+    names = [f"retell_ws-server{n + 1}-1" for n in range(before.servers)]
+    metrics = f'for name in {" ".join(names)}; do docker exec $name python -c "{_METRICS}"; done'
+    return [
+        "The proxy is made anew, and no call moves to this server: start it at a quiet hour, when they have none:",
+        f"$ while {metrics} | grep -q '^retell_ws_live_calls [1-9]'; do sleep 2; done",
+        up,
+        "The others are dialled no more. Stop them, and a minute later all that is of no use; the volumes stay:",
+        f"$ docker stop -t {before.stop_s()} {' '.join(names)}",
+        f"{up} --remove-orphans",
+    ]
+
+
+def _kubernetes(wanted: Wanted, left_out: Mapping[str, str]) -> tuple[str, ...]:
     if wanted.blueprint == "single" or (wanted.blueprint == "events" and not wanted.kafka):
         return ()
+    found = [f"{name} is not in the manifests: {why}." for name, why in left_out.items()]
+    if (brokers := reached(wanted.kafka)) != wanted.kafka:
+        found += [
+            f"No pod reaches Kafka at {wanted.kafka}: the manifests say {brokers}. Have a Service of that name, whose",
+            "brokers give pods an address they reach, or say --kafka HOST:PORT as pods and servers reach it.",
+        ]
+    if not wanted.redis_url or is_this_machine(wanted.redis_url):
+        where = f", not {wanted.redis_url}" if wanted.redis_url else ""
+        found.append(f"RETELL_WS_REDIS_URL of the Secret is where pods reach Redis{where}.")
     return (
+        *found,
         f"First the Secret, as {wanted.folder}/kubernetes/10-config.yaml says; then",
         f"$ kubectl apply -f {wanted.folder}/kubernetes",
     )

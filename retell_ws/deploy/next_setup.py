@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -12,7 +11,7 @@ import msgspec
 from ..errors import UsageError
 from ..settings import Settings
 from .files import HTTP_ABOVE, Blueprint, Wanted
-from .proxies import Proxy
+from .proxies import Proxy, host_and_port
 
 __all__ = ["NONE", "REDIS", "Options", "next_setup"]
 
@@ -68,6 +67,10 @@ def next_setup(
         UsageError: It is of no form that can be.
     """
     asked = options.asked()
+    if asked.get("leaving"):
+        if blueprint == "single":
+            raise UsageError("--leaving: nobody joins a server in `single`; several share calls in `distributed`")
+        host_and_port(asked["leaving"], "--leaving")
     was = before if before is not None and (before.blueprint == blueprint or blueprint != "single") else None
     kafka = str(asked.get("kafka", ""))
     if blueprint == "events" and "kafka" not in asked:
@@ -150,4 +153,6 @@ def _public(url: str) -> str:
     parts = urlsplit(url)
     if not parts.password:
         return url
-    return urlunsplit(parts._replace(netloc=re.sub(r":[^@]*@", "@", parts.netloc, count=1)))
+    login, _, place = parts.netloc.rpartition("@")
+    user = login.partition(":")[0]
+    return urlunsplit(parts._replace(netloc=f"{user}@{place}" if user else place))

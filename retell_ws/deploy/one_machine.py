@@ -9,9 +9,22 @@ simply stopped, and started anew as what it is to be; its calls go to the others
 from __future__ import annotations
 
 from .files import Wanted
-from .steps import call_left, consuming, finding, pattern, proxying, ready, redis_answers, reloading, secrets, stopping
+from .steps import (
+    NAMES,
+    call_left,
+    consumed,
+    consuming,
+    finding,
+    pattern,
+    proxying,
+    ready,
+    redis_answers,
+    reloading,
+    secrets,
+    stopping,
+)
 
-__all__ = ["steps", "without_old"]
+__all__ = ["steps", "takes_over", "without_old"]
 
 
 def steps(wanted: Wanted, before: Wanted | None, *, joins: bool, anew: bool) -> tuple[str, ...]:
@@ -27,11 +40,16 @@ def steps(wanted: Wanted, before: Wanted | None, *, joins: bool, anew: bool) -> 
         found = _joining(wanted, before)
     elif before is None:
         found = _starting(wanted)
-    elif before.redis_url and not wanted.redis_url:
+    elif takes_over(wanted, before):
         found = _alone(wanted, before)
     else:
         found = _going_on(wanted, before, anew=anew)
     return tuple(finding(found))
+
+
+def takes_over(wanted: Wanted, before: Wanted | None) -> bool:
+    """Tell whether one server, in whose memory calls are, takes the place of servers to which they cannot come."""
+    return before is not None and wanted.blueprint == "single" != before.blueprint
 
 
 def without_old(wanted: Wanted) -> str:
@@ -45,7 +63,7 @@ def _starting(wanted: Wanted) -> list[str]:
         *redis_answers(wanted),
         "Start the servers, or their units as the file of the unit says:",
         *(f"$ {command} &" for command in wanted.serving()),
-        *consuming(wanted),
+        *consuming(wanted, None),
         *proxying(wanted, is_there=False),
     ]
 
@@ -61,7 +79,7 @@ def _joining(wanted: Wanted, before: Wanted | None) -> list[str]:
         *redis_answers(wanted),
         "Start the new servers beside the old one, or their units:",
         *(f"$ {command} &" for command in wanted.serving()),
-        *consuming(wanted),
+        *consuming(wanted, before),
         "When all of them are ready,",
         *(ready(each) for each in wanted.addresses()),
         *proxying(wanted, is_there=is_there),
@@ -87,7 +105,7 @@ def _ending(http: str, old: str) -> list[str]:
 
 
 def _alone(wanted: Wanted, before: Wanted) -> list[str]:
-    """Tell of one server in place of those that share their calls."""
+    """Tell of one server in place of others."""
     lines = [
         *secrets(wanted),
         "Start the new server beside the old ones, or its unit:",
@@ -99,7 +117,19 @@ def _alone(wanted: Wanted, before: Wanted) -> list[str]:
     ]
     for port, http in zip(before.ports(), before.second_addresses(), strict=True):
         lines += [call_left(http), stopping(pattern(before, f" --port {port} "))]
-    return lines
+    return [*lines, *consumed(wanted, before), *_units(wanted, before)]
+
+
+def _units(wanted: Wanted, before: Wanted) -> list[str]:
+    """Tell which units take the place of which."""
+    lines = [
+        f"(systemd: systemctl enable --now {wanted.units()[0]}; in place of each pkill, one after the other,",
+        f"systemctl disable --now {' '.join(before.units())}",
+    ]
+    if before.kafka:
+        consumers = " ".join(f"retell_ws-consume@{name}" for name in (*NAMES.split(), "escalation"))
+        lines.append(f"and systemctl disable --now {consumers}")
+    return [*lines[:-1], f"{lines[-1]})"]
 
 
 def _going_on(wanted: Wanted, before: Wanted, *, anew: bool) -> list[str]:
@@ -107,28 +137,36 @@ def _going_on(wanted: Wanted, before: Wanted, *, anew: bool) -> list[str]:
     there = before.serving()
     added = [command for command in wanted.serving() if command not in there] if not anew else []
     lines = ["Start what was not there:", *(f"$ {command} &" for command in added)] if added else []
+    gone = [port for port in before.ports() if port not in wanted.ports()] if wanted.redis_url else []
+    if gone:
+        ends = [stopping(pattern(before, f" --port {port} ")) for port in gone]
+        ends = ["Stop those that are dialled no more; what is left of their calls moves to the others:", *ends]
+    else:
+        ends = []
     return [
         *(secrets(wanted) if anew or added else []),
         *lines,
-        *(_restarting(wanted) if anew else []),
+        *(_restarting(wanted, before) if anew else []),
         *reloading(wanted),
+        *ends,
     ]
 
 
-def _restarting(wanted: Wanted) -> list[str]:
+def _restarting(wanted: Wanted, before: Wanted) -> list[str]:
     if not wanted.redis_url:
         return [
             "Start the server anew when it has no calls: they are in its memory.",
             *(f"$ {command} &" for command in wanted.serving()),
         ]
     lines = [
-        *consuming(wanted),
+        *consuming(wanted, before),
         "Start the servers anew, one after the other: live calls have drain_s to end, then they move to the others.",
     ]
     for port, command in zip(wanted.ports(), wanted.serving(), strict=True):
         lines += [stopping(pattern(wanted, f" --port {port} ")), f"$ {command} &", ready(f"127.0.0.1:{port}")]
     return [
         *lines,
+        *consumed(wanted, before),
         f"(systemd: systemctl restart {wanted.units()[0]}, and so on)",
     ]
 

@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple, Self, TypeAlias
 from ..errors import UsageError
 from .templates import fill, read
 
-__all__ = ["Certificate", "Proxy", "configuration"]
+__all__ = ["Certificate", "Proxy", "configuration", "host_and_port"]
 
 Proxy: TypeAlias = Literal["nginx", "haproxy", "caddy"]
 
@@ -83,7 +83,7 @@ def configuration(
         if len(set(addresses)) < len(addresses):
             raise UsageError(f"{flag}: one is named twice")
         for address in addresses:
-            _address(address, flag)
+            host_and_port(address, flag)
     if both := sorted({*servers} & {*http}):
         raise UsageError(f"--http: {both[0]} is the port of calls; webhooks come to the second port")
     if domain:
@@ -91,7 +91,7 @@ def configuration(
     if leaving:
         _check_leaving(proxy, leaving, servers)
     listen = listen or (":443" if tls or domain else ":8080")
-    host, port = _address(listen, "--listen")
+    host, port = host_and_port(listen, "--listen")
     values = {
         "listen": listen,
         "host": host,
@@ -136,7 +136,7 @@ def _check_domain(proxy: Proxy, domain: str, tls: Certificate | None) -> None:
 def _check_leaving(proxy: Proxy, leaving: str, servers: Sequence[str]) -> None:
     if proxy == "caddy":
         raise UsageError("--leaving: Caddy ends calls when it is given another file: --proxy haproxy or nginx")
-    _address(leaving, "--leaving")
+    host_and_port(leaving, "--leaving")
     if leaving in servers:
         raise UsageError(f"--leaving: {leaving} is one of the servers that stay")
 
@@ -145,7 +145,16 @@ def _lines(form: str, servers: Sequence[str]) -> str:
     return "\n".join(form.format(number=number, server=server) for number, server in enumerate(servers, start=1))
 
 
-def _address(text: str, flag: str) -> tuple[str, str]:
+def host_and_port(text: str, flag: str) -> tuple[str, str]:
+    """Read an address.
+
+    Args:
+        text: `HOST:PORT`, an IPv6 address in brackets; of `--listen` also `:PORT`.
+        flag: What it was given by.
+
+    Raises:
+        UsageError: It is none.
+    """
     found = _ADDRESS.fullmatch(text)
     if found is None or not 0 < int(found["port"]) < 65536 or (flag != "--listen" and not found["host"]):
         raise UsageError(f"{flag}: {text!r} is not {'[HOST]' if flag == '--listen' else 'HOST'}:PORT")

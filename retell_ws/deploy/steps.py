@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from shlex import quote
-from urllib.parse import urlsplit
+from typing import Final
 
 from .files import Wanted, file_of
 
 __all__ = [
+    "NAMES",
     "call_left",
+    "consumed",
     "consuming",
     "finding",
     "pattern",
@@ -19,6 +20,9 @@ __all__ = [
     "secrets",
     "stopping",
 ]
+
+NAMES: Final = "analytics archive"
+"""The consumers that need nothing else."""
 
 
 def finding(commands: list[str]) -> list[str]:
@@ -38,20 +42,35 @@ def secrets(wanted: Wanted) -> list[str]:
 
 
 def redis_answers(wanted: Wanted) -> list[str]:
-    """See that Redis is there."""
+    """See that Redis is there: by the settings and secrets that servers have, so no password stands in a command."""
     if not wanted.redis_url:
         return []
-    parts = urlsplit(wanted.redis_url)
-    where = f"-s {quote(parts.path)}" if parts.scheme == "unix" else f"-u {quote(wanted.redis_url)}"
-    return ["Redis has to answer:", f"$ redis-cli {where} ping"]
+    ask = f"{wanted.command} blueprint validate --only redis --config {wanted.folder}/retell_ws.toml"
+    return ["Redis has to answer, and to let us do what servers do:", f"$ {ask}"]
 
 
-def consuming(wanted: Wanted) -> list[str]:
-    """Start the consumers; without Kafka the server does."""
+def consuming(wanted: Wanted, before: Wanted | None) -> list[str]:
+    """Start the consumers, anew where some run; without Kafka the server does."""
     if not wanted.kafka:
         return []
-    command = f"{wanted.command} consume analytics archive --config {wanted.folder}/retell_ws.toml"
-    return ["Start the consumers:", f"$ {command} &"]
+    start = f"$ {wanted.command} consume {NAMES} --config {wanted.folder}/retell_ws.toml &"
+    if before is None or not before.kafka:
+        return ["Start the consumers:", start]
+    return [
+        "Start the consumers anew, and escalation likewise where it runs:",
+        stopping(_consumers(before, f"{NAMES} ")),
+        start,
+    ]
+
+
+def consumed(wanted: Wanted, before: Wanted) -> list[str]:
+    """Stop the consumers, where there are to be none any more."""
+    if wanted.kafka or not before.kafka:
+        return []
+    return [
+        "Stop the consumers, a minute later: what they have not read by then waits in Kafka.",
+        stopping(_consumers(before, "")),
+    ]
 
 
 def ready(address: str) -> str:
@@ -73,6 +92,11 @@ def pattern(wanted: Wanted, end: str) -> str:
     """Give a pattern that finds one server by the end of its command line."""
     # In brackets, so that a shell that was given the command as an argument is not found itself.
     return f"[s]erve {wanted.agent} --config {wanted.folder}/retell_ws.toml".replace("+", "[+]") + end
+
+
+def _consumers(wanted: Wanted, names: str) -> str:
+    """Give a pattern that finds consumers; those that a server starts have no file of settings in their command."""
+    return f"[c]onsume {names}.*--config " + f"{wanted.folder}/retell_ws.toml".replace("+", "[+]")
 
 
 def proxying(wanted: Wanted, *, is_there: bool) -> list[str]:

@@ -13,16 +13,18 @@ from typing import Any
 
 import pytest
 
-from retell_ws.__main__ import main
+from retell_ws.__main__ import app, main
 from retell_ws.deploy.files import Blueprint
 from retell_ws.deploy.folder import REMEMBERED
+from retell_ws.errors import AddressInUseError, UsageError
 from retell_ws.rules import read as read_rules
 from retell_ws.settings import load
 from retell_ws.testing.retell import FakeRetell
 
 from ..deploy.proxies import commands
-from ..machine import program
+from ..machine import free_port, program
 from ..processes import ready
+from ..redis_servers import RedisServer, valkey
 from .test_migration import ROOT, row_of_ports
 
 yaml = pytest.importorskip("yaml")
@@ -115,6 +117,24 @@ async def test_systemd_accepts_the_units(folder: Path, blueprint: Blueprint) -> 
         copy.write_text(unit.read_text())
         told = await accepted(verify, "verify", "--man=no", "--recursive-errors=no", str(copy))
         assert name not in told, "there is nothing to warn of"
+        await accepted(verify, "security", "--offline=true", "--threshold=20", "--no-pager", str(copy))
+
+
+@pytest.mark.parametrize("blueprint", BLUEPRINTS)
+def test_units_are_started_anew_for_as_long_as_it_takes(folder: Path, blueprint: Blueprint) -> None:
+    apply(folder, blueprint, "--yes", *(KAFKA if blueprint == "events" else ()))
+    for unit in folder.glob("*.service"):
+        lines = unit.read_text().splitlines()
+        service = lines.index("[Service]")
+        assert "StartLimitIntervalSec=0" in lines[lines.index("[Unit]") : service]
+        assert {"Restart=always", "RestartSec=1"} <= set(lines[service:])
+        assert f"RestartPreventExitStatus={UsageError.exit_status}" in lines
+        assert f"RestartPreventExitStatus={AddressInUseError.exit_status}" not in lines
+        (start,) = (line.partition("=")[2] for line in lines if line.startswith("ExecStart="))
+        instance = "analytics" if "consume" in unit.name else "8081"
+        words = shlex.split(start.replace("%i", instance).rpartition("retell_ws ")[2])
+        command, _, _ = app.parse_args(words, exit_on_error=False, print_error=False)
+        assert command.__name__ == words[0]
 
 
 @pytest.mark.parametrize("blueprint", BLUEPRINTS)
@@ -145,6 +165,26 @@ def test_compose_has_the_servers_and_what_they_depend_on(folder: Path, blueprint
     mounted = dict(volume.rsplit(":", 2)[:2] for volume in server["volumes"])
     assert mounted == {"${AGENT:-./agent.py}": "/agent/agent.py", "./retell_ws.toml": "/etc/retell_ws/retell_ws.toml"}
     assert server["environment"]["RETELL_WS_CONFIG"] in mounted.values()
+
+
+@pytest.mark.parametrize(("blueprint", "stop_s"), [("single", 360), ("distributed", 360), ("events", 390)])
+def test_a_server_is_killed_by_nobody_while_it_drains(
+    folder: Path, blueprint: Blueprint, stop_s: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply(folder, "single", "--yes")
+    with (folder / "retell_ws.toml").open("a") as file:
+        file.write("drain_s = 300\n")
+    capsys.readouterr()
+    apply(folder, blueprint, "--yes", *(KAFKA if blueprint == "events" else ()))
+    unit = folder / ("retell_ws.service" if blueprint == "single" else "retell_ws@.service")
+    assert f"\nTimeoutStopSec={stop_s}\n" in unit.read_text()
+    for compose in folder.glob("compose*.yaml"):
+        services = yaml.safe_load(compose.read_text())["services"]
+        periods = {services[name]["stop_grace_period"] for name in services if name.startswith("server")}
+        assert periods == {f"{stop_s}s"}, compose.name
+    apply(folder, blueprint)  # without the changes, which show what was there as well
+    for told in (capsys.readouterr().out.rpartition("nothing to change")[2], (folder / "Dockerfile").read_text()):
+        assert set(re.findall(r"docker stop -t (\d+)", told)) <= {str(stop_s)}
 
 
 def test_no_secret_is_written(folder: Path) -> None:
@@ -196,6 +236,86 @@ async def test_what_was_said_is_found_by_the_commands_as_they_are_told(
     assert "1 call" in await accepted(*shlex.split(report), cwd=tmp_path, env=env)
 
 
+async def test_an_agent_that_is_not_there_is_told_of_and_can_be_written_as_is_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply(folder, "single", "--yes")
+    first, *_ = steps(capsys)
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    await accepted(*shlex.split(first.strip(" $")), cwd=tmp_path, env=env)
+    assert (folder / "agent.py").is_file()
+    apply(folder, "single")
+    assert not any(" new " in step for step in steps(capsys))
+
+
+def test_an_agent_of_another_name_that_is_not_there_is_told_of(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options in (("--yes", "--agent", str(tmp_path / "nope.py")), ()):
+        apply(folder, "distributed", *options)
+        told = capsys.readouterr().out
+        assert f"{tmp_path / 'nope.py'} is not there" in told and " new " not in "".join(re.findall(r"\$ .*", told))
+        assert told.index("is not there") < told.index("Next, on one machine")
+
+
+@pytest.mark.parametrize("place", ["in the settings", "in the environment"])
+async def test_redis_is_asked_as_the_servers_ask_it_and_no_password_is_shown(
+    folder: Path, tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options, admin = ("--requirepass", "hunter2"), {"password": "hunter2"}
+    with RedisServer(valkey(), tmp_path / "redis", port=free_port(), options=options, admin=admin) as redis:
+        url = redis.url.replace("redis://", "redis://:hunter2@")
+        folder.mkdir()  # noqa: ASYNC240  # nothing else runs
+        own = url if place == "in the settings" else redis.url
+        (folder / "retell_ws.toml").write_text(f'blueprint = "distributed"\nredis_url = "{own}"\n')
+        apply(folder, "distributed", "--yes", "--servers", "2")
+        told = capsys.readouterr().out
+        assert "hunter2" not in told and f"Redis 7 or Valkey: {redis.url}\n" in told
+        (ask,) = (step for step in re.findall(r"^    \$ (.*)", told, re.MULTILINE) if "--only redis" in step)
+        env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+        more = {"RETELL_WS_REDIS_URL": url} if place == "in the environment" else {}
+        assert "reachable        pass" in await accepted(*shlex.split(ask), cwd=tmp_path, env={**env, **more})
+        with pytest.raises(AssertionError, match="reachable"):
+            wrong = url.replace("hunter2", "hunter3")
+            await accepted(*shlex.split(ask), cwd=tmp_path, env={**env, "RETELL_WS_REDIS_URL": wrong})
+
+
+def in_kubernetes(folder: Path, name: str, kind: str) -> dict[str, Any]:
+    things = yaml.safe_load_all((folder / "kubernetes" / name).read_text())
+    return next(thing for thing in things if thing["kind"] == kind)
+
+
+def test_pods_have_the_settings_of_the_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.mkdir()
+    own = 'max_calls = 50\nmodel_name = "claude-x"\nspeculate = false\nbudget_ms = 900\ndrain_s = 120.5\n'
+    secret = 'path_secret = "aaaaaaaaaaaaaaaaaaaaaaaa"\n'
+    (folder / "retell_ws.toml").write_text(f'blueprint = "distributed"\n{own}{secret}')
+    apply(folder, "distributed", "--yes", "--redis-url", "redis://store:6379")
+    inside = in_kubernetes(folder, "10-config.yaml", "ConfigMap")["data"]
+    settings = load(environment={**inside, "RETELL_WS_REDIS_URL": "redis://store:6379"})
+    assert (settings.max_calls, settings.model_name, settings.speculates()) == (50, "claude-x", False)
+    assert (settings.budget_ms, settings.drain_s, settings.path_secret) == (900, 121, "")
+    scaler = in_kubernetes(folder, "50-scaling.yaml", "HorizontalPodAutoscaler")
+    assert scaler["spec"]["metrics"][0]["pods"]["target"]["averageValue"] == "30"
+    pod = in_kubernetes(folder, "20-servers.yaml", "Deployment")["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] == 221
+    told = capsys.readouterr().out
+    assert "path_secret is not in the manifests: it belongs into the Secret" in told
+    assert "pods reach Redis" not in told, "they reach it where it is"
+
+
+def test_pods_are_not_sent_to_this_machine(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    apply(folder, "events", "--yes", *KAFKA)
+    told = capsys.readouterr().out
+    assert "127.0.0.1" not in "".join(path.read_text() for path in (folder / "kubernetes").iterdir())
+    placeholder = in_kubernetes(folder, "10-config.yaml", "ConfigMap")["data"]["RETELL_WS_KAFKA_BOOTSTRAP"]
+    assert f"No pod reaches Kafka at 127.0.0.1:9092: the manifests say {placeholder}." in told
+    assert "where pods reach Redis, not redis://127.0.0.1:6379/0." in told
+    apply(folder, "events", "--yes", "--kafka", "broker.example:9092", "--redis-url", "redis://store.example")
+    told = capsys.readouterr().out
+    assert "No pod reaches" not in told and "pods reach Redis" not in told
+
+
 # ---------------------------------------------------------------------------- what is there already
 
 
@@ -237,6 +357,16 @@ def test_the_steps_of_a_move_can_be_read_before_and_as_often_as_wanted(
     steps(capsys)
     apply(folder, "distributed")
     assert not any("pkill -USR2" in step for step in steps(capsys)), "it has gone"
+
+
+def test_one_file_is_not_called_several(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    apply(folder, "single", "--yes")
+    (folder / "Dockerfile").unlink()
+    for option in ("--dry-run", "--yes"):
+        capsys.readouterr()
+        apply(folder, "single", option)
+        said = "1 file to write" if option == "--dry-run" else "1 file written"
+        assert f"single: {said}, 0 " in capsys.readouterr().out
 
 
 def test_what_changes_no_file_is_remembered_as_well(folder: Path) -> None:

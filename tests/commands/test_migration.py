@@ -188,7 +188,7 @@ class Caller:
 @pytest_asyncio.fixture
 async def team(tmp_path: Path) -> AsyncIterator[Team]:
     """A team with an agent, a Redis that runs, and a model's API."""
-    for name in ("pkill", "curl", "redis-cli"):
+    for name in ("pkill", "curl"):
         program(name)
     (tmp_path / "agent.py").write_text(
         f"from retell_ws import Agent\nagent = Agent('You are Ana.', greeting={GREETING!r})\n"

@@ -70,6 +70,19 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "host": "a.example",
     },
     "events, no KEDA": {"kafka": "kafka:9092", "kafka_secret": "k", "rules": RULES, "keda": False},
+    "events, with settings of somebody's": {
+        "kafka": "kafka:9092",
+        "rules": RULES,
+        "drain_s": 20,
+        "settings": {
+            "model": "scripted",
+            "model_name": 'claude: "x" # @model@ $(X) é',
+            "speculate": "False",
+            "drain_delay_s": "400.5",
+            "kafka_prefix": "voice.",
+            "kafka_partitions": "7",
+        },
+    },
     "names that YAML would read as something else": {
         "namespace": "123",
         "host": "1.null",
@@ -283,6 +296,22 @@ def test_calls_and_webhooks_come_in_and_nothing_else(everything: Everything, var
     assert of(everything, "Service")["retell-ws-servers"]["spec"]["publishNotReadyAddresses"] is True
 
 
+def test_the_second_port_is_for_those_who_bring_webhooks_and_for_prometheus(
+    everything: Everything, variant: dict[str, Any]
+) -> None:
+    def may_come(port: str) -> list[Any]:
+        rules = of(everything, "NetworkPolicy")["retell-ws-server"]["spec"]["ingress"]
+        open_to = [rule.get("from") for rule in rules if {"port": port} in rule["ports"]]
+        return [peers and [peer["namespaceSelector"]["matchLabels"] for peer in peers] for peers in open_to]
+
+    ingress, monitoring = (
+        {"kubernetes.io/metadata.name": variant.get(f"{name}_namespace", usual)}
+        for name, usual in (("ingress", "ingress-nginx"), ("monitoring", "monitoring"))
+    )
+    assert may_come("http") == [[ingress, monitoring]]
+    assert may_come("calls") == [[ingress] if "host" in variant else None], "without an Ingress nobody says by what"
+
+
 # ---------------------------------------------------------------------------- what runs in a pod
 
 
@@ -305,6 +334,19 @@ def test_every_variable_is_a_setting_and_the_settings_are_those_asked_for(
             assert (volume in mounts) is bool(file)
             assert not file or str(Path(file).parent) == mounts[volume]
         assert bool(settings.rules) is (name == "retell-ws-escalation")
+
+
+def test_settings_of_somebody_s_are_those_of_all_pods() -> None:
+    more = VARIANTS["events, with settings of somebody's"]["settings"]
+    everything = things(**VARIANTS["events, with settings of somebody's"])
+    for workload in workloads(everything).values():
+        settings = load(environment=environment(everything, workload))
+        assert {name: str(getattr(settings, name)) for name in more} == more
+    for scaled in of(everything, "ScaledObject").values():
+        assert scaled["spec"]["maxReplicaCount"] == 7
+        for trigger in scaled["spec"]["triggers"]:
+            assert trigger["metadata"]["topic"].startswith("voice.")
+            assert trigger["metadata"]["consumerGroup"].startswith("voice.")
 
 
 def test_our_command_line_takes_what_containers_run(everything: Everything) -> None:
@@ -542,6 +584,8 @@ Writing: TypeAlias = Callable[[], dict[str, str]]
         (lambda: manifests("x", drain_s=-1), "--drain-s: -1"),
         (lambda: manifests("x", drain_s=86_401), "--drain-s: at most a day"),
         (lambda: manifests("x", servers=5, max_servers=4), "--max-servers: fewer"),
+        (lambda: manifests("x", settings={"model_name": "a\u2028b"}), "model_name: there is a character"),
+        (lambda: manifests("x", settings={"kafka_prefix": 'a"'}), "kafka_prefix: 'a\"' cannot stand"),
         (lambda: manifests("x", kafka="a:1", rules="rules = ["), "--rules: no TOML"),
         (lambda: manifests("x", kafka="a:1", rules="# \u2028"), "--rules: there is a character"),
     ],

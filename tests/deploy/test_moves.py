@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from retell_ws.deploy.containers import compose_files
 from retell_ws.deploy.files import Wanted, settings
 from retell_ws.deploy.moves import told
 from retell_ws.deploy.next_setup import Options, next_setup
+
+CONSUMERS = ("analytics", "archive", "escalation")
+
+CONTAINERS: dict[str, Any] = {"servers": 1, "image": "x", "agent": "./agent.py", "leaving": False, "stop_s": 120}
 
 README = Path(__file__).parent.parent.parent / "README.md"
 
@@ -38,7 +45,7 @@ def test_the_old_server_is_told_after_the_proxy_and_stopped_after_its_last_call(
     before = setup("single")
     commands = steps(setup("distributed", before), before, "retell_ws.toml")
     order = (
-        "redis-cli",
+        "--only redis",
         "--port 8082",
         "8082/readyz",
         "kill -USR2 $(cat",
@@ -103,23 +110,61 @@ def test_one_server_takes_the_place_of_several_and_nobody_s_call_is_cut_off() ->
     assert "begins anew" in words(wanted, before)
 
 
+@pytest.mark.parametrize("blueprint", ["single", "distributed"])
+def test_who_leaves_kafka_stops_the_consumers_after_the_last_server(blueprint: str) -> None:
+    before = setup("events", kafka="k:1", servers=2)
+    wanted = setup(blueprint, before)
+    commands = steps(wanted, before, "retell_ws.toml")
+    stop = commands[-1] if blueprint == "single" else commands[-2]
+    assert stop.startswith("pkill -TERM") and commands.index(stop) > at(commands, "--port 8082 ")
+    pattern = stop.split("'")[1]
+    for consumed in ("analytics archive", "escalation"):
+        unit = f"/bin/retell_ws consume {consumed} --config /opt/a/retell_ws.toml --data /var/lib/retell_ws/kept"
+        assert re.search(pattern, unit)
+    assert not any(re.search(pattern, command) for command in (*wanted.serving(), stop))
+    assert "waits in Kafka" in words(wanted, before)
+
+
+def test_consumers_that_run_are_not_started_a_second_time_beside_themselves() -> None:
+    before = setup("events", kafka="k:1", servers=2)
+    commands = steps(setup("events", before, kafka="k:2"), before, "retell_ws.toml")
+    start = at(commands, "/bin/retell_ws consume")
+    assert re.search(commands[start - 1].split("'")[1], commands[start])
+
+
+def test_one_server_s_units_take_the_place_of_the_others_units() -> None:
+    before = setup("events", kafka="k:1", servers=2)
+    said = words(setup("single", before), before)
+    assert "systemctl enable --now retell_ws;" in said
+    for unit in ("retell_ws@8081", "retell_ws@8082", *(f"retell_ws-consume@{each}" for each in CONSUMERS)):
+        assert re.search(rf"disable --now [^\n]*{unit}\b", said), unit
+    shared = setup("distributed")
+    assert "retell_ws-consume" not in words(setup("single", shared), shared)
+
+
+def test_events_in_memory_ends_as_any_other_server_when_single_takes_its_place() -> None:
+    before = setup("events")
+    wanted = setup("single", before)
+    commands = steps(wanted, before, "retell_ws.toml")
+    order = ("serve", "8082/readyz", "18081/metrics", "pkill -TERM")
+    places = [at(commands, part) for part in order]
+    assert places == sorted(places) and "--port 8081 " in commands[places[-1]]
+    assert "one whose line breaks meanwhile begins anew" in words(wanted, before)
+
+
+def test_servers_that_are_no_longer_wanted_are_stopped_when_nobody_dials_them() -> None:
+    before = setup("distributed", servers=4)
+    commands = steps(setup("distributed", before, servers=2), before, "haproxy.cfg")
+    stops = [command for command in commands if "pkill" in command]
+    assert ["--port 8083 " in stops[0], "--port 8084 " in stops[1], len(stops)] == [True, True, 2]
+    assert at(commands, "haproxy -c") < commands.index(stops[0])
+
+
 def test_a_pattern_finds_its_server_whatever_characters_its_path_has() -> None:
     before = next_setup("single", "/opt/a+b.c", "/bin/retell_ws", Options(), before=None, own={})
     wanted = next_setup("distributed", "/opt/a+b.c", "/bin/retell_ws", Options(), before=before, own={})
     (stop,) = [command for command in steps(wanted, before) if command.startswith("pkill -TERM")]
     assert re.search(stop.split("'")[1], before.serving()[0])
-
-
-@pytest.mark.parametrize(
-    ("url", "asked"),
-    [
-        ("redis://h:6379/0", "redis-cli -u redis://h:6379/0 ping"),
-        ("rediss://h/0?a=1&b=2", "redis-cli -u 'rediss://h/0?a=1&b=2' ping"),
-        ("unix:///run/redis.sock", "redis-cli -s /run/redis.sock ping"),
-    ],
-)
-def test_redis_is_asked_where_it_is(url: str, asked: str) -> None:
-    assert asked in steps(setup("distributed", redis_url=url))
 
 
 def test_what_only_the_proxy_has_to_know_restarts_nobody() -> None:
@@ -186,6 +231,16 @@ def test_what_was_kept_is_read_where_the_settings_say() -> None:
     assert "data" not in settings(setup("distributed")) and "transcripts list" not in words(setup("distributed"))
 
 
+def test_what_pods_do_not_get_is_told() -> None:
+    sections = told(setup("events", kafka="localhost:1,k:2", servers=1), None, changed=(), not_in_pods={"rules": "why"})
+    (lines,) = (section.lines for section in sections if section.title == "In Kubernetes")
+    said = "\n".join(lines)
+    assert "rules is not in the manifests: why.\n" in said
+    assert "No pod reaches Kafka at localhost:1,k:2" in said
+    assert "is where pods reach Redis.\n" in said, "this machine's needs none"
+    assert not any(each.title == "In Kubernetes" for each in told(setup("events"), None, changed=()))
+
+
 def test_the_image_of_the_containers_is_built_first() -> None:
     for wanted, line in (
         (setup("single"), "docker build -t retell_ws -f /opt/a/Dockerfile ."),
@@ -195,12 +250,62 @@ def test_the_image_of_the_containers_is_built_first() -> None:
         assert said.index(f"$ {line}") < next(n for n, each in enumerate(said) if "docker compose" in each)
 
 
+def test_what_the_containers_bring_along_is_told() -> None:
+    for wanted, brought in (
+        (setup("single"), None),
+        (setup("distributed"), "Redis"),
+        (setup("events"), "Redis, Kafka and the consumers"),
+        (setup("events", kafka="k:1"), "Redis, Kafka and the consumers"),
+    ):
+        found = re.search(r"They bring (.*) along, whatever runs on this machine", words(wanted))
+        assert (found and found[1]) == brought
+        if found:
+            services = compose_files("events" if wanted.blueprint == "events" else "distributed", **CONTAINERS)
+            assert ("kafka:\n" in "".join(services.values())) is ("Kafka" in found[1])
+
+
 def test_in_a_container_too_the_old_server_stays_until_no_redial_is_awaited() -> None:
     before = setup("single")
     said = words(setup("distributed", before), before)
     order = ("docker kill -s USR2", "until docker exec", "docker stop", "--leaving none")
     places = [said.rindex(part) for part in order]
     assert places == sorted(places) and "retell_ws_live_calls 0" in said[places[1] : places[2]]
+
+
+async def test_in_containers_the_only_server_waits_for_the_calls_of_the_others(tmp_path: Path) -> None:
+    before = setup("events", kafka="k:1", servers=2)
+    said = words(setup("single", before), before)
+    commands = [line[2:] for line in said.splitlines() if line.startswith("$ ") and "docker" in line]
+    build, wait, up, stop, clean = commands
+    assert "docker build" in build and up.endswith("/compose.yaml up --wait") and clean == f"{up} --remove-orphans"
+    assert stop == "docker stop -t 150 retell_ws-server1-1 retell_ws-server2-1"
+    # The second server has two calls the first time, and none the second.
+    (tmp_path / "docker").write_text(
+        "#!/bin/sh\necho retell_ws_live_calls_total 9\n"
+        f"echo $2 >> {tmp_path}/asked\n[ $(wc -l < {tmp_path}/asked) = 2 ] && n=2\n"
+        "echo retell_ws_live_calls ${n:-0}.0\n"
+    )
+    (tmp_path / "docker").chmod(0o755)
+    (tmp_path / "sleep").symlink_to("/bin/true")
+    waiting = await asyncio.create_subprocess_exec(
+        "bash", "-euc", wait, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    )
+    assert await waiting.wait() == 0
+    asked = (tmp_path / "asked").read_text().split()
+    assert asked == ["retell_ws-server1-1", "retell_ws-server2-1"] * 2
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "goes"),
+    [
+        (setup("distributed", servers=4), {"blueprint": "distributed", "servers": 2}, True),
+        (setup("events", kafka="k:1"), {"blueprint": "distributed"}, True),
+        (setup("distributed"), {"blueprint": "distributed", "servers": 4}, False),
+        (setup("distributed"), {"blueprint": "events", "kafka": "k:1"}, False),
+    ],
+)
+def test_containers_that_nobody_needs_any_more_go(before: Wanted, wanted: dict[str, Any], goes: bool) -> None:
+    assert ("--remove-orphans" in words(setup(before=before, **wanted), before)) is goes
 
 
 def test_a_balancer_of_somebody_s_own_is_told_whom_to_ask_first() -> None:

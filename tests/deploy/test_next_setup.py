@@ -80,10 +80,13 @@ def test_a_single_server_that_we_did_not_set_up_is_joined_as_well() -> None:
 
 
 def test_a_password_stays_where_it_is() -> None:
-    url = "redis://ana:secret@store:6379/1"
-    assert (
-        setup("distributed", own={"redis_url": url, "blueprint": "distributed"}).redis_url == "redis://ana@store:6379/1"
-    )
+    for url, shown in (
+        ("redis://:secret@store:6379/1", "redis://store:6379/1"),
+        ("rediss://ana:se@secret@store", "rediss://ana@store"),
+        ("redis://ana@store", "redis://ana@store"),
+        ("redis://ana:secret@store:6379/1", "redis://ana@store:6379/1"),
+    ):
+        assert setup("distributed", own={"redis_url": url, "blueprint": "distributed"}).redis_url == shown
     with pytest.raises(UsageError, match=r"retell_ws\.env") as caught:
         setup("distributed", redis_url=url)
     assert "secret" not in str(caught.value)
@@ -103,8 +106,17 @@ def test_a_password_stays_where_it_is() -> None:
         ("distributed", {"port": 9999}, "--port"),
         ("distributed", {"leaving": "127.0.0.1:8082", "port": 8081}, "--port"),
         ("single", {"agent": "/opt/my agent.py"}, "--agent"),
+        ("distributed", {"leaving": "xx"}, "--leaving: 'xx' is not HOST:PORT"),
+        ("events", {"leaving": "127.0.0.1:99999"}, "--leaving: '127.0.0.1:99999' is not HOST:PORT"),
+        ("single", {"leaving": "127.0.0.1:9999"}, "--leaving: nobody joins a server in `single`"),
+        ("single", {"leaving": "xx"}, "--leaving: nobody joins a server in `single`"),
     ],
 )
 def test_what_cannot_be_is_told(blueprint: str, options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         setup(blueprint, **options)
+
+
+def test_that_nobody_leaves_may_be_said_of_every_blueprint() -> None:
+    for blueprint in ("single", "distributed", "events"):
+        assert setup(blueprint, leaving="none") == setup(blueprint)

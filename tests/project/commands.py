@@ -111,7 +111,7 @@ COMMANDS: dict[str, dict[str, How]] = {
                 "[ -e /opt/agent/retell_ws.env ] || "
                 "install -m 600 /opt/agent/retell_ws.env.example /opt/agent/retell_ws.env",
                 "set -a; . /opt/agent/retell_ws.env; set +a",
-                "redis-cli -u redis://127.0.0.1:6379/0 ping",
+                "retell_ws blueprint validate --only redis --config /opt/agent/retell_ws.toml",
                 *(
                     "retell_ws serve /opt/agent/agent.py --config /opt/agent/retell_ws.toml "
                     f"--port {port} --http-port 1{port} &"

@@ -8,7 +8,6 @@ reported. Where the README shows what a command says, that is what it must say, 
 from __future__ import annotations
 
 import asyncio
-import configparser
 import re
 import shlex
 import tomllib
@@ -61,16 +60,6 @@ def asks_duckdb(block: Block, folder: Path) -> None:
     assert ("book", "done", 1) in rows
 
 
-def is_a_unit(block: Block, folder: Path) -> None:
-    """systemd's file starts what can be started."""
-    unit = configparser.ConfigParser(strict=True)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read_string(block.text)
-    program, *arguments = shlex.split(unit["Service"]["ExecStart"])
-    assert Path(program).name == "retell_ws"
-    app.parse_args(arguments, exit_on_error=False, print_error=False)
-
-
 def is_run_elsewhere(block: Block, folder: Path) -> None:
     """Another test runs the block, which it reads from the README, too."""
     text = (Path(__file__).parents[1] / ELSEWHERE[block.heading]).read_text()
@@ -80,7 +69,6 @@ def is_run_elsewhere(block: Block, folder: Path) -> None:
 READ: dict[str, Callable[[Block, Path], None]] = {
     "toml": reads_rules,
     "sql": asks_duckdb,
-    "ini": is_a_unit,
     "bash": is_run_elsewhere,
 }
 SHOWN = {"python", "json", ""}
