@@ -366,7 +366,7 @@ async def test_dev_ends_with_the_server_that_cannot_start(tmp_path: Path) -> Non
         process = await start("dev", str(file), "--port", str(port))
         async with asyncio.timeout(20):
             _, err = await process.communicate()
-    assert process.returncode == 2
+    assert process.returncode == 1
     assert f"127.0.0.1:{port}" in err.decode()
 
 

@@ -160,7 +160,7 @@ def _only_container(before: Wanted, up: str) -> list[str]:
     names = [f"retell_ws-server{n + 1}-1" for n in range(before.servers)]
     metrics = f'for name in {" ".join(names)}; do docker exec $name python -c "{_METRICS}"; done'
     return [
-        "The proxy is made anew, and no call moves to this server: start it at a quiet hour, when they have none:",
+        "The proxy is made anew, and no call can move: start the server at a quiet hour, when the others have none:",
         f"$ while {metrics} | grep -q '^retell_ws_live_calls [1-9]'; do sleep 2; done",
         up,
         "The others are dialled no more. Stop them, and a minute later all that is of no use; the volumes stay:",

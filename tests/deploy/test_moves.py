@@ -231,6 +231,17 @@ def test_what_was_kept_is_read_where_the_settings_say() -> None:
     assert "data" not in settings(setup("distributed")) and "transcripts list" not in words(setup("distributed"))
 
 
+def test_an_agent_that_is_not_there_comes_first() -> None:
+    for agent, command in ((None, ["$ /bin/retell_ws new /opt/a"]), ("/opt/a/ana.py", [])):
+        wanted = setup("single", agent=agent)
+        sections = {each.title: each for each in told(wanted, None, changed=(), has_agent=False)}
+        titles = list(sections)
+        assert titles.index("First") + 1 == titles.index("Next, on one machine")
+        section = sections["First"]
+        assert section.lines[0].startswith(f"{wanted.agent} is not there")
+        assert [line for line in section.lines if line.startswith("$ ")] == command
+
+
 def test_what_pods_do_not_get_is_told() -> None:
     sections = told(setup("events", kafka="localhost:1,k:2", servers=1), None, changed=(), not_in_pods={"rules": "why"})
     (lines,) = (section.lines for section in sections if section.title == "In Kubernetes")
