@@ -37,6 +37,8 @@ def put(text: str, out: Path | None) -> int:
 def put_whole(text: str, out: Path) -> None:
     """Write a document in the place of an older one: whoever looks at that never sees half of this.
 
+    What is there and no file, as /dev/stdout, is written to: nothing may take its place.
+
     Args:
         text: The document.
         out: The file.
@@ -44,6 +46,9 @@ def put_whole(text: str, out: Path) -> None:
     Raises:
         UsageError: The file cannot be written.
     """
+    if out.exists() and not out.is_file():
+        put(text, out)
+        return
     beside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         beside.write_text(text, "utf-8")

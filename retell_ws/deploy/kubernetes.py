@@ -17,6 +17,7 @@ import msgspec
 
 from ..errors import UsageError
 from ..settings import Settings
+from .pods import ARCHIVE
 from .templates import fill, read
 
 __all__ = ["manifests"]
@@ -63,7 +64,7 @@ _FORMS: Final = {
     "redis_url_secret": rf"{_NAME}/[A-Za-z0-9._-]+",
     "kafka": r"([A-Za-z0-9._-]+:[0-9]{1,5}(,[A-Za-z0-9._-]+:[0-9]{1,5})*)?",
     "kafka_secret": f"({_NAME})?",
-    "archive": r"(s3://[A-Za-z0-9._/-]+)?",
+    "archive": f"({ARCHIVE})?",
     "storage_class": rf"({_NAME}(\.{_NAME})*)?",
 }
 

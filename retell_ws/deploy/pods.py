@@ -5,6 +5,7 @@ A pod has its own ports, its own volume and no file of this machine's, and 127.0
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Final
 from urllib.parse import urlsplit
@@ -14,10 +15,13 @@ import msgspec
 from ..loopback import is_loopback
 from ..settings import Settings
 
-__all__ = ["BROKERS", "Pods", "for_pods", "is_this_machine", "reached"]
+__all__ = ["ARCHIVE", "BROKERS", "Pods", "for_pods", "is_this_machine", "reached"]
 
 BROKERS: Final = "kafka:9092"
 """Where pods look for Kafka when its brokers are this machine's: a Service that somebody has to make."""
+
+ARCHIVE: Final = r"s3://[A-Za-z0-9._/-]+"
+"""An archive that the manifests can name."""
 
 _OF_THE_MANIFESTS: Final = frozenset(
     ("blueprint", "host", "port", "http_host", "http_port", "redis_url", "kafka_bootstrap", "consume", "control_url")
@@ -74,11 +78,13 @@ def _unfit(name: str, value: str, settings: Settings) -> str:
     if name in ("data", "archive"):
         if settings.blueprint != "events":
             return "without Kafka pods keep no facts"
-        return "" if value.startswith("s3://") else "a pod does not have this machine's files"
+        if not value.startswith("s3://"):
+            return "a pod does not have this machine's files"
+        return "" if re.fullmatch(ARCHIVE, value) else "there are characters in it that no manifest has"
     if name in _URLS:
         parts = urlsplit(value)
-        if parts.password:
-            return "it holds a password"
+        if parts.username or parts.password:
+            return "it holds a user or a password"
         return "a pod does not reach this machine by it" if is_loopback(parts.hostname or "") else ""
     return ""
 

@@ -304,6 +304,15 @@ def test_pods_have_the_settings_of_the_folder(folder: Path, capsys: pytest.Captu
     assert "pods reach Redis" not in told, "they reach it where it is"
 
 
+def test_an_archive_that_no_manifest_can_name_is_no_obstacle(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.mkdir()
+    (folder / "retell_ws.toml").write_text('archive = "s3://ana:hunter2@bucket/calls of ours"\n')
+    apply(folder, "events", "--yes", "--kafka", "kafka:9092")
+    inside = in_kubernetes(folder, "10-config.yaml", "ConfigMap")["data"]
+    assert "RETELL_WS_ARCHIVE" not in inside and "hunter2" not in "".join(inside.values())
+    assert "archive is not in the manifests" in capsys.readouterr().out
+
+
 def test_pods_are_not_sent_to_this_machine(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     apply(folder, "events", "--yes", *KAFKA)
     told = capsys.readouterr().out

@@ -51,6 +51,7 @@ def test_secrets_go_elsewhere() -> None:
     for name in ("path_secret", "admin_token"):
         assert "Secret" in left_out(**{name: "a" * 16})
     assert "password" in left_out(model_url="https://ana:hunter2@gateway.example")
+    assert "password" in left_out(retell_url="https://hunter2@gateway.example")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,7 @@ def test_secrets_go_elsewhere() -> None:
         ({"kafka_config": "kafka.properties"}, "files"),
         ({"answers_file": "openings.txt"}, "files"),
         ({"blueprint": "events", "archive": "/srv/kept"}, "files"),
+        ({"blueprint": "events", "archive": "s3://ana:hunter2@b/kept"}, "characters"),
         ({"archive": "s3://b"}, "no facts"),
         ({"data": "/srv/data"}, "no facts"),
         ({"workers": 4}, "one process"),
