@@ -140,7 +140,7 @@ async def test_what_is_wrong_in_the_file_is_told(
     word: str,
 ) -> None:
     (line,) = (await looked_over(made(tmp_path, closed, prefix, ca, **changes), caplog)).values()
-    assert line.outcome == "fail" and word in line.seen
+    assert line.outcome == "fail" and word in f"{line.seen} → {line.advice}"
 
 
 async def test_a_certificate_nobody_vouches_for_is_told(
