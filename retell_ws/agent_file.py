@@ -82,7 +82,7 @@ def _execute(place: str) -> ModuleType:
             raise AgentError(_told(exc, place)) from exc
     path = Path(place)
     if not path.is_file():
-        raise AgentError(f"there is no file {place}")
+        raise AgentError(f"there is no file {place}; `retell_ws new DIR` writes an agent.py to begin with")
     # A name no library has: the file may be called like one of the standard library's.
     spec = importlib.util.spec_from_file_location(f"retell_ws_agent_{path.stem}", path)
     if spec is None or spec.loader is None:

@@ -176,17 +176,20 @@ def test_a_server_that_cannot_start_ends_with_its_status(started: list[Agent]) -
 # ---------------------------------------------------------------------------- mistakes
 
 
+NEW = "`retell_ws new DIR` writes an agent.py to begin with"
+
+
 @pytest.mark.parametrize(
     ("target", "line"),
     [
-        ("none.py", "there is no file none.py"),
-        ("none.py:ana", "there is no file none.py"),
-        ("deep/none.py", "there is no file deep/none.py"),
+        ("none.py", f"there is no file none.py; {NEW}"),
+        ("none.py:ana", f"there is no file none.py; {NEW}"),
+        ("deep/none.py", f"there is no file deep/none.py; {NEW}"),
         ("none", "there is no file or module 'none'"),
         ("none.deep:ana", "there is no file or module 'none.deep'"),
         ("json.none", "there is no file or module 'json.none'"),
         ("notes.txt", "notes.txt is no Python file"),
-        ("folder.py", "there is no file folder.py"),
+        ("folder.py", f"there is no file folder.py; {NEW}"),
     ],
 )
 def test_a_target_that_is_not_there_is_named(target: str, line: str, write: Write) -> None:

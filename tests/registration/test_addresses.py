@@ -132,7 +132,13 @@ def test_foreign_words_are_cleared_of_secrets_and_of_urls_and_made_a_short_line(
     ],
 )
 def test_an_address_that_retell_cannot_reach_is_odd(url: str, is_odd: bool) -> None:
-    assert bool(warning_of(Address(url))) == is_odd
+    assert ("public addresses alone" in warning_of(Address(f"{url}/{SECRET}"))) == is_odd
+    assert SECRET not in warning_of(Address(f"{url}/{SECRET}"))
+
+
+def test_an_address_for_everybody_has_a_secret() -> None:
+    assert "set RETELL_WS_PATH_SECRET" in warning_of(Address(f"{HOST}/llm-websocket"))
+    assert warning_of(Address(f"{HOST}/llm-websocket/{SECRET}")) == ""
 
 
 def test_a_webhook_goes_over_tls_or_stays_on_this_machine() -> None:
