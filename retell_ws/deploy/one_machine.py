@@ -71,6 +71,7 @@ def _starting(wanted: Wanted) -> list[str]:
 def _joining(wanted: Wanted, before: Wanted | None) -> list[str]:
     knows_old = before is not None and wanted.leaving in before.addresses()
     old = _of_old(before) if before is not None and knows_old else ""
+    unit = before.units()[0] if before is not None and knows_old else "UNIT"
     usr2 = f"pkill -USR2 -f '{old}'" if old else "kill -USR2 OLD_SERVER"
     http = before.second_addresses()[0] if before is not None and knows_old else ""
     is_there = before is not None and before.proxy == wanted.proxy and before.listen == wanted.listen
@@ -83,9 +84,10 @@ def _joining(wanted: Wanted, before: Wanted | None) -> list[str]:
         "When all of them are ready,",
         *(ready(each) for each in wanted.addresses()),
         *proxying(wanted, is_there=is_there),
-        "Have the old server keep its calls and take no others (systemctl kill -s USR2 --kill-whom=main UNIT):",
+        f"Have the old server keep its calls and take no others (systemctl kill -s USR2 --kill-whom=main {unit}):",
         f"$ {usr2}",
-        "When it has no call, and awaits no redial of one, stop it and wait for its end (systemctl stop UNIT):",
+        # A unit that is only stopped comes back with the machine, by settings in which its port is no more.
+        f"When it has no call, and awaits no redial, stop it and wait for its end (systemctl disable --now {unit}):",
         *_ending(http, old),
         "Then take it out of the proxy:",
         without_old(wanted),

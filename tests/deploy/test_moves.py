@@ -60,6 +60,15 @@ def test_the_old_server_is_told_after_the_proxy_and_stopped_after_its_last_call(
     assert "while pgrep" in commands[places[-1]], "until its end a redial may come"
 
 
+def test_the_old_server_s_unit_does_not_come_back_with_the_machine() -> None:
+    for before, unit in ((setup("single"), "retell_ws"), (setup("events"), "retell_ws@8081")):
+        said = words(setup("distributed", before), before)
+        assert f"(systemctl disable --now {unit}):" in said and "systemctl stop" not in said
+        assert f"(systemctl kill -s USR2 --kill-whom=main {unit}):" in said
+        assert said.index("awaits no redial") < said.index("disable --now") < said.index("while pgrep")
+    assert "(systemctl disable --now UNIT):" in words(setup("distributed", own={"port": 8080}))
+
+
 def test_one_server_is_spoken_of_as_one() -> None:
     assert "1 server of retell_ws: 127.0.0.1:8081\nhaproxy before it, at" in words(setup("single"))
     assert "3 servers of retell_ws" in words(setup("distributed"))
