@@ -18,9 +18,9 @@ from .steps import (
     pattern,
     proxying,
     ready,
-    redis_answers,
     reloading,
     secrets,
+    services_answer,
     stopping,
 )
 
@@ -60,7 +60,7 @@ def without_old(wanted: Wanted) -> str:
 def _starting(wanted: Wanted) -> list[str]:
     return [
         *secrets(wanted),
-        *redis_answers(wanted),
+        *services_answer(wanted),
         "Start the servers, or their units as the file of the unit says:",
         *(f"$ {command} &" for command in wanted.serving()),
         *consuming(wanted, None),
@@ -77,7 +77,7 @@ def _joining(wanted: Wanted, before: Wanted | None) -> list[str]:
     is_there = before is not None and before.proxy == wanted.proxy and before.listen == wanted.listen
     return [
         *secrets(wanted),
-        *redis_answers(wanted),
+        *services_answer(wanted),
         "Start the new servers beside the old one, or their units:",
         *(f"$ {command} &" for command in wanted.serving()),
         *consuming(wanted, before),
@@ -157,10 +157,13 @@ def _going_on(wanted: Wanted, before: Wanted, *, anew: bool) -> list[str]:
 def _restarting(wanted: Wanted, before: Wanted) -> list[str]:
     if not wanted.redis_url:
         return [
+            *services_answer(wanted),
+            *consuming(wanted, before),
             "Start the server anew when it has no calls: they are in its memory.",
             *(f"$ {command} &" for command in wanted.serving()),
         ]
     lines = [
+        *services_answer(wanted),
         *consuming(wanted, before),
         "Start the servers anew, one after the other: live calls have drain_s to end, then they move to the others.",
     ]

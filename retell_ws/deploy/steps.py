@@ -15,9 +15,9 @@ __all__ = [
     "pattern",
     "proxying",
     "ready",
-    "redis_answers",
     "reloading",
     "secrets",
+    "services_answer",
     "stopping",
 ]
 
@@ -41,12 +41,15 @@ def secrets(wanted: Wanted) -> list[str]:
     ]
 
 
-def redis_answers(wanted: Wanted) -> list[str]:
-    """See that Redis is there: by the settings and secrets that servers have, so no password stands in a command."""
-    if not wanted.redis_url:
+def services_answer(wanted: Wanted) -> list[str]:
+    """See that Redis and Kafka are there: by what servers are given, so no password stands in a command."""
+    found = {"redis": wanted.redis_url, "kafka": wanted.kafka}
+    topics = [topic for topic, where in found.items() if where]
+    if not topics:
         return []
-    ask = f"{wanted.command} blueprint validate --only redis --config {wanted.folder}/retell_ws.toml"
-    return ["Redis has to answer, and to let us do what servers do:", f"$ {ask}"]
+    names, have = " and ".join(topic.title() for topic in topics), "has" if len(topics) == 1 else "have"
+    ask = f"{wanted.command} blueprint validate --only {' '.join(topics)} --config {wanted.folder}/retell_ws.toml"
+    return [f"{names} {have} to answer, and to let us do what servers do:", f"$ {ask}"]
 
 
 def consuming(wanted: Wanted, before: Wanted | None) -> list[str]:

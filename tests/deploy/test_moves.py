@@ -92,6 +92,28 @@ def test_servers_that_share_their_calls_are_restarted_one_after_the_other() -> N
     assert any("consume analytics archive" in command for command in commands[: kinds[0]])
 
 
+@pytest.mark.parametrize(
+    ("before", "topics"),
+    [
+        (None, "redis kafka"),
+        (setup("single"), "redis kafka"),
+        (setup("distributed"), "redis kafka"),
+        (setup("events"), "kafka"),
+    ],
+)
+def test_kafka_is_asked_before_a_server_or_a_consumer_counts_on_it(before: Wanted | None, topics: str) -> None:
+    commands = steps(setup("events", before, kafka="k:1"), before, "retell_ws.toml")
+    (ask,) = (number for number, command in enumerate(commands) if "--only" in command)
+    assert f"validate --only {topics} --config /opt/a/retell_ws.toml" in commands[ask]
+    assert at(commands, "set -a") < ask < min(at(commands, "serve /opt"), at(commands, "consume "))
+
+
+def test_what_is_not_set_is_not_asked() -> None:
+    assert not any("--only" in command for command in steps(setup("events")))
+    assert not any("--only" in command for command in steps(setup("single")))
+    assert any("--only redis --config" in command for command in steps(setup("distributed")))
+
+
 def test_a_server_in_whose_memory_calls_are_is_not_just_stopped() -> None:
     before = setup("events")
     wanted = setup("events", before, kafka="k:1")
