@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from .files import Wanted
 from .steps import (
-    NAMES,
     call_left,
     consumed,
     consuming,
@@ -23,6 +22,7 @@ from .steps import (
     services_answer,
     stopping,
 )
+from .units import going_on, in_place
 
 __all__ = ["steps", "takes_over", "without_old"]
 
@@ -78,7 +78,7 @@ def _joining(wanted: Wanted, before: Wanted | None) -> list[str]:
     return [
         *secrets(wanted),
         *services_answer(wanted),
-        "Start the new servers beside the old one, or their units:",
+        "Start the new servers beside the old one, or their units as the files of the units say:",
         *(f"$ {command} &" for command in wanted.serving()),
         *consuming(wanted, before),
         "When all of them are ready,",
@@ -119,19 +119,7 @@ def _alone(wanted: Wanted, before: Wanted) -> list[str]:
     ]
     for port, http in zip(before.ports(), before.second_addresses(), strict=True):
         lines += [call_left(http), stopping(pattern(before, f" --port {port} "))]
-    return [*lines, *consumed(wanted, before), *_units(wanted, before)]
-
-
-def _units(wanted: Wanted, before: Wanted) -> list[str]:
-    """Tell which units take the place of which."""
-    lines = [
-        f"(systemd: systemctl enable --now {wanted.units()[0]}; in place of each pkill, one after the other,",
-        f"systemctl disable --now {' '.join(before.units())}",
-    ]
-    if before.kafka:
-        consumers = " ".join(f"retell_ws-consume@{name}" for name in (*NAMES.split(), "escalation"))
-        lines.append(f"and systemctl disable --now {consumers}")
-    return [*lines[:-1], f"{lines[-1]})"]
+    return [*lines, *consumed(wanted, before), *in_place(wanted, before)]
 
 
 def _going_on(wanted: Wanted, before: Wanted, *, anew: bool) -> list[str]:
@@ -151,6 +139,7 @@ def _going_on(wanted: Wanted, before: Wanted, *, anew: bool) -> list[str]:
         *(_restarting(wanted, before) if anew else []),
         *reloading(wanted),
         *ends,
+        *going_on(wanted, before, anew=anew),
     ]
 
 
@@ -169,11 +158,7 @@ def _restarting(wanted: Wanted, before: Wanted) -> list[str]:
     ]
     for port, command in zip(wanted.ports(), wanted.serving(), strict=True):
         lines += [stopping(pattern(wanted, f" --port {port} ")), f"$ {command} &", ready(f"127.0.0.1:{port}")]
-    return [
-        *lines,
-        *consumed(wanted, before),
-        f"(systemd: systemctl restart {wanted.units()[0]}, and so on)",
-    ]
+    return [*lines, *consumed(wanted, before)]
 
 
 def _of_old(before: Wanted) -> str:

@@ -7,7 +7,6 @@ from typing import Final
 from .files import Wanted, file_of
 
 __all__ = [
-    "NAMES",
     "call_left",
     "consumed",
     "consuming",
@@ -21,7 +20,7 @@ __all__ = [
     "stopping",
 ]
 
-NAMES: Final = "analytics archive"
+_NAMES: Final = "analytics archive"
 """The consumers that need nothing else."""
 
 
@@ -56,12 +55,12 @@ def consuming(wanted: Wanted, before: Wanted | None) -> list[str]:
     """Start the consumers, anew where some run; without Kafka the server does."""
     if not wanted.kafka:
         return []
-    start = f"$ {wanted.command} consume {NAMES} --config {wanted.folder}/retell_ws.toml &"
+    start = f"$ {wanted.command} consume {_NAMES} --config {wanted.folder}/retell_ws.toml &"
     if before is None or not before.kafka:
         return ["Start the consumers:", start]
     return [
         "Start the consumers anew, and escalation likewise where it runs:",
-        stopping(_consumers(before, f"{NAMES} ")),
+        stopping(_consumers(before, f"{_NAMES} ")),
         start,
     ]
 

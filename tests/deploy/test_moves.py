@@ -173,6 +173,56 @@ def test_one_server_s_units_take_the_place_of_the_others_units() -> None:
     assert "retell_ws-consume" not in words(setup("single", shared), shared)
 
 
+def systemd(wanted: Wanted, before: Wanted, *changed: str) -> str:
+    """What those are told who run units."""
+    (section,) = [each for each in told(wanted, before, changed=changed) if each.title == "Next, on one machine"]
+    found = re.search(r"^\(systemd: (.*?)\)$", "\n".join(section.lines), re.DOTALL | re.MULTILINE)
+    return found[1] if found else ""
+
+
+def in_order(said: str, *parts: str) -> bool:
+    places = [said.index(part) for part in parts]
+    return places == sorted(places)
+
+
+def test_units_that_are_to_keep_facts_are_new_and_so_are_their_consumers() -> None:
+    before = setup("distributed", servers=2)
+    said = systemd(setup("events", before, kafka="k:1"), before, "retell_ws.toml")
+    assert in_order(
+        said,
+        "cp /opt/a/retell_ws@.service /opt/a/retell_ws-consume@.service /etc/systemd/system/ ",
+        "systemctl daemon-reload;",
+        "systemctl enable --now retell_ws-consume@analytics retell_ws-consume@archive, with rules ",
+        "systemctl restart retell_ws@8081, and so on",
+    )
+    assert "disable" not in said
+
+
+def test_the_way_back_from_events_has_no_units_of_consumers_left() -> None:
+    before = setup("events", kafka="k:1", servers=2)
+    said = systemd(setup("distributed", before), before, "retell_ws.toml")
+    disabled = "systemctl disable --now " + " ".join(f"retell_ws-consume@{each}" for each in CONSUMERS)
+    assert in_order(said, "cp /opt/a/retell_ws@.service /etc", "daemon-reload;", "restart retell_ws@8081", disabled)
+    assert "enable --now" not in said and "retell_ws-consume@.service" not in said
+
+
+def test_units_that_come_and_go_are_told_and_those_that_stay_as_they_are_are_not() -> None:
+    before = setup("distributed", servers=2)
+    more = setup("distributed", before, servers=3)
+    assert systemd(more, before) == "systemctl enable --now retell_ws@8083"
+    assert systemd(before, more).endswith("systemctl disable --now retell_ws@8083")
+    assert systemd(before, before) == ""
+    kafka = setup("events", kafka="k:1", servers=2)
+    assert systemd(setup("events", kafka, kafka="k:2"), kafka, "retell_ws.toml").split(";\n") == [
+        "systemctl restart 'retell_ws-consume@*'",
+        "systemctl restart retell_ws@8081, and so on, when it is ready",
+    ]
+    alone = setup("events")
+    said = systemd(setup("events", alone, kafka="k:1"), alone, "retell_ws.toml")
+    assert in_order(said, "cp /opt/a/retell_ws-consume@.service", "enable --now", "restart retell_ws@8081")
+    assert "and so on" not in said
+
+
 def test_events_in_memory_ends_as_any_other_server_when_single_takes_its_place() -> None:
     before = setup("events")
     wanted = setup("single", before)
