@@ -68,7 +68,8 @@ def apply(
         into: The folder; made when it is not there.
         agent: The agent's file; by default agent.py in the folder.
         servers: How many servers; by default 3, and 1 in `single` and without Kafka in `events`.
-        port: The port of the first server's calls; those of the others follow, the second ports are 10000 above.
+        port: The port of the first server's calls, from 1024; those of the others follow, up to 9999, as a second port
+            has the same number with a 1 before it.
         proxy: What is before the servers; by default HAProxy.
         listen: HOST:PORT or :PORT where the proxy listens; by default :8080, and :443 with TLS.
         tls: CERT.pem or CERT.pem,KEY.pem with which the proxy ends TLS.

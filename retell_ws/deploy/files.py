@@ -95,12 +95,15 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         for flag, path in (("--into", self.folder), ("--agent", self.agent), ("retell_ws", program)):
             if not _PATH.fullmatch(path):
                 raise UsageError(f"{flag}: {path!r} can stand in no unit of systemd: a path is of A-Za-z0-9._/+-")
-        if not 1024 <= self.port <= 9999 - self.servers:
-            raise UsageError(
-                f"--port: {self.port} is not within 1024 and {9999 - self.servers}: the second port is above"
-            )
         if not 1 <= self.servers <= 100:
             raise UsageError(f"--servers: {self.servers} is not within 1 and 100")
+        last = HTTP_ABOVE - self.servers  # the port of the last server has four digits, too
+        if not 1024 <= self.port <= last:
+            most = "" if self.servers == 1 else f", the most for {self.servers} servers"
+            raise UsageError(
+                f"--port: {self.port} is not within 1024 and {last}{most}: "
+                "a second port has the same number with a 1 before it"
+            )
         if self.blueprint == "single" and self.servers > 1:
             raise UsageError("--servers: `single` is one server; several share their calls in `distributed`")
         if self.blueprint == "events" and self.servers > 1 and not self.kafka:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from .files import Wanted
 from .steps import (
-    NAMES,
     call_left,
     consumed,
     consuming,
@@ -18,11 +17,12 @@ from .steps import (
     pattern,
     proxying,
     ready,
-    redis_answers,
     reloading,
     secrets,
+    services_answer,
     stopping,
 )
+from .units import going_on, in_place
 
 __all__ = ["steps", "takes_over", "without_old"]
 
@@ -60,7 +60,7 @@ def without_old(wanted: Wanted) -> str:
 def _starting(wanted: Wanted) -> list[str]:
     return [
         *secrets(wanted),
-        *redis_answers(wanted),
+        *services_answer(wanted),
         "Start the servers, or their units as the file of the unit says:",
         *(f"$ {command} &" for command in wanted.serving()),
         *consuming(wanted, None),
@@ -71,21 +71,23 @@ def _starting(wanted: Wanted) -> list[str]:
 def _joining(wanted: Wanted, before: Wanted | None) -> list[str]:
     knows_old = before is not None and wanted.leaving in before.addresses()
     old = _of_old(before) if before is not None and knows_old else ""
+    unit = before.units()[0] if before is not None and knows_old else "UNIT"
     usr2 = f"pkill -USR2 -f '{old}'" if old else "kill -USR2 OLD_SERVER"
     http = before.second_addresses()[0] if before is not None and knows_old else ""
     is_there = before is not None and before.proxy == wanted.proxy and before.listen == wanted.listen
     return [
         *secrets(wanted),
-        *redis_answers(wanted),
-        "Start the new servers beside the old one, or their units:",
+        *services_answer(wanted),
+        "Start the new servers beside the old one, or their units as the files of the units say:",
         *(f"$ {command} &" for command in wanted.serving()),
         *consuming(wanted, before),
         "When all of them are ready,",
         *(ready(each) for each in wanted.addresses()),
         *proxying(wanted, is_there=is_there),
-        "Have the old server keep its calls and take no others (systemctl kill -s USR2 --kill-whom=main UNIT):",
+        f"Have the old server keep its calls and take no others (systemctl kill -s USR2 --kill-whom=main {unit}):",
         f"$ {usr2}",
-        "When it has no call, and awaits no redial of one, stop it and wait for its end (systemctl stop UNIT):",
+        # A unit that is only stopped comes back with the machine, by settings in which its port is no more.
+        f"When it has no call, and awaits no redial, stop it and wait for its end (systemctl disable --now {unit}):",
         *_ending(http, old),
         "Then take it out of the proxy:",
         without_old(wanted),
@@ -117,19 +119,7 @@ def _alone(wanted: Wanted, before: Wanted) -> list[str]:
     ]
     for port, http in zip(before.ports(), before.second_addresses(), strict=True):
         lines += [call_left(http), stopping(pattern(before, f" --port {port} "))]
-    return [*lines, *consumed(wanted, before), *_units(wanted, before)]
-
-
-def _units(wanted: Wanted, before: Wanted) -> list[str]:
-    """Tell which units take the place of which."""
-    lines = [
-        f"(systemd: systemctl enable --now {wanted.units()[0]}; in place of each pkill, one after the other,",
-        f"systemctl disable --now {' '.join(before.units())}",
-    ]
-    if before.kafka:
-        consumers = " ".join(f"retell_ws-consume@{name}" for name in (*NAMES.split(), "escalation"))
-        lines.append(f"and systemctl disable --now {consumers}")
-    return [*lines[:-1], f"{lines[-1]})"]
+    return [*lines, *consumed(wanted, before), *in_place(wanted, before)]
 
 
 def _going_on(wanted: Wanted, before: Wanted, *, anew: bool) -> list[str]:
@@ -149,26 +139,26 @@ def _going_on(wanted: Wanted, before: Wanted, *, anew: bool) -> list[str]:
         *(_restarting(wanted, before) if anew else []),
         *reloading(wanted),
         *ends,
+        *going_on(wanted, before, anew=anew),
     ]
 
 
 def _restarting(wanted: Wanted, before: Wanted) -> list[str]:
     if not wanted.redis_url:
         return [
+            *services_answer(wanted),
+            *consuming(wanted, before),
             "Start the server anew when it has no calls: they are in its memory.",
             *(f"$ {command} &" for command in wanted.serving()),
         ]
     lines = [
+        *services_answer(wanted),
         *consuming(wanted, before),
         "Start the servers anew, one after the other: live calls have drain_s to end, then they move to the others.",
     ]
     for port, command in zip(wanted.ports(), wanted.serving(), strict=True):
         lines += [stopping(pattern(wanted, f" --port {port} ")), f"$ {command} &", ready(f"127.0.0.1:{port}")]
-    return [
-        *lines,
-        *consumed(wanted, before),
-        f"(systemd: systemctl restart {wanted.units()[0]}, and so on)",
-    ]
+    return [*lines, *consumed(wanted, before)]
 
 
 def _of_old(before: Wanted) -> str:

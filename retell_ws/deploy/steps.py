@@ -7,7 +7,6 @@ from typing import Final
 from .files import Wanted, file_of
 
 __all__ = [
-    "NAMES",
     "call_left",
     "consumed",
     "consuming",
@@ -15,13 +14,13 @@ __all__ = [
     "pattern",
     "proxying",
     "ready",
-    "redis_answers",
     "reloading",
     "secrets",
+    "services_answer",
     "stopping",
 ]
 
-NAMES: Final = "analytics archive"
+_NAMES: Final = "analytics archive"
 """The consumers that need nothing else."""
 
 
@@ -41,24 +40,27 @@ def secrets(wanted: Wanted) -> list[str]:
     ]
 
 
-def redis_answers(wanted: Wanted) -> list[str]:
-    """See that Redis is there: by the settings and secrets that servers have, so no password stands in a command."""
-    if not wanted.redis_url:
+def services_answer(wanted: Wanted) -> list[str]:
+    """See that Redis and Kafka are there: by what servers are given, so no password stands in a command."""
+    found = {"redis": wanted.redis_url, "kafka": wanted.kafka}
+    topics = [topic for topic, where in found.items() if where]
+    if not topics:
         return []
-    ask = f"{wanted.command} blueprint validate --only redis --config {wanted.folder}/retell_ws.toml"
-    return ["Redis has to answer, and to let us do what servers do:", f"$ {ask}"]
+    names, have = " and ".join(topic.title() for topic in topics), "has" if len(topics) == 1 else "have"
+    ask = f"{wanted.command} blueprint validate --only {' '.join(topics)} --config {wanted.folder}/retell_ws.toml"
+    return [f"{names} {have} to answer, and to let us do what servers do:", f"$ {ask}"]
 
 
 def consuming(wanted: Wanted, before: Wanted | None) -> list[str]:
     """Start the consumers, anew where some run; without Kafka the server does."""
     if not wanted.kafka:
         return []
-    start = f"$ {wanted.command} consume {NAMES} --config {wanted.folder}/retell_ws.toml &"
+    start = f"$ {wanted.command} consume {_NAMES} --config {wanted.folder}/retell_ws.toml &"
     if before is None or not before.kafka:
         return ["Start the consumers:", start]
     return [
         "Start the consumers anew, and escalation likewise where it runs:",
-        stopping(_consumers(before, f"{NAMES} ")),
+        stopping(_consumers(before, f"{_NAMES} ")),
         start,
     ]
 

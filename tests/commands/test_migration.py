@@ -262,6 +262,9 @@ async def test_from_one_blueprint_to_the_next_nobody_on_the_line_notices(team: T
     async with AsyncExitStack() as stack:
         callers = [await Caller(team.url).begins(stack) for _ in range(4)]
         commands = await team.apply("events", kafka="127.0.0.1:1")
+        # No Kafka is there, which is to cost nobody a word; who types the check would go no further.
+        (ask,) = (number for number, command in enumerate(commands) if "--only redis kafka " in command)
+        commands[ask] = commands[ask].replace(" kafka ", " ")
         async with typing(team, commands) as typed:
             while not typed.done():
                 await asyncio.gather(*(caller.asks() for caller in callers))

@@ -60,6 +60,15 @@ def test_the_old_server_is_told_after_the_proxy_and_stopped_after_its_last_call(
     assert "while pgrep" in commands[places[-1]], "until its end a redial may come"
 
 
+def test_the_old_server_s_unit_does_not_come_back_with_the_machine() -> None:
+    for before, unit in ((setup("single"), "retell_ws"), (setup("events"), "retell_ws@8081")):
+        said = words(setup("distributed", before), before)
+        assert f"(systemctl disable --now {unit}):" in said and "systemctl stop" not in said
+        assert f"(systemctl kill -s USR2 --kill-whom=main {unit}):" in said
+        assert said.index("awaits no redial") < said.index("disable --now") < said.index("while pgrep")
+    assert "(systemctl disable --now UNIT):" in words(setup("distributed", own={"port": 8080}))
+
+
 def test_one_server_is_spoken_of_as_one() -> None:
     assert "1 server of retell_ws: 127.0.0.1:8081\nhaproxy before it, at" in words(setup("single"))
     assert "3 servers of retell_ws" in words(setup("distributed"))
@@ -81,6 +90,28 @@ def test_servers_that_share_their_calls_are_restarted_one_after_the_other() -> N
     kinds = [at(commands[start:], "pkill -TERM") + start for start in (0, at(commands, "8081/readyz"))]
     assert "--port 8081 " in commands[kinds[0]] and "--port 8082 " in commands[kinds[1]]
     assert any("consume analytics archive" in command for command in commands[: kinds[0]])
+
+
+@pytest.mark.parametrize(
+    ("before", "topics"),
+    [
+        (None, "redis kafka"),
+        (setup("single"), "redis kafka"),
+        (setup("distributed"), "redis kafka"),
+        (setup("events"), "kafka"),
+    ],
+)
+def test_kafka_is_asked_before_a_server_or_a_consumer_counts_on_it(before: Wanted | None, topics: str) -> None:
+    commands = steps(setup("events", before, kafka="k:1"), before, "retell_ws.toml")
+    (ask,) = (number for number, command in enumerate(commands) if "--only" in command)
+    assert f"validate --only {topics} --config /opt/a/retell_ws.toml" in commands[ask]
+    assert at(commands, "set -a") < ask < min(at(commands, "serve /opt"), at(commands, "consume "))
+
+
+def test_what_is_not_set_is_not_asked() -> None:
+    assert not any("--only" in command for command in steps(setup("events")))
+    assert not any("--only" in command for command in steps(setup("single")))
+    assert any("--only redis --config" in command for command in steps(setup("distributed")))
 
 
 def test_a_server_in_whose_memory_calls_are_is_not_just_stopped() -> None:
@@ -140,6 +171,56 @@ def test_one_server_s_units_take_the_place_of_the_others_units() -> None:
         assert re.search(rf"disable --now [^\n]*{unit}\b", said), unit
     shared = setup("distributed")
     assert "retell_ws-consume" not in words(setup("single", shared), shared)
+
+
+def systemd(wanted: Wanted, before: Wanted, *changed: str) -> str:
+    """What those are told who run units."""
+    (section,) = [each for each in told(wanted, before, changed=changed) if each.title == "Next, on one machine"]
+    found = re.search(r"^\(systemd: (.*?)\)$", "\n".join(section.lines), re.DOTALL | re.MULTILINE)
+    return found[1] if found else ""
+
+
+def in_order(said: str, *parts: str) -> bool:
+    places = [said.index(part) for part in parts]
+    return places == sorted(places)
+
+
+def test_units_that_are_to_keep_facts_are_new_and_so_are_their_consumers() -> None:
+    before = setup("distributed", servers=2)
+    said = systemd(setup("events", before, kafka="k:1"), before, "retell_ws.toml")
+    assert in_order(
+        said,
+        "cp /opt/a/retell_ws@.service /opt/a/retell_ws-consume@.service /etc/systemd/system/ ",
+        "systemctl daemon-reload;",
+        "systemctl enable --now retell_ws-consume@analytics retell_ws-consume@archive, with rules ",
+        "systemctl restart retell_ws@8081, and so on",
+    )
+    assert "disable" not in said
+
+
+def test_the_way_back_from_events_has_no_units_of_consumers_left() -> None:
+    before = setup("events", kafka="k:1", servers=2)
+    said = systemd(setup("distributed", before), before, "retell_ws.toml")
+    disabled = "systemctl disable --now " + " ".join(f"retell_ws-consume@{each}" for each in CONSUMERS)
+    assert in_order(said, "cp /opt/a/retell_ws@.service /etc", "daemon-reload;", "restart retell_ws@8081", disabled)
+    assert "enable --now" not in said and "retell_ws-consume@.service" not in said
+
+
+def test_units_that_come_and_go_are_told_and_those_that_stay_as_they_are_are_not() -> None:
+    before = setup("distributed", servers=2)
+    more = setup("distributed", before, servers=3)
+    assert systemd(more, before) == "systemctl enable --now retell_ws@8083"
+    assert systemd(before, more).endswith("systemctl disable --now retell_ws@8083")
+    assert systemd(before, before) == ""
+    kafka = setup("events", kafka="k:1", servers=2)
+    assert systemd(setup("events", kafka, kafka="k:2"), kafka, "retell_ws.toml").split(";\n") == [
+        "systemctl restart 'retell_ws-consume@*'",
+        "systemctl restart retell_ws@8081, and so on, when it is ready",
+    ]
+    alone = setup("events")
+    said = systemd(setup("events", alone, kafka="k:1"), alone, "retell_ws.toml")
+    assert in_order(said, "cp /opt/a/retell_ws-consume@.service", "enable --now", "restart retell_ws@8081")
+    assert "and so on" not in said
 
 
 def test_events_in_memory_ends_as_any_other_server_when_single_takes_its_place() -> None:

@@ -102,8 +102,9 @@ def test_a_password_stays_where_it_is() -> None:
         ("distributed", {"kafka": "k:1"}, "--kafka"),
         ("events", {"kafka": "k"}, "--kafka"),
         ("distributed", {"redis_url": "http://x"}, "--redis-url"),
-        ("single", {"port": 80}, "--port"),
-        ("distributed", {"port": 9999}, "--port"),
+        ("single", {"port": 80}, "--port: 80 is not within 1024 and 9999: "),
+        ("single", {"port": 21181}, "--port: 21181 .*: a second port has the same number with a 1 before it"),
+        ("distributed", {"port": 9998}, "--port: 9998 is not within 1024 and 9997, the most for 3 servers: "),
         ("distributed", {"leaving": "127.0.0.1:8082", "port": 8081}, "--port"),
         ("single", {"agent": "/opt/my agent.py"}, "--agent"),
         ("distributed", {"leaving": "xx"}, "--leaving: 'xx' is not HOST:PORT"),
@@ -115,6 +116,11 @@ def test_a_password_stays_where_it_is() -> None:
 def test_what_cannot_be_is_told(blueprint: str, options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         setup(blueprint, **options)
+
+
+def test_the_last_server_may_have_the_last_port_of_four_digits() -> None:
+    assert setup("distributed", port=9997).ports()[-1] == 9999
+    assert setup("single", port=9999).second_addresses() == ("127.0.0.1:19999",)
 
 
 def test_that_nobody_leaves_may_be_said_of_every_blueprint() -> None:
