@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
 from typing import Any, Final
 
-from cyclopts import App, CycloptsError, UnknownCommandError, UnusedCliTokensError
+from cyclopts import App, CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 
 from .commands.completion import Shell, script
 from .errors import UsageError
@@ -132,6 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UnknownCommandError as exc:
         given = (arguments or sys.argv[1:])[0]
         sys.exit(_refuse(f"{exc} To serve it: serve {given}" if ".py" in given else str(exc)))
+    except MissingArgumentError as exc:
+        sys.exit(_refuse(_missing(exc)))
     except CycloptsError as exc:
         sys.exit(_refuse(str(exc)))
     except UsageError as exc:
@@ -143,6 +145,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _missing(error: MissingArgumentError) -> str:
+    """Say what lacks. Of a flag that was not given, cyclopts says the same as of one that was, without its value."""
+    told = str(error)
+    if error.argument is None or error.keyword is not None or error.argument.tokens:
+        return told
+    _, guesses, guess = told.partition(" Did you mean ")  # a flag that reads like the one that lacks
+    return f"{' '.join(error.command_chain or ())}: {error.argument.name} is missing.{guesses}{guess}"
 
 
 def _refuse(why: str) -> int:

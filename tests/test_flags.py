@@ -192,6 +192,26 @@ def test_a_mistake_is_one_line_and_status_2(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (["blueprint", "recommend", "--needs", "foo"], "blueprint recommend: --calls is missing."),
+        (
+            ["blueprint", "recommend", "--cals", "5"],
+            "blueprint recommend: --calls is missing. Did you mean --calls instead of --cals?",
+        ),
+        (["transcripts", "show"], "transcripts show: CALL_ID is missing."),
+        (["check"], "check: URL is missing."),
+        (["serve", "--port"], 'Command "serve" parameter --port requires an argument.'),
+    ],
+)
+def test_what_was_not_given_is_missing_and_a_flag_without_its_value_lacks_that(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(arguments) == 2
+    assert capsys.readouterr().err == f"retell_ws: {told}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
         (["--port", "70000"], "--port: expected `int` <= 65535"),
         (["--path-secret", "short"], "--path-secret: a secret needs"),
         (["--config", "none.toml"], "cannot read none.toml"),

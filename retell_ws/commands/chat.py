@@ -6,6 +6,7 @@ import asyncio
 import sys
 import urllib.error
 import urllib.request
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,8 +17,9 @@ from cyclopts.validators import Number
 from msgspec import structs
 
 from ..errors import UsageError
+from ..testing.acceptance import Exchange
 from ..testing.dial import DialError
-from ..testing.report import Answer
+from ..testing.report import answer_of
 from ..testing.retell import CallEnded, FakeRetell
 from .caller import HELP, ONE_DIAL, PATIENT, WAITS, Deeds, Redials, details_of, ending, timing, unknown
 from .flags import Flags, given
@@ -30,6 +32,9 @@ LOCAL = "127.0.0.1:8080"
 """Where `serve` listens unless told otherwise."""
 
 SCHEMES = ("ws://", "wss://", "http://", "https://")
+
+MAX_UNASKED = 64
+"""Interruptions that wait for the answer before them to be shown; the oldest go first. One turn has hardly two."""
 
 Positive = Annotated[float, Parameter(validator=Number(gt=0))]
 
@@ -130,30 +135,38 @@ def _serves(place: str) -> bool:
 
 
 class _Pipe:
-    """A conversation without a terminal: each line of standard input is a turn, each answer a line."""
+    """A conversation without a terminal: each line of standard input is a turn, each answer a line.
+
+    What the agent says unasked is a line too, as soon as it is there, but never above the answer it came after.
+    """
 
     def __init__(self, url: str, details: dict[str, Any], *, raw: bool, timeout_s: float) -> None:
         self._raw = raw
         self._timeout_s = timeout_s
         self._deeds = Deeds()
+        self._unasked: deque[Exchange] = deque(maxlen=MAX_UNASKED)
+        self._waits = True  # for an answer, or the begin message
+        self._has_left = False  # the agent, by words nobody asked for
         self._retell = FakeRetell(
             url,
             details=details,
             dial_policy=ONE_DIAL,
             redial_policy=PATIENT,
             reminder_max_count=0,
+            on_interrupt=self._interrupted,
             on_frame=self._show,
             on_open=Redials(lambda note: _write(f"({note})")),
         )
 
     async def talk(self) -> int:
         """Read to the end of the input or of the call; returns the exit status."""
-        async with self._retell as retell:
+        async with self._retell:
             try:
-                _write(f"agent: {await retell.greeting(timeout_s=self._timeout_s) or WAITS}")
+                _write(f"agent: {(await self._given(0)).text or WAITS}")
+                self._tell_unasked()
                 # A pipe may stay silent for long: the thread waits, the call goes on.
                 while line := await asyncio.to_thread(sys.stdin.readline):
-                    if not await self._play(line.strip()):
+                    if self._has_left or not await self._play(line.strip()):
                         break
             except TimeoutError:
                 sys.stderr.write(f"retell_ws: no answer within {self._timeout_s:g} s\n")
@@ -179,8 +192,9 @@ class _Pipe:
             case "/drop":
                 await self._retell.drop()
                 await self._retell.redial()
-                await self._retell.answer(self._retell.rules.latest, timeout_s=self._timeout_s)
-                return True
+                await self._given(self._retell.rules.latest)
+                self._tell_unasked()
+                return not self._has_left
             case "/silence":
                 return await self._hear(await self._retell.silence())
         if wrong := unknown(line):
@@ -190,17 +204,47 @@ class _Pipe:
         return await self._hear(await self._retell.request(line))
 
     async def _hear(self, response_id: int) -> bool:
-        answer: Answer = await self._retell.answer(response_id, timeout_s=self._timeout_s)
-        _write(f"agent: {answer.text}")
-        for line in (*self._deeds.news(self._retell.rules.tools.values()), f"({timing(answer)})"):
+        given = await self._given(response_id)
+        times = [f"({timing(answer_of(given))})"] if given.is_complete else []
+        if given.is_complete or given.text:
+            _write(f"agent: {_said(given)}")
+        for line in (*self._deeds.news(self._retell.rules.tools.values()), *times):
             _write(f"       {line}")
-        if not answer.action:
-            return True
-        if answer.action.kind == "digit_to_press":
-            _write(f"(it presses {answer.action.value})")
-            return True
-        _write(f"({ending(await self._retell.ended(timeout_s=self._timeout_s), answer.action)})")
-        return False
+        if given.is_complete and given.action is not None:
+            if given.action.kind != "digit_to_press":
+                _write(f"({ending(await self._retell.ended(timeout_s=self._timeout_s), given.action)})")
+                return False
+            _write(f"(it presses {given.action.value})")
+        self._tell_unasked()
+        return not self._has_left
+
+    async def _given(self, response_id: int) -> Exchange:
+        """Wait until an answer is whole, or the agent itself broke it off (§3.4): nothing more comes for it then."""
+        exchange = self._retell.rules.exchanges[response_id]
+        self._waits = True
+        await self._retell.until(lambda: exchange.is_complete or exchange.cancelled, timeout_s=self._timeout_s)
+        return exchange
+
+    def _interrupted(self, interrupt: Exchange) -> None:
+        if not self._unasked or self._unasked[-1] is not interrupt:
+            self._unasked.append(interrupt)
+        if not self._waits:
+            self._tell_unasked()
+
+    def _tell_unasked(self) -> None:
+        """Show what was said unasked, whatever was before it being shown. One that a newer one cut is over as well."""
+        self._waits = False
+        while self._unasked and (self._unasked[0].is_complete or len(self._unasked) > 1):
+            interrupt = self._unasked.popleft()
+            if interrupt.text:
+                _write(f"agent: {_said(interrupt)}")
+            if interrupt.action is None or not interrupt.is_complete:
+                continue
+            if interrupt.action.kind == "digit_to_press":
+                _write(f"(it presses {interrupt.action.value})")
+            elif self._retell.disconnection_reason is not None:
+                self._has_left = True
+                _write(f"({ending(self._retell.disconnection_reason, interrupt.action)})")
 
     def _show(self, frame: str) -> None:
         if self._raw:
@@ -210,3 +254,8 @@ class _Pipe:
 def _write(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
+
+
+def _said(exchange: Exchange) -> str:
+    """Give the words of an exchange, marked when it was cut."""
+    return exchange.text if exchange.is_complete else f"{exchange.text.rstrip()} —"

@@ -11,6 +11,7 @@ from prompt_toolkit import PromptSession, print_formatted_text
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.patch_stdout import patch_stdout
 
+from ..testing.acceptance import Exchange
 from ..testing.dial import DialError
 from ..testing.retell import CallEnded, FakeRetell, Superseded
 from .caller import HELP, ONE_DIAL, PATIENT, WAITS, Deeds, Redials, ending, timing, unknown
@@ -30,6 +31,7 @@ class _Screen:
         self.raw = raw
         self.deeds = Deeds()
         self._said = ""
+        self._unasked: Exchange | None = None  # the interruption that is being spoken
 
     def prompt(self) -> FormattedText:
         """The words being spoken, as many of their last lines as there is room for, and where to type."""
@@ -40,15 +42,37 @@ class _Screen:
 
     def word(self, word: str) -> None:
         self._said += word
+        self._close_unasked()
         self.session.app.invalidate()
+
+    def interrupted(self, interrupt: Exchange) -> None:
+        """Begin a line when the agent speaks unasked: nobody waits for the end of these words, as of an answer's."""
+        if interrupt is not self._unasked:
+            self.close_line(cut=True)
+            self._unasked = interrupt
+        self._close_unasked()
 
     def frame(self, data: str) -> None:
         if self.raw:
             self.note(data)
 
+    def close_answer(self) -> None:
+        """Move an answer to the lines above, unless an interruption did: the words in the prompt are its own then."""
+        if self._unasked is None:
+            self.close_line()
+
+    def _close_unasked(self) -> None:
+        unasked = self._unasked
+        if unasked is None or not unasked.is_complete or len(self._said) < unasked.length:
+            return
+        self.close_line()
+        if unasked.action is not None and unasked.action.kind == "digit_to_press":
+            self.note(f"(it presses {unasked.action.value})")
+
     def close_line(self, *, cut: bool = False) -> None:
         """Move the agent's words from the prompt to the lines above."""
         said, self._said = self._said.strip(), ""
+        self._unasked = None
         if said:
             lines = self._lines(said + (" —" if cut else ""))
             parts = [part for number, line in enumerate(lines) for part in self._agent(line, first=number == 0)]
@@ -94,6 +118,7 @@ async def talk(url: str, name: str, *, details: dict[str, Any], speed: float, ra
         speed=speed,
         reminder_max_count=0,
         on_word=screen.word,
+        on_interrupt=screen.interrupted,
         on_frame=screen.frame,
         on_open=Redials(screen.note),
     )
@@ -161,7 +186,7 @@ async def _follow(screen: _Screen, retell: FakeRetell, response_id: int) -> None
         await retell.spoken(response_id)
     except (Superseded, CallEnded):
         return
-    screen.close_line()
+    screen.close_answer()
     for line in screen.deeds.news(retell.rules.tools.values()):
         screen.note(line)
     if answer.action is not None and answer.action.kind == "digit_to_press":

@@ -386,3 +386,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     trouble: Sequence[Count] = ()
     longest_calls: Sequence[LongCall] = ()
     slowest_turns: Sequence[SlowTurn] = ()
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether `usd` tells anything: of the models that were used, one at least has a price."""
+        return len(self.unpriced) < len(self.models) or not self.models

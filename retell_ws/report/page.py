@@ -59,15 +59,15 @@ def _tiles(figures: Figures) -> str:
     tokens = sum(
         one.input_tokens + one.output_tokens + one.cache_read_tokens + one.cache_write_tokens for one in figures.models
     )
-    is_priced = len(figures.unpriced) < len(figures.models) or not figures.models
-    unpriced = f", {'not all' if is_priced else 'none'} of them priced" if figures.unpriced else ""
+    usd = figures.usd if figures.is_priced else None
+    unpriced = f", {'not all' if figures.is_priced else 'none'} of them priced" if figures.unpriced else ""
     tiles = (
         ("Calls", number(calls.count), minutes),
         ("Turns", number(turns.count), f"{percent(_share(turns.failed, turns.count))} failed"),
         ("First sentence, p50", milliseconds(first.times.p50_ms), "half came sooner"),
         ("p95", milliseconds(first.times.p95_ms), f"p99 {milliseconds(first.times.p99_ms)}"),
         (f"Within {milliseconds(figures.budget_ms)}", percent(first.within), f"of {number(first.judged)} turns"),
-        ("Cost of the models", dollars(figures.usd if is_priced else None), f"{number(tokens)} tokens{unpriced}"),
+        ("Cost of the models", dollars(usd), f"{number(tokens)} tokens{unpriced}"),
     )
     return '<dl class="tiles">{}</dl>'.format(
         "".join(

@@ -261,9 +261,9 @@ def models(figures: Figures) -> str:
             for name in ("turns", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
         ]
         cells = [figure(number(value), is_minor=bool(place)) for place, value in enumerate(sums)]
-        rows.append([word("together"), *cells, figure(dollars(figures.usd))])
+        rows.append([word("together"), *cells, figure(dollars(figures.usd) if figures.is_priced else "no price")])
     note = "Tokens as the provider counted them, at list prices; speculations in vain are not in it."
-    if calls := figures.calls.count:
+    if figures.is_priced and (calls := figures.calls.count):
         note += f" {dollars(figures.usd / calls)} a call."
     head = ("model", "#turns", "-#input", "-#cache read", "-#cache written", "-#output", "#cost")
     return card("Tokens and cost", table(head, rows, has_sum=len(rows) > 1), note, is_whole=True)

@@ -29,7 +29,7 @@ import msgspec
 
 from ..errors import RetellWsError
 from ..wire import ToolCallInvocation, ToolCallResult
-from .acceptance import Acceptance
+from .acceptance import Acceptance, Exchange
 from .dial import RETELLS_POLICY, DialPolicy, call_url
 from .frames import Config, Finding
 from .line import Line
@@ -68,6 +68,8 @@ class FakeRetell:
         acts: Whether hang-ups, transfers and keys are carried out. Without, the last word counts as being spoken still,
             so there is all the time to speak into it.
         on_word: Called with each word as the agent speaks it.
+        on_interrupt: Called with the `agent_interrupt` (§3.4) of which a piece was accepted, the same object for each.
+            What was spoken before is cut off by then, and with `speed=None` what the piece asks for is done.
         on_frame: Called with every text frame as it came.
         on_open: Called with the headers of each handshake that was accepted: which server a balancer chose may stand
             there.
@@ -98,6 +100,7 @@ class FakeRetell:
         send_timeout_s: float = 5.0,
         acts: bool = True,
         on_word: Callable[[str], None] | None = None,
+        on_interrupt: Callable[[Exchange], None] | None = None,
         on_frame: Callable[[str], None] | None = None,
         on_open: Callable[[Mapping[str, str]], None] | None = None,
         on_broken: Callable[[], None] | None = None,
@@ -107,6 +110,7 @@ class FakeRetell:
         self.rules = Acceptance(reminder_trigger_ms=reminder_trigger_ms, reminder_max_count=reminder_max_count)
         self.connected_s = 0.0
         self._details = details
+        self._on_interrupt = on_interrupt
         self._on_frame = on_frame
         self._news = News()
         self._tasks = asyncio.TaskGroup()
@@ -444,6 +448,8 @@ class FakeRetell:
             self._answered.append(heard.message.timestamp)  # type: ignore[union-attr]  # only a Pong has rtt_s
         elif heard.speech is not None:
             self._voice.say(heard.speech)
+            if self._on_interrupt is not None and heard.speech is self.rules.interrupt:
+                self._on_interrupt(heard.speech)
         elif isinstance(heard.message, ToolCallInvocation | ToolCallResult):
             fields = msgspec.to_builtins(heard.message)
             self.conversation.beside(fields.pop("response_type"), **fields)

@@ -6,7 +6,18 @@ import msgspec
 import pytest
 
 from retell_ws.facts import CallEnded, Escalated, ToolFinished, TurnFailed, TurnMeasured
-from retell_ws.report.figures import Bucket, Count, Figures, ModelUse, Source, Stage, Times, TurnFigures, Whose
+from retell_ws.report.figures import (
+    Bucket,
+    CallFigures,
+    Count,
+    Figures,
+    ModelUse,
+    Source,
+    Stage,
+    Times,
+    TurnFigures,
+    Whose,
+)
 from retell_ws.report.page import page
 from retell_ws.speech_facts import CallTranscript
 
@@ -115,11 +126,26 @@ def test_models_without_a_price_are_shown_as_such() -> None:
     assert "no price" in text and "unknown" in text and "not all of them priced" in text and "together" in text
 
 
+def test_what_a_call_cost_is_told_when_there_is_a_price() -> None:
+    one = ModelUse(
+        model="a", turns=1, input_tokens=1, output_tokens=1, cache_read_tokens=0, cache_write_tokens=0, usd=5
+    )
+    told = msgspec.structs.replace(BARE, calls=CallFigures(count=2), models=[one], usd=5.0)
+    assert "$2.50 a call." in parse(page(told, written=NOON)).text
+
+
 def test_what_nobody_knows_the_price_of_did_not_cost_nothing() -> None:
     text = parse(page(figures(tell(turn(1, 0.1, model="scripted", output_tokens=5))), written=NOON)).text
     assert "Cost of the models–5 tokens, none of them priced" in text
+    assert "no price" in text and "a call." not in text and "$" not in text
     text = parse(page(figures(tell(turn(1, 0.1, cached=True))), written=NOON)).text
     assert "Cost of the models$0.000 tokens" in text
+
+
+def test_what_several_models_without_a_price_cost_together_is_not_known_either() -> None:
+    facts = [*tell(turn(1, 0.1, model="scripted", output_tokens=5), turn(2, 0.1, model="ours", output_tokens=5))]
+    text = parse(page(figures(facts), written=NOON)).text
+    assert "together" in text and text.count("no price") == 3 and "$" not in text
 
 
 @pytest.mark.parametrize("days", [0.02, 0.5, 1, 3, 20, 200, 4000])
