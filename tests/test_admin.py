@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -314,7 +315,7 @@ async def test_a_wrong_body_is_told_what_is_wrong(path: str, body: Any, why: str
 async def test_a_body_that_is_too_long_is_not_read() -> None:
     async with calling() as (server, _, __):
         answer = await ask(server, "POST", "/calls/call_1/say", b"x" * (64 * 1024 + 1))
-        assert answer == (413, "request entity too large\n")
+        assert answer == (413, f"{HTTPStatus(413).phrase.lower()}\n")  # which Python 3.13 calls by its newer name
         answer = await ask(server, "POST", "/calls/call_1/say", b" " * (60 * 1024) + b'{"text":"Hi."}')
         assert answer.status == 200
 

@@ -10,6 +10,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -211,7 +212,7 @@ def test_dead_letters_stay_apart_and_are_bounded(
     for written in journal.read(0, 4):
         journal.bury("archive", written, "no reason")
     journal.bury("archive", entry(4), "another reason")
-    with raw(folder) as db:
+    with closing(raw(folder)) as db:
         dead = db.execute("SELECT consumer, id, why, data FROM dead ORDER BY number").fetchall()
     assert [letter[:3] for letter in dead] == [
         ("archive", "call_1/2", "no reason"),
@@ -305,14 +306,14 @@ def test_room_that_entries_leave_is_used_again_and_given_back(
     remove_all()
     assert journal.used_bytes() < full / 20
     journal.append(filling("e" * 2000))
-    with raw(folder) as db:
+    with closing(raw(folder)) as db:
         pages = db.execute("PRAGMA page_count").fetchone()[0]
     assert pages * 4096 < full * 1.2
     monkeypatch.setattr(module, "FREE_PAGES", 100)
     remove_all()
     for _ in range(200):
         journal.tidy(relayed=False)
-    with raw(folder) as db:
+    with closing(raw(folder)) as db:
         assert db.execute("PRAGMA page_count").fetchone()[0] < pages / 4
 
 
@@ -349,7 +350,7 @@ def test_it_waits_for_the_disk_when_it_is_told_to(folder: Path, sync: bool) -> N
 
 def test_a_file_of_another_version_is_refused(folder: Path, journal: Journal) -> None:
     journal.close()
-    with raw(folder) as db:
+    with closing(raw(folder)) as db:
         db.execute("UPDATE meta SET value = 2 WHERE name = 'version'")
     with pytest.raises(UsageError, match="version 2"):
         Journal(folder)
@@ -357,11 +358,11 @@ def test_a_file_of_another_version_is_refused(folder: Path, journal: Journal) ->
 
 def test_a_database_of_somebody_elses_is_refused_and_left_alone(folder: Path) -> None:
     folder.mkdir()
-    with raw(folder) as db:
+    with closing(raw(folder)) as db:
         db.execute("CREATE TABLE theirs (x)")
     with pytest.raises(UsageError, match="no journal"):
         Journal(folder)
-    with raw(folder) as db:
+    with closing(raw(folder)) as db:
         assert db.execute("SELECT count(*) FROM theirs").fetchone() == (0,)
 
 

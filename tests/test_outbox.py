@@ -10,6 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def written(folder: Path) -> list[Entry]:
     """Read all that is in a journal, by other means than its own."""
-    with sqlite3.connect(folder / NAME) as db:
+    with closing(sqlite3.connect(folder / NAME)) as db, db:
         return [decode(data) for (data,) in db.execute("SELECT data FROM entries ORDER BY position")]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -120,7 +120,7 @@ async def test_what_it_cannot_handle_is_buried(tmp_path: Path) -> None:
         for one in await source.read(10, 5.0):
             await source.bury(one, "no reason")
         await source.commit()
-    with sqlite3.connect(tmp_path / NAME) as db:
+    with closing(sqlite3.connect(tmp_path / NAME)) as db, db:
         assert db.execute("SELECT consumer, id, why FROM dead ORDER BY number").fetchall() == [
             ("archive", "call_1/0", "no reason"),
             ("archive", "call_1/1", "no reason"),
@@ -129,18 +129,18 @@ async def test_what_it_cannot_handle_is_buried(tmp_path: Path) -> None:
 
 async def test_what_is_no_entry_is_buried_and_passed_over(tmp_path: Path) -> None:
     await write(tmp_path, 0, 1, 2)
-    with sqlite3.connect(tmp_path / NAME) as db:
+    with closing(sqlite3.connect(tmp_path / NAME)) as db, db:
         db.execute("UPDATE entries SET data = 'garbage' WHERE id = 'call_1/1'")
     async with JournalSource(tmp_path, "archive") as source:
         assert await seqs(source) == [0, 2]
-    with sqlite3.connect(tmp_path / NAME) as db:
+    with closing(sqlite3.connect(tmp_path / NAME)) as db, db:
         ((id_, why),) = db.execute("SELECT id, why FROM dead").fetchall()
         assert id_ == "call_1/1" and "garbage" not in why
 
 
 async def test_a_fact_of_a_later_version_is_given(tmp_path: Path) -> None:
     await write(tmp_path, 0)
-    with sqlite3.connect(tmp_path / NAME) as db:
+    with closing(sqlite3.connect(tmp_path / NAME)) as db, db:
         db.execute("""UPDATE entries SET data = replace(CAST(data AS TEXT), '"detached"', '"danced"')""")
     async with JournalSource(tmp_path, "archive") as source:
         (one,) = await source.read(10, 5.0)
@@ -203,7 +203,7 @@ async def test_a_file_of_another_version_is_an_error(tmp_path: Path) -> None:
     async with JournalSource(tmp_path, "archive") as source:
         delete(tmp_path)
         await write(tmp_path, 0)
-        with sqlite3.connect(tmp_path / NAME) as db:
+        with closing(sqlite3.connect(tmp_path / NAME)) as db, db:
             db.execute("UPDATE meta SET value = 99 WHERE name = 'version'")
         with pytest.raises(BusError, match="version 99"):
             await source.read(1, 5.0)
