@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 from .machine import free_port
 from .server_process import ServerProcess
 
-__all__ = ["KafkaServer", "MockKafka", "genuine", "jars", "told"]
+__all__ = ["LOGINS", "KafkaServer", "MockKafka", "genuine", "guarded", "jars", "told"]
 
 START_S = 40.0
 
@@ -64,6 +64,27 @@ def genuine() -> Path:
             pytest.fail(why)
         pytest.skip(why)
     return found
+
+
+LOGINS = "org.apache.kafka.common.security"
+"""Where Kafka's own modules for passwords lie."""
+
+
+def guarded(pem: Path, *super_users: str) -> dict[str, str]:
+    """Give the options of a broker whose clients come by TLS and SCRAM, and may only do what they are allowed.
+
+    Args:
+        pem: Its certificate and key.
+        super_users: Those who may do everything, beside the tests themselves.
+    """
+    return {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(pem),
+        "sasl.enabled.mechanisms": "SCRAM-SHA-256",
+        "listener.name.clients.scram-sha-256.sasl.jaas.config": f"{LOGINS}.scram.ScramLoginModule required;",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": ";".join(f"User:{name}" for name in ("ANONYMOUS", *super_users)),
+    }
 
 
 class KafkaServer(ServerProcess):

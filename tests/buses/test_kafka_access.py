@@ -16,14 +16,12 @@ from retell_ws.entries import Entry
 from retell_ws.errors import BusError
 from retell_ws.settings import Settings
 from tests.certificates import certificate
-from tests.kafka_servers import KafkaServer, genuine
+from tests.kafka_servers import LOGINS, KafkaServer, genuine, guarded
 
 from .conftest import SettingsFor
 from .stories import drain, in_order, refused, told
 
 PASSWORD = "correct-horse-battery"
-
-JAAS = "org.apache.kafka.common.security"
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +34,10 @@ def closed_kafka(ca: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Give a broker that speaks TLS and wants passwords; its users may only do what they are allowed."""
     genuine()
     options = {
-        "ssl.keystore.type": "PEM",
-        "ssl.keystore.location": str(ca.with_name("both.pem")),
+        **guarded(ca.with_name("both.pem"), "ana", "eve"),
         "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256",
-        "listener.name.clients.plain.sasl.jaas.config": f'{JAAS}.plain.PlainLoginModule required user_ana="{PASSWORD}"'
-        f' user_bob="{PASSWORD}";',
-        "listener.name.clients.scram-sha-256.sasl.jaas.config": f"{JAAS}.scram.ScramLoginModule required;",
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users": "User:ANONYMOUS;User:ana;User:eve",
+        "listener.name.clients.plain.sasl.jaas.config": f"{LOGINS}.plain.PlainLoginModule required"
+        f' user_ana="{PASSWORD}" user_bob="{PASSWORD}";',
     }
     scram = (f"name=eve,password={PASSWORD}",)
     with KafkaServer(tmp_path_factory.mktemp("closed"), options=options, listener="SASL_SSL", scram=scram) as server:

@@ -18,7 +18,7 @@ from retell_ws.validation import events, kafka
 from retell_ws.validation.line import Line
 from retell_ws.validation.setup import Setup
 from tests.certificates import certificate
-from tests.kafka_servers import KafkaServer, genuine
+from tests.kafka_servers import KafkaServer, genuine, guarded
 from tests.waiting import until
 
 from .book import lines_of, setup_of
@@ -40,15 +40,7 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def closed(ca: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
     """Give a broker that speaks TLS, knows its users by SCRAM, and lets all but `eve` do what they are allowed."""
     genuine()
-    login = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-    options = {
-        "ssl.keystore.type": "PEM",
-        "ssl.keystore.location": str(ca.with_name("both.pem")),
-        "sasl.enabled.mechanisms": "SCRAM-SHA-256",
-        "listener.name.clients.scram-sha-256.sasl.jaas.config": login,
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "super.users": "User:ANONYMOUS;User:eve",
-    }
+    options = guarded(ca.with_name("both.pem"), "eve")
     users = [f"name={name},password={PASSWORD}" for name in ("eve", "bob")]
     with KafkaServer(tmp_path_factory.mktemp("closed"), options=options, listener="SASL_SSL", scram=users) as server:
         yield server
