@@ -23,6 +23,7 @@ from ..errors import UsageError
 from ..settings import Settings
 from ..testing.callers import Plan, run_calls
 from ..testing.fake_anthropic import FakeAnthropicProcess
+from ..validation.machine import cores
 from ..validation.spare import Spare, SpareError, started
 
 __all__ = ["CALLS", "TURNS", "measured"]
@@ -62,7 +63,7 @@ async def measured(progress: Callable[[], None], *, keeps_facts: bool, speculate
     if not turns or tally.failures:
         raise UsageError("the synthetic callers were not answered: --no-measure leaves the measurement out")
     return Machine(
-        cores=len(os.sched_getaffinity(0)),  # a container or taskset may leave us fewer than there are
+        cores=cores(),
         turns=turns,
         cpu_ms=max(0.01, 1000 * cpu_s / turns),
         first_frame_ms=max(0.0, 1000 * median(tally.first_frame_s) - TTFT_MS),

@@ -11,7 +11,7 @@ from typing import Final
 from ..extras import PACKAGES, is_installed
 from .settled import Machine
 
-__all__ = ["described", "machine", "versions"]
+__all__ = ["cores", "described", "machine", "versions"]
 
 SHOWN: Final = (
     "retell-ws",
@@ -37,13 +37,18 @@ def versions() -> dict[str, str]:
     return found
 
 
+def cores() -> int:
+    """Count the cores we may use: a container or taskset may leave us fewer than there are. macOS tells all of them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def described() -> dict[str, str]:
     """Describe the machine, for whoever compares two reports."""
     load = os.getloadavg()[0]
     return {
         "system": f"{platform.system()} {platform.release()}",
         "processor": platform.machine(),
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1),
+        "cores": str(cores()),
         "load": f"{load:.1f}",
     }
 

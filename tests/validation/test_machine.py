@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from retell_ws.validation.machine import machine
+from retell_ws.validation.machine import cores, machine
 
 
 @pytest.mark.parametrize(("limits", "files"), [((1024, 20_000), 20_000), ((1024, resource.RLIM_INFINITY), 2**31)])
@@ -32,6 +33,12 @@ def test_the_api_of_opentelemetry_alone_sends_no_traces(
         api.__path__ = []
         monkeypatch.setitem(sys.modules, "opentelemetry", api)
     assert "otel" in machine().missing
+
+
+def test_all_cores_count_where_nobody_tells_which_we_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cores() == len(os.sched_getaffinity(0))
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert cores() == os.cpu_count()
 
 
 def test_what_is_installed_is_not_missing() -> None:
