@@ -12,6 +12,8 @@ import pytest
 import uvloop
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers as draws
+from hypothesis.internal.constants_ast import Constants
 
 # Where the package is installed pytest finds this fixture by itself; a checkout need not be.
 from retell_ws.testing.plugin import calling as calling
@@ -20,7 +22,14 @@ from . import kafka_servers
 from .machine import free_port
 from .redis_servers import RedisServer, valkey
 
-settings.register_profile("usual", max_examples=80, stateful_step_count=30, derandomize=True, deadline=None)
+settings.register_profile(
+    "usual",
+    max_examples=80,
+    stateful_step_count=30,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.register_profile(
     "thorough",
     max_examples=3000,
@@ -30,6 +39,10 @@ settings.register_profile(
 )
 settings.register_profile("long", settings.get_profile("thorough"), max_examples=500_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
+if settings.get_current_profile_name() == "usual":
+    # Literals of whatever modules happen to be loaded are drawn too, so that a test's examples would hang on the tests
+    # that ran before it, and on lines that have nothing to do with it. There is no setting for that.
+    draws._get_local_constants = Constants
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
