@@ -147,7 +147,7 @@ class Parts:
 
     def replace(
         self, day: date, rows: Iterable[Mapping[str, Any]], *, old: Sequence[Part], without: Sequence[str]
-    ) -> str:
+    ) -> Part | None:
         """Put rows of a day, and what else its old parts have, as one part. When this returns they are safe.
 
         The old parts are still there, and rows twice: `delete` them when all that was in them is elsewhere.
@@ -159,7 +159,7 @@ class Parts:
             without: Rows of these keys are left out of what the old parts have. The table has a key of one column.
 
         Returns:
-            The path of the part; empty when there would be no row in it.
+            The part, without its time; None when there would be no row in it.
 
         Raises:
             FileNotFoundError: An old part is gone: another process has replaced or merged it. Nothing was put.
@@ -298,8 +298,8 @@ class Parts:
         source.write_bytes(lines)
         return given(self._table, source, longest=max(map(len, lines.split(b"\n"))))
 
-    def _put(self, day: date, name: str, query: str, *, values: Sequence[object] = ()) -> str:
-        """Put what a query finds; returns the part's path, which is empty when it finds nothing."""
+    def _put(self, day: date, name: str, query: str, *, values: Sequence[object] = ()) -> Part | None:
+        """Put what a query finds, if it finds anything."""
         whole = Path(self._scratch.name, "part.parquet")
         copy = (
             f"COPY ({query}) TO {text_of(whole)} (FORMAT PARQUET, COMPRESSION ZSTD, ROW_GROUP_SIZE {self._table.group})"
@@ -311,7 +311,8 @@ class Parts:
             Path(self._scratch.name, "rows.json").unlink(missing_ok=True)
         if count is None or not count[0]:
             whole.unlink(missing_ok=True)
-            return ""
+            return None
+        size = whole.stat().st_size
         path = f"{self._table.name}/day={day}/part-{name}.parquet"
         self._store.put(path, whole)
         if self._folder is not None:
@@ -319,7 +320,7 @@ class Parts:
             for one in (file, file.parent, file.parent.parent, self._folder):
                 _sync(one)
         whole.unlink()
-        return path
+        return Part(day, path, size, 0.0)
 
     @contextmanager
     def local(self, parts: Sequence[Part]) -> Iterator[list[str]]:

@@ -4,7 +4,9 @@
     transcripts/forgotten/5d41…                       a call that shall not come back; its content is the call's id
 
 A row that comes is joined with what is there of the call, and when that changes it, the part that has the call is
-written anew, under another name and with everything else it holds, before the old one is deleted. Killed in between, a
+written anew, under another name and with everything else it holds, before the old one is deleted. Small parts become
+one on the way; a larger one is written anew alone and only loses the row, which goes to the small ones, or else each
+batch would write all of the day again: some call of every batch is in the part of the batch before. Killed in between, a
 process leaves rows twice and loses none. Whoever reads through `Shelf.read` sees the better one, and whoever writes
 next finds both and makes one of them: `joined` gives the same whatever the order.
 
@@ -45,6 +47,9 @@ DAY_S: Final = 86_400
 
 SETTLE_S: Final = 900.0
 """Retell's last word on a call comes within minutes of its end. Until then its part is small, and soon rewritten."""
+
+ALONE_BYTES: Final = 1 << 20
+"""A part of this size or more is not put together with others when one of its rows changes: some hundred calls."""
 
 MEMORY_MB: Final = 512
 """Megabytes for writing and merging, and as many for the index: two thousand calls are in memory at once, and long ones
@@ -256,9 +261,12 @@ class Shelf:
                 new.setdefault(date.fromisoformat(row.day), []).append(row)
         written = []
         for day, rows in new.items():
-            gone = [part for part in old if part.day == day]
-            path = self._parts.replace(day, map(as_json, rows), old=gone, without=list(changed))
-            written.append((Part(day, path, 0, 0.0) if path else None, gone, [row.call_id for row in rows]))
+            small = [part for part in old if part.day == day and part.size < ALONE_BYTES]
+            groups = [(rows, small)] if rows or small else []
+            groups += [([], [part]) for part in old if part.day == day and part.size >= ALONE_BYTES]
+            for coming, gone in groups:
+                part = self._parts.replace(day, map(as_json, coming), old=gone, without=list(changed))
+                written.append((part, gone, [row.call_id for row in coming]))
         # Only now: a call may have gone from one day to another.
         self._parts.delete(old)
         for part, gone, call_ids in written:

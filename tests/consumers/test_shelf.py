@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from obstore.store import MemoryStore, ObjectStore
 
 from retell_ws.consumers import database
+from retell_ws.consumers import shelf as shelves
 from retell_ws.consumers.parts import Parts, connect, place
-from retell_ws.consumers.shelf import SETTLE_S, TABLE, Shelf, as_json
+from retell_ws.consumers.shelf import ALONE_BYTES, SETTLE_S, TABLE, Shelf, as_json
 from retell_ws.consumers.transcripts import Row, joined, row_of
 from retell_ws.entries import Entry
 
@@ -317,6 +318,41 @@ def test_a_day_of_more_than_the_memory_holds_is_merged_and_rewritten(tmp_path: P
             assert shelf.read(db, "found", columns=("call_id",)) == 10_000
 
 
+class Weighing:
+    """A store that counts the bytes put into it."""
+
+    def __init__(self) -> None:
+        self.store, self.written = MemoryStore(), 0
+        self.prefix = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def put(self, path: str, file: Path | bytes) -> None:
+        self.written += file.stat().st_size if isinstance(file, Path) else len(file)
+        self.store.put(path, file)
+
+
+def test_what_a_batch_writes_does_not_grow_with_the_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelves, "ALONE_BYTES", 20_000)
+    store, written = Weighing(), []
+    with Shelf(store) as shelf:  # type: ignore[arg-type]
+        for start in range(0, 600, 10):  # the calls of a batch end, and of those before Retell has the last word
+            before = store.written
+            ended = (socket(number, words=speech(number)) for number in range(start, start + 10))
+            told = (retell(number, words=speech(number)) for number in range(max(start - 10, 0), start))
+            put(shelf, *ended, *told)
+            written.append(store.written - before)
+        assert len(rows(shelf)) == 600
+    assert max(written[-20:]) < 1.2 * max(written[10:30])
+    assert len(raw(store.store)) == 600  # and none stands twice
+
+
+def speech(seed: int) -> str:
+    chance = random.Random(seed)
+    return " ".join(str(chance.random()) for _ in range(40))
+
+
 def test_many_days_are_looked_at_in_one_batch(shelf: Shelf) -> None:
     entries = [socket(number, NOON - number * DAY_S) for number in range(30)]
     assert put(shelf, *entries) == 30
@@ -344,7 +380,11 @@ class Dying:
         return step
 
 
-def test_whenever_it_stops_no_call_is_lost_and_each_is_one_after_the_next_batch() -> None:
+@pytest.mark.parametrize("alone", [0, ALONE_BYTES])
+def test_whenever_it_stops_no_call_is_lost_and_each_is_one_after_the_next_batch(
+    alone: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelves, "ALONE_BYTES", alone)
     first = [socket(number, MIDNIGHT + number) for number in range(4)]
     then = [*(retell(number, MIDNIGHT - 1) for number in range(3)), socket(5, MIDNIGHT - 5), socket(3, epoch=2)]
     for after in range(100):
@@ -373,7 +413,16 @@ def test_whenever_it_stops_no_call_is_lost_and_each_is_one_after_the_next_batch(
 
 @settings(max_examples=8)  # each opens archives again and again
 @given(st.lists(st.integers(0, 8), max_size=12), st.integers(0, 2**32))
-def test_whatever_comes_and_wherever_it_stops_there_is_one_row_of_each_call(stops: list[int], seed: int) -> None:
+@pytest.mark.parametrize("alone", [0, 4_000, ALONE_BYTES])
+def test_whatever_comes_and_wherever_it_stops_there_is_one_row_of_each_call(
+    alone: int, stops: list[int], seed: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(shelves, "ALONE_BYTES", alone)
+        one_row_of_each(stops, seed)
+
+
+def one_row_of_each(stops: list[int], seed: int) -> None:
     chance = random.Random(seed)
     entries = mixed(12, seed=seed)
     store = MemoryStore()
