@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -30,7 +30,6 @@ class KafkaAdmin:
 
     Args:
         settings: The settings.
-        refused: Takes what the brokers hold against us, when the client meets it outside of any question of ours.
         log: Takes what the brokers say of themselves; by default nobody asks.
 
     Raises:
@@ -38,12 +37,13 @@ class KafkaAdmin:
 
     Attributes:
         client: Kafka's own.
+        refused: What the brokers hold against us, last met by the client outside of any question of ours.
         is_mock: It plays the brokers itself; see `librdkafka.is_mock`.
     """
 
-    def __init__(self, settings: Settings, refused: Callable[[BusError], None], *, log: ApiLog | None = None) -> None:
+    def __init__(self, settings: Settings, *, log: ApiLog | None = None) -> None:
         config = config_of(settings) if log is None else log.asked_for(config_of(settings))
-        self._refused = refused
+        self.refused: BusError | None = None
         self.is_mock = is_mock(config)
         self.client: AdminClient = made(AdminClient, {**config, "error_cb": self._on_error}, settings, log=log)
 
@@ -62,8 +62,7 @@ class KafkaAdmin:
         return {topic: told[resource] for topic, resource in resources.items()}
 
     def _on_error(self, error: KafkaError) -> None:
-        if (refused := refusal(error)) is not None:
-            self._refused(refused)
+        self.refused = refusal(error) or self.refused
 
 
 def new_topic(topic: Topic) -> NewTopic:

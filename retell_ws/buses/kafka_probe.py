@@ -66,9 +66,8 @@ class KafkaProbe:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._refused: BusError | None = None
         self._log = ApiLog()
-        self._admin = KafkaAdmin(settings, self._note, log=self._log)
+        self._admin = KafkaAdmin(settings, log=self._log)
 
     def brokers(self) -> list[str]:
         """Name the host of each broker, as it gives itself out.
@@ -80,7 +79,7 @@ class KafkaProbe:
             return [str(broker.host) for broker in self._admin.client.list_topics(timeout=ASK_S).brokers.values()]
         except KafkaException as exc:
             self._admin.client.poll(0)
-            raise self._refused or refusal(exc.args[0]) or BusError(NO_ANSWER) from None
+            raise self._admin.refused or refusal(exc.args[0]) or BusError(NO_ANSWER) from None
 
     def release(self) -> str:
         """Give the release of Kafka that the brokers asked so far are at least; empty when that is not known."""
@@ -163,9 +162,6 @@ class KafkaProbe:
             _outcome(future, name)
         for name, future in self._admin.client.delete_consumer_groups(list(groups), request_timeout=ASK_S).items():
             _outcome(future, name)
-
-    def _note(self, refused: BusError) -> None:
-        self._refused = refused
 
 
 def _outcome(future: Future[Any], name: str) -> str:

@@ -43,10 +43,9 @@ class Setup:
 
     def __init__(self, settings: Settings, topics: Topics) -> None:
         self._topics = topics
-        self._refused: BusError | None = None
         self._closing = threading.Event()
         self._done = threading.Event()
-        self._admin = KafkaAdmin(settings, self._note)
+        self._admin = KafkaAdmin(settings)
         self._thread = threading.Thread(target=self._run, name="kafka-topics", daemon=True)
         self._thread.start()
 
@@ -61,7 +60,7 @@ class Setup:
         """
         if self._done.wait(wait_s):
             return True
-        refused, self._refused = self._refused, None
+        refused, self._admin.refused = self._admin.refused, None
         if refused is not None:
             raise refused
         return False
@@ -83,16 +82,13 @@ class Setup:
                 self._admin.client.poll(0)  # hands on its log
                 error: KafkaError = exc.args[0]
                 if (refused := refusal(error)) is not None:
-                    self._refused, pause_s = refused, REFUSED_S
+                    self._admin.refused, pause_s = refused, REFUSED_S
             except BusError as exc:
-                self._refused, pause_s = exc, REFUSED_S
+                self._admin.refused, pause_s = exc, REFUSED_S
             except Exception:  # ours, a bug: without topics there are no facts, so it must be seen, and tried again
                 logger.exception("the topics cannot be seen to")
                 pause_s = REFUSED_S
             self._closing.wait(pause_s)
-
-    def _note(self, refused: BusError) -> None:
-        self._refused = refused
 
     def _make_missing(self) -> dict[Topic, int]:
         """Make the topics that are missing.

@@ -41,6 +41,10 @@ REMEMBERED: Final = 20_000
 AT_ONCE: Final = 50
 """Calls of a batch that are looked at together."""
 
+DOUBTFUL: Final = 1000
+"""Calls of which it is not known whether they were written: those of two batches. The batch comes again and settles it,
+unless another process was given it; then what had to be done is in the store, where `Acting.look` finds it."""
+
 CONFLICTS: Final = 10
 """Times a call is read again because somebody else has written it."""
 
@@ -94,7 +98,7 @@ class Escalation:
         self._clock = clock
         self._acting = Acting(store, source, do, delivery, name=self.name, clock=clock)
         self._known: OrderedDict[str, Known] = OrderedDict()
-        self._doubtful: dict[str, _Saving] = {}
+        self._doubtful: OrderedDict[str, _Saving] = OrderedDict()
         self._looked_at = 0.0
 
     async def __aenter__(self) -> Self:
@@ -163,11 +167,11 @@ class Escalation:
         if watch.has_changed:
             made = [errands_of(each, self._clock()) for each in met]
             after = Known(secrets.token_bytes(8), watch.state())
-            self._doubtful[call_id] = _Saving(after, made)
+            self._doubt(call_id, _Saving(after, made))
             errands = [errand for group in made for errand in group]
             if not await self._store.save(call_id, after, errands, over=before.version):
                 return False  # and it is still in doubt, so it is read again
-            del self._doubtful[call_id]
+            self._doubtful.pop(call_id, None)
             self._remember(call_id, after)
             await self._begin(call_id, met, made)
         else:
@@ -197,6 +201,12 @@ class Escalation:
             logger.info("rule %r is met", each.rule.name, extra={"call_id": call_id})
         for group in made:
             await self._acting.start(group)
+
+    def _doubt(self, call_id: str, saving: _Saving) -> None:
+        self._doubtful[call_id] = saving
+        self._doubtful.move_to_end(call_id)
+        if len(self._doubtful) > DOUBTFUL:
+            self._doubtful.popitem(last=False)
 
     def _remember(self, call_id: str, known: Known) -> None:
         self._known[call_id] = known

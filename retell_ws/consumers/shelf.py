@@ -6,8 +6,8 @@
 A row that comes is joined with what is there of the call, and when that changes it, the part that has the call is
 written anew, under another name and with everything else it holds, before the old one is deleted. Small parts become
 one on the way; a larger one is written anew alone and only loses the row, which goes to the small ones, or else each
-batch would write all of the day again: some call of every batch is in the part of the batch before. Killed in between, a
-process leaves rows twice and loses none. Whoever reads through `Shelf.read` sees the better one, and whoever writes
+batch would write all of the day again: some call of every batch is in the part of the batch before. Killed in between,
+a process leaves rows twice and loses none. Whoever reads through `Shelf.read` sees the better one, and whoever writes
 next finds both and makes one of them: `joined` gives the same whatever the order.
 
 In a folder writers take turns, by a lock on a file. In an object store nobody waits for anybody: two processes that

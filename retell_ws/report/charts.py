@@ -62,6 +62,10 @@ class Axis(NamedTuple):
     marks: Sequence[tuple[float, str]]
 
 
+LEAST: Final = 1e-12
+"""A highest value at or below this is drawn as if all were nothing."""
+
+
 def ticks(highest: float, count: int = 4) -> list[float]:
     """Give round values from 0 on, the last of which is not below the highest.
 
@@ -69,12 +73,12 @@ def ticks(highest: float, count: int = 4) -> list[float]:
         highest: Of what is shown.
         count: About so many steps.
     """
-    if not highest > 0:
+    if not highest > LEAST:
         return [0.0, 1.0]
     rough = highest / count
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * nice for nice in (1, 2, 2.5, 5, 10, 20) if size * nice * count >= highest * (1 - 1e-9))
-    steps = math.ceil(highest / step - 1e-9)
+    steps = min(math.ceil(highest / step - 1e-9), count)
     return [step * number for number in range(steps + 1)]
 
 

@@ -290,6 +290,21 @@ async def test_a_store_that_has_forgotten_a_call_is_told_what_is_known(
     assert len(call.done) == 1
 
 
+async def test_writes_in_doubt_of_batches_that_went_to_others_are_not_kept_for_ever(
+    store: Fragile, source: MemorySource, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(escalation, "DOUBTFUL", 3)
+    store.mute = 40
+    async with Escalation(Rulebook((rule(SAY),), 0.3), source, store, call.do, Delivery(SECRETS)) as consumer:
+        for number in range(40):
+            with pytest.raises(SinkError, match="no reply"):
+                await consumer.handle([asks(f"call_{number}")])
+        assert len(consumer._doubtful) == 3
+        await consumer.handle([asks("call_39")])
+        await until(lambda: bool(call.done))
+    assert [call_id for call_id, _ in call.done] == ["call_39"]
+
+
 async def test_a_state_nobody_can_read_begins_anew(store: Fragile, source: MemorySource, call: Call) -> None:
     await store.save("call_1", Known(b"v", b"\xc1"), [], over=b"")
     async with consuming(store, source, call.do, rule(SAY)):

@@ -6,7 +6,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from retell_ws.report.charts import Axis, Point, Series, bar, columns, lines, span, stack, ticks
@@ -28,6 +28,7 @@ def drawn(values: list[float | None], **how: object) -> str:
         (0, [0, 1]),
         (-3, [0, 1]),
         (math.nan, [0, 1]),
+        (5e-324, [0, 1]),
         (1, [0, 0.25, 0.5, 0.75, 1]),
         (4, [0, 1, 2, 3, 4]),
         (830, [0, 250, 500, 750, 1000]),
@@ -40,6 +41,7 @@ def test_ticks_are_round(highest: float, expected: list[float]) -> None:
 
 
 @given(st.floats(1e-9, 1e12), st.integers(1, 8))
+@example(1.000000001, 2)
 def test_ticks_reach_the_highest_value_in_about_as_many_steps_as_asked(highest: float, count: int) -> None:
     steps = ticks(highest, count)
     assert steps[0] == 0
