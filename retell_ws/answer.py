@@ -142,6 +142,11 @@ class Answer:
         """The words that were written under the present id."""
         return self.text[: self.sent]
 
+    @property
+    def has_words_here(self) -> bool:
+        """Words of it were written to the newest socket, or the next frames have some."""
+        return self.sent > self._before_socket[0] or self.sent < len(self.text)
+
     def said_since(self, sent: int) -> str:
         """Give what was written after so many characters."""
         return self.text[sent : self.sent]

@@ -215,6 +215,7 @@ class CallMachine:
             turns=self._turns,
             generations=self._generations.newest,
             awaiting_details=self._opening.waits,
+            in_doubt=self._opening.is_doubtful,
             leaving=self._leaving,
             after=tuple(self._asides.after),
         )
@@ -247,7 +248,7 @@ class CallMachine:
         self._turns, self._generations.newest, self._leaving = memo.turns, memo.generations, memo.leaving
         self._orphaned = answer.is_under_way
         talked = answer.response_id > BEGIN or memo.leaving or memo.asides.interrupts > 0
-        doubtful = self._sockets.recall(memo, talked=talked)
+        doubtful = self._sockets.recall(memo, talked=talked) or memo.in_doubt
         self._opening.recall(waits=memo.awaiting_details, doubtful=doubtful)
 
     def begun_elsewhere(self) -> None:
@@ -313,7 +314,7 @@ class CallMachine:
         return self._catch_up()
 
     def _greeted(self) -> tuple[Action, ...]:
-        """The caller was greeted before this process knew the call."""
+        """The caller was greeted before this process knew the call, or need not be any more."""
         self._opening.settle()
         self._orphaned = False
         self.answer.text, self.answer.sent, self.answer.done = "", 0, True
@@ -574,8 +575,7 @@ class CallMachine:
         answer = self.answer
         if self.state is State.AWAY:
             return ()
-        is_first = answer.done and not answer.completed_on
-        if answer.response_id == BEGIN and answer.text and (is_first or answer.sent < len(answer.text)):
+        if answer.response_id == BEGIN and answer.has_words_here:
             self._sockets.greeted_on = self._sockets.newest
         frames = sends(answer.frames(self._sockets.newest))
         if answer.done and leaves(answer.intent):
@@ -656,12 +656,14 @@ class CallMachine:
         if self.state in (State.ENDING, State.CLOSED):
             return ()
         actions, answer = self._speculating.drop(), self.answer
-        self._opening.waits = False
         if not answer.done:
             actions += self._supersede(by=None)
             answer.failed = True
             answer.text = answer.text[: answer.sent]
             actions += self._catch_up()
+        elif self._opening.is_doubtful:  # a greeting does not come after what else was said
+            actions += self._greeted()
+        self._opening.settle()
         given = self._standing.given(intent, answer.generation)
         frames = self._asides.interrupt(text, intent, self._here)
         if leaves(intent):

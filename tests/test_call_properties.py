@@ -343,8 +343,10 @@ class CallInvariants(RuleBasedStateMachine):
         said = self.call.answer.said_since(sent)
         was_open = bool(self.running)
         self.running.clear()
-        self.unproven.clear()  # nobody can tell any more whether it was heard, and it is not said again
+        # Nobody can tell any more whether it was heard. Only what a call begins with is said again then.
+        self.unproven = [(pieces, piece) for pieces, piece in self.unproven if pieces is self.text.get((0, 0))]
         self.guess = None
+        self.guessed = 0  # each process counts its own
         self.call = CallMachine("call_1", self.agent, self.allowing if self.speculating else None)
         recalled = read(memo, CallMemo)
         assert recalled is not None
