@@ -117,7 +117,7 @@ class Asides:
         frames = [] if self._config is None else [encode(UpdateAgent(agent_config=self._config))]
         frames += self._held
         self._held.clear()
-        if self._interrupt and (not self._written_on or unheard):
+        if self._interrupt and (not self._written_on or (unheard and self._written_on == socket - 1)):
             frames += self._interrupt
             self._written_on = socket
         return frames

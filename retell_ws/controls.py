@@ -44,7 +44,7 @@ class CallControls:
 
     def update(self, config: AgentConfig) -> None:
         """Change how the agent behaves; see `handle.Controls.update`."""
-        self._in_loop(lambda: self._line.do(lambda call, _: call.update(config)))
+        self._in_loop(lambda: self._line.later(lambda call, _: call.update(config)))
 
     def send(self, metadata: dict[str, Any]) -> None:
         """Hand this to the browser; see `handle.Controls.send`."""
@@ -54,7 +54,7 @@ class CallControls:
         if not text.strip():
             return
         if generation is None:
-            self._line.do(lambda call, now: call.speak(text, now))
+            self._line.later(lambda call, now: call.speak(text, now))
             return
         # A turn the caller has spoken into is mute: its tools' words would cut off the answer to what they said.
         space = " " if not text[0].isspace() and self._line.call.answer.needs_space(generation) else ""

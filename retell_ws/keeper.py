@@ -76,8 +76,12 @@ class Keeper:
         """Write down what a step of the call has changed, before its actions are performed. Waits for nothing."""
         if any(type(action) is Send for action in actions):
             self.keep()
-        elif self._soon is None and any(type(action) is not Echo for action in actions):
-            # A turn's task takes its first step, which asks the model, in the loop's next round.
+        elif any(type(action) is not Echo for action in actions):
+            self.soon()
+
+    def soon(self) -> None:
+        """Write down what has changed when the model has been asked."""
+        if self._soon is None:  # a turn's task takes its first step, which asks the model, in the loop's next round
             self._soon = self._loop.call_soon(self._after_next)
 
     def _after_next(self) -> None:
@@ -115,8 +119,9 @@ class Keeper:
 
     def say(self, text: str) -> None:
         """Write down words that are about to be said. Waits for nothing."""
-        if self._soon is not None:  # of what answer they are must be known first
+        if self._soon is not None:  # of what answer they are must be known first, and that knows them already
             self.keep()
+            return
         self._said = True
         self._store.say(self._machine.call_id, text)
 

@@ -29,9 +29,10 @@ class Line:
     Attributes:
         peer: The present socket; None while the call is away.
         keep: Writes down what is about to be said; None where nobody else would read it.
+        changed: Writes down, in a moment, what else has changed; likewise.
     """
 
-    __slots__ = ("_lost", "_now", "_perform", "call", "keep", "peer")
+    __slots__ = ("_lost", "_now", "_perform", "call", "changed", "keep", "peer")
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Line:
     ) -> None:
         self.call = call
         self.keep: Callable[[str], None] | None = None
+        self.changed: Callable[[], None] | None = None
         self.peer: Peer | None = None
         self._perform = perform
         self._lost = lost
@@ -87,7 +89,7 @@ class Line:
         actions = self.call.place(generation, intent, words, self._now())
         if actions is None:
             raise CallError("not possible: the agent is leaving already, or the caller has spoken since")
-        self._perform(actions)
+        self._performed(actions)
 
     def note(self, message: ToolCallInvocation | ToolCallResult | Metadata) -> bool:
         """Tell Retell something beside the talk; says whether it is told: nothing is once the agent leaves."""
@@ -100,6 +102,16 @@ class Line:
         self.look()
         self._perform(what(self.call, self._now()))
 
+    def later(self, what: Callable[[CallMachine, float], tuple[Action, ...]]) -> None:
+        """The same for a step that may have nothing to do before the answer has ended, or a socket has come."""
+        self.look()
+        self._performed(what(self.call, self._now()))
+
+    def _performed(self, actions: tuple[Action, ...]) -> None:
+        self._perform(actions)
+        if not actions and self.changed is not None:  # what is to come must be known to whoever takes the call
+            self.changed()
+
     def write(self, frame: bytes) -> None:
         """Write a frame of the machine's now."""
         if self.peer is not None:
@@ -107,7 +119,7 @@ class Line:
 
     def close(self) -> None:
         """Let go of the call. Without this the call would be freed by the cycle collector only, which runs rarely."""
-        self.peer = self.keep = None
+        self.peer = self.keep = self.changed = None
         self._perform = _nothing
         self._lost = _nothing
 

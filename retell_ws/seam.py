@@ -31,13 +31,14 @@ class Seam:
         is_open: It has not been joined yet.
     """
 
-    __slots__ = ("_came", "_known", "_said", "_space", "is_open", "told")
+    __slots__ = ("_came", "_ends_a_word", "_known", "_said", "_space", "is_open", "told")
 
     def __init__(self, said: str) -> None:
         words = said.rstrip()
         cut = 0 if len(words) < len(said) else len(words) - len(words.split()[-1])
         is_unspaced = _UNSPACED.search(words) is not None
         is_whole = len(words) < len(said) or is_unspaced or not words[-1].isalnum()
+        self._ends_a_word = is_whole and not is_unspaced and words[-1].isalnum()
         self._said = said
         self._space = "" if said[-1].isspace() or is_unspaced else " "
         self.told = words if is_whole else words[:cut].rstrip()
@@ -56,14 +57,16 @@ class Seam:
             return text
         self._came += text
         came = self._came.lstrip()
-        if any(len(known) > len(came) and known.startswith(came) for known in self._known):
+        # "No" may be what was said, or the beginning of "Not".
+        short = len(came) - self._ends_a_word
+        if any(len(known) > short and known.startswith(came) for known in self._known):
             return ""
         return self._joined(came)
 
     def _joined(self, came: str) -> str:
         self.is_open = False
         for known in self._known:
-            if came.startswith(known):
-                rest = came[len(known) :]
+            rest = came[len(known) :]
+            if came.startswith(known) and not (self._ends_a_word and rest[:1].isalnum()):
                 return rest.lstrip() if self._said[-1].isspace() else rest
         return f"{self._space}{came}"

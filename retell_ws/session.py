@@ -177,7 +177,7 @@ class Session:
         self._unknown_at_ms = None if kept.is_known else round(time() * 1000)
         if store.is_shared:
             self._keeper = Keeper(self._machine, self._talk, store)
-            self._line.keep = self._keeper.say
+            self._line.keep, self._line.changed = self._keeper.say, self._keeper.soon
             if self._keeper.recall(kept, monotonic()):
                 self._resumed = True
                 self._know(again=True)
@@ -256,7 +256,7 @@ class Session:
         first = self._newest is None
         self._older, self._line.peer = self._line.peer, peer
         self._newest = peer
-        self._read_out.clear()
+        self._read_out = read_out = asyncio.Event()
         self._stop_silence()
         was_heard = False
         self._perform(self._machine.attached(monotonic(), unknown_at_ms=self._unknown_at_ms))
@@ -294,8 +294,7 @@ class Session:
         finally:
             if self._line.peer is peer:
                 self._lost()
-            if self._newest is peer:
-                self._read_out.set()
+            read_out.set()
 
     def _lost(self) -> None:
         """The socket is gone, or as good as gone: from here on words are held."""
@@ -331,9 +330,11 @@ class Session:
         peer = self._line.peer
         if self._keeper is not None and peer is not None and peer.stop_writing():
             # What Retell asks at this moment is on its way here, and it will not ask again: the reader takes it to its
-            # end, so that it stands in the memo when the redial reaches another server.
+            # end, so that it stands in the memo when the redial reaches another server. Or this one: then there is
+            # another socket, which is not waited for.
+            read_out = self._read_out
             self._lost()
-            await self._read_out.wait()
+            await read_out.wait()
         self.give_up()
 
     def _running(self) -> tuple[asyncio.Task[Any], ...]:
@@ -366,7 +367,7 @@ class Session:
         # What is remembered here is out of date, and the store would take it if the call has come back meanwhile.
         if self._keeper is not None:
             self._keeper.forsake()
-        self._keeper = self._line.keep = None
+        self._keeper = self._line.keep = self._line.changed = None
         self._talk.forsake()
         self._let_go(self._machine.moved)
 
@@ -387,7 +388,7 @@ class Session:
         # What was written last stays: whoever dials again, here or elsewhere, finds the call as it was.
         if self._keeper is not None:
             self._keeper.close()
-        self._keeper = self._line.keep = None
+        self._keeper = self._line.keep = self._line.changed = None
         for timer in (self._grace, self._details, self._silence, self._quiet):
             if timer is not None:
                 timer.cancel()

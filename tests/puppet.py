@@ -106,9 +106,11 @@ class Puppet:
     Attributes:
         streams: Every answer asked for, in order.
         facts: What the server records.
+        at_once: What each answer begins with, as soon as it is asked for.
     """
 
     name = "puppet"
+    at_once: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.streams: list[Stream] = []
@@ -117,6 +119,7 @@ class Puppet:
 
     async def stream(self, request: ModelRequest, rest: Rest = no_rest) -> AsyncGenerator[Delta, None]:
         stream = Stream(request)
+        stream.say(*self.at_once)
         async with self._asked:
             self.streams.append(stream)
             self._asked.notify_all()

@@ -422,6 +422,16 @@ def test_an_interruption_on_a_socket_that_never_lived_is_said_again() -> None:
     assert [frame.content for frame in sent(call.attached(1.4)) if isinstance(frame, AgentInterrupt)] == ["One."]
 
 
+def test_an_interruption_that_was_heard_is_not_said_again_after_a_socket_that_never_lived() -> None:
+    call = opened()
+    call.interrupt("One.", 1.0)
+    call.receive(LIFE, 1.1)
+    call.detached(1.2)
+    call.attached(1.3)
+    call.detached(1.4)
+    assert not [frame for frame in sent(call.attached(1.5)) if isinstance(frame, AgentInterrupt)]
+
+
 def test_an_interruption_that_waited_is_dropped_when_the_caller_speaks_first() -> None:
     call = opened()
     call.detached(1.0)

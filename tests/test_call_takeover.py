@@ -205,6 +205,50 @@ def test_a_call_that_was_left_before_is_in_no_doubt() -> None:
     assert other.state is State.ENDING
 
 
+def test_a_greeting_in_doubt_stays_in_doubt_for_the_process_after_the_next() -> None:
+    other = doubtful()
+    other.attached(101.0)
+    other.receive(details(), 101.1)  # a sign of life, which says nothing of the older socket
+    last = taken_over(other)
+    assert AwaitDetails() in last.attached(102.0)
+    assert not last.receive(details(), 102.1)
+    assert responses(last.details_due(103.0)) == [(0, HELLO, True)]
+
+
+def test_a_function_whose_greeting_is_in_doubt_is_not_called_again() -> None:
+    call = machine(later)
+    call.attached(0.0)
+    call.details_due(1.0)
+    call.fail(1, 2.0, "ToolFailed", "Hello.")
+    for _ in range(2):
+        call = taken_over(call, greeting=later)
+        call.attached(101.0)
+        call.receive(details(), 101.1)
+    actions = call.details_due(102.0)
+    assert not started(actions)
+    assert responses(actions) == [(0, "Hello.", True)]
+
+
+def test_a_greeting_in_doubt_does_not_come_after_what_else_was_said() -> None:
+    other = doubtful()
+    other.attached(101.0)
+    assert responses(other.interrupt("We close in a minute.", 101.1)) == [(0, "", True)]
+    other.detached(102.0)
+    assert responses(other.attached(103.0)) == [(0, "", True)]
+    assert not other.details_due(104.0)
+
+
+def test_a_greeting_is_in_no_doubt_when_only_its_completion_went_to_the_newest_socket() -> None:
+    call = machine(later)
+    call.attached(0.0)
+    call.receive(PING, 0.1)
+    call.details_due(1.0)
+    call.say(1, "Hello Bo.")
+    other = taken_over(call, greeting=later)
+    other.attached(101.0)  # it goes on, and nothing is read there
+    assert responses(taken_over(other, greeting=later).attached(201.0))[-1] == (0, "", True)
+
+
 def half_greeted() -> CallMachine:
     """A function's greeting, that went on over a redial to a socket of which nothing was read."""
     call = machine(later)

@@ -43,6 +43,9 @@ def test_the_model_is_told_whole_words_only(said: str, told: str) -> None:
         ("We are open.", ["We are open. Come in."], "We are open. Come in."),
         ("We are open from", ["until nine."], "We are open from until nine."),
         ("We", ["We are open."], "We are open."),
+        ("No ", ["N", "o", "t", " today."], "No Not today."),
+        ("No ", ["No", " luck."], "No luck."),
+        ("No ", ["No"], "No "),
         ("We are open.", [], "We are open."),
         ("We are open from", ["fr"], "We are open from"),
         ("We are open.", ["We are"], "We are open."),
@@ -77,4 +80,7 @@ def test_an_obedient_model_gives_the_answer_whole(words: list[str], data: st.Dat
     size = data.draw(st.integers(1, 5))
     pieces = [rest[at : at + size] for at in range(0, len(rest), size)]
     said = whole[:cut] + "".join(map(seam.join, pieces))
-    assert said == whole
+    if not seam.is_open:
+        assert said == whole
+    else:  # all there was reads like the beginning of what was said: "at a" after "at"
+        assert said == whole[:cut] and said.startswith(rest.strip())

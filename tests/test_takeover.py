@@ -30,6 +30,7 @@ from retell_ws.testing.retell import FakeRetell
 
 from .machine import place_of
 from .puppet import GREETING, Puppet
+from .raw import deaf, masked
 from .waiting import until
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
@@ -361,6 +362,50 @@ async def test_the_loser_drops_its_socket_at_its_next_step() -> None:
             assert (await again.answer(asked)).text == "Nine."
 
 
+async def test_words_that_come_at_once_are_kept_once() -> None:
+    async with fleet() as two, two.call() as retell:
+        await retell.greeting()
+        two.models[0].at_once = ("We open at nine. ",)
+        asked = await retell.request("Hours?")
+        stream = await two.models[0].asked(1)
+        await retell.piece(asked, at_least=17)
+        stream.say("We close at five. ")
+        await retell.piece(asked, at_least=35)
+        assert said_by(two.stores[0], retell.call_id) == "We open at nine. We close at five. "
+
+
+def said_by(store: MemoryCallStore, call_id: str) -> str:
+    """Give what whoever takes the call believes to be said."""
+    kept = store._calls[call_id]
+    memo = read(kept.parts["call"], CallMemo)
+    assert memo is not None
+    return memo.answer.text + kept.said
+
+
+async def test_what_is_to_be_said_after_an_answer_is_kept() -> None:
+    async with fleet() as two, two.call() as retell:
+        await retell.greeting()
+        asked = await retell.request("Hours?")
+        stream = await two.models[0].asked(1)
+        stream.say("We are open ")
+        await retell.piece(asked, at_least=12)
+        await two.servers[0].do(retell.call_id, Say("We close early today."))
+        kept = two.stores[0]._calls[retell.call_id]
+        await until(lambda: (memo := read(kept.parts["call"], CallMemo)) is not None and bool(memo.after))
+
+
+async def test_a_change_of_the_agent_between_two_sockets_is_kept() -> None:
+    async with fleet() as two:
+        first, (_, writer) = two.servers[0], await deaf(f"{two.servers[0].address}/call_1")
+        await counted(first, "call_started")
+        writer.close()
+        await counted(first, "detached")
+        (session,) = first._calls
+        session._call.update(responsiveness=0.2)
+        kept = two.stores[0]._calls["call_1"]
+        await until(lambda: (memo := read(kept.parts["call"], CallMemo)) is not None and memo.asides.config is not None)
+
+
 async def test_a_drained_server_gives_its_calls_to_another_one_between_turns() -> None:
     async with fleet(drain_s=0.05) as two, two.call() as retell:
         await retell.greeting()
@@ -515,6 +560,25 @@ async def test_a_call_that_ends_while_it_is_taken_anew_is_still_told_that_it_is_
                 await resumed(second, again)
                 await retell.request("Anybody there?")
                 await counted(first, "call_moved")
+
+
+@pytest.mark.parametrize("to", [0, 1])
+async def test_a_server_that_leaves_waits_for_no_socket_but_the_one_it_ended(to: int) -> None:
+    async with fleet(drain_s=0.0, drain_delay_s=0.0) as two:
+        first = two.servers[0]
+        _, older = await deaf(f"{first.address}/call_1")  # it does not answer our close
+        await counted(first, "call_started")
+        draining = asyncio.create_task(first.drain())
+        await counted(first, "detached")
+        _, newer = await deaf(f"{two.servers[to].address}/call_1")
+        await counted(two.servers[to], "reattached")
+        older.write(masked(b'{"interaction_type":"response_required","response_id":1,"transcript":[]}'))
+        if to == 1:
+            await counted(first, "call_moved")
+        older.close()
+        async with asyncio.timeout(5):
+            await draining
+        newer.close()
 
 
 async def test_who_hangs_up_while_the_server_leaves_has_hung_up() -> None:
