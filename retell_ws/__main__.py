@@ -11,6 +11,7 @@ from typing import Any, Final
 from cyclopts import App, CycloptsError, MissingArgumentError, UnknownCommandError, UnusedCliTokensError
 
 from .commands.completion import Shell, script
+from .commands.plain import one_line
 from .errors import UsageError
 from .lifeline import follow
 
@@ -157,7 +158,7 @@ def _missing(error: MissingArgumentError) -> str:
 
 
 def _refuse(why: str) -> int:
-    sys.stderr.write(f"retell_ws: {' '.join(why.split())}\n")
+    sys.stderr.write(f"retell_ws: {one_line(why)}\n")
     return 2
 
 

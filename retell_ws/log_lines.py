@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import time
 import traceback
 from collections.abc import Iterator
@@ -32,6 +33,11 @@ MAX_CHAIN: Final = 8
 
 CALLBACK: Final = "Exception in callback"
 """How the loop begins to say that a callback has raised; then it shows what that was called with."""
+
+EXECUTING: Final = "Executing "
+"""How a loop in debug mode begins to say that something was slow; then it shows that, and a task with its result."""
+
+_TOOK = re.compile(r" took \d+\.\d+ seconds\Z")
 
 
 class TextLines(logging.Formatter):
@@ -65,7 +71,8 @@ class TextLines(logging.Formatter):
         """Say what happened."""
         text = record.getMessage()
         if record.name == "asyncio":
-            text = mask(text[: 2 * MAX_EVENT]) if self._quotes else _loop_says(text)
+            may_quote = self._quotes and not text.startswith(EXECUTING)
+            text = mask(text[: 2 * MAX_EVENT]) if may_quote else _loop_says(text)
         return _whole(text, MAX_EVENT)
 
     def exception(self, record: logging.LogRecord) -> str:
@@ -101,7 +108,12 @@ class JsonLines(TextLines):
 
 
 def _loop_says(text: str) -> str:
-    """Leave out the callback and the task that the loop shows: with them come arguments and an exception's text."""
+    """Leave out the callback and the task that the loop shows: with them come arguments, results and an exception's
+    text.
+    """
+    if text.startswith(EXECUTING):
+        took = _TOOK.search(text)
+        return f"{EXECUTING}…{took[0] if took else ''}"
     return CALLBACK if text.startswith(CALLBACK) else text.partition("\n")[0]
 
 

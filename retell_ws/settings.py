@@ -1,7 +1,8 @@
 """Every setting of a server, in one place: its type, its range, its default and the reason for it.
 
 A setting comes from, each overriding the one before: the default here, a TOML file, the environment
-(`RETELL_WS_<NAME>`), a flag. Nothing here reads them while a call runs.
+(`RETELL_WS_<NAME>`), a flag. Nothing here reads them while a call runs. A process that we start ourselves gets ours as
+they are, in one variable in place of file and environment.
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ from msgspec import Meta
 
 from .errors import SettingsError
 
-__all__ = ["BUDGETS_MS", "Settings", "environment_of", "load", "usual"]
+__all__ = ["BUDGETS_MS", "WHOLE", "Settings", "environment_of", "load", "usual"]
 
 PREFIX = "RETELL_WS_"
+
+WHOLE = f"{PREFIX}SETTINGS"
+"""The variable by which a process that we start gets our settings, as JSON: as variables of their own, those that are
+empty on purpose would count as left out. No setting's name, nor nearly one."""
 
 DAY_S = 86_400.0
 
@@ -247,7 +252,7 @@ def load(
 
     Args:
         flags: What was given on the command line or in code; None values count as not given.
-        environment: Where `RETELL_WS_<NAME>` is looked up.
+        environment: Where `RETELL_WS_<NAME>` is looked up, unless it holds all the settings of whoever started us.
         config: A TOML file with the names as keys. Without it `RETELL_WS_CONFIG` may name one.
 
     Raises:
@@ -257,10 +262,14 @@ def load(
     """
     given: dict[str, Any] = {}
     origin: dict[str, str] = {}
-    path = config or environment.get(f"{PREFIX}CONFIG")
-    layers: list[tuple[str, Mapping[str, Any]]] = [(f"{path}: ", _read(Path(path)))] if path else []
+    layers: list[tuple[str, Mapping[str, Any]]] = []
+    if whole := environment.get(WHOLE):
+        layers.append((f"{WHOLE}: ", _decoded(whole)))
+    else:
+        if path := config or environment.get(f"{PREFIX}CONFIG"):
+            layers.append((f"{path}: ", _read(Path(path))))
+        layers.append((PREFIX, _from_environment(environment)))
     names = Settings.__struct_fields__
-    layers.append((PREFIX, _from_environment(environment)))
     layers.append(("--", {name: value for name, value in (flags or {}).items() if value is not None}))
     for mark, layer in layers:
         for name, value in layer.items():
@@ -277,7 +286,7 @@ def load(
                 reason += f"; it may be {', '.join(choices)}"
             raise SettingsError(f"{origin[name]}: {reason[0].lower()}{reason[1:]}") from None
     settings = msgspec.convert(given, Settings, strict=False)
-    if settings.http_port is None:
+    if "http_port" not in given:
         settings = msgspec.structs.replace(settings, http_port=usual(settings.blueprint).http_port)
     if settings.path_secret:
         secrets = [secret for secret in settings.path_secret.split(",") if secret]
@@ -305,12 +314,18 @@ def usual(blueprint: Literal["single", "distributed", "events"]) -> Settings:
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """Give the variables by which another process comes to these settings, whatever file and flags we had."""
-    variables = {f"{PREFIX}CONFIG": ""}
-    for name in Settings.__struct_fields__:
-        value = getattr(settings, name)
-        variables[f"{PREFIX}{name.upper()}"] = "" if value is None else str(value)
-    return variables
+    """Give the variables by which another process comes to these settings, whatever file, flags and variables we had.
+
+    They hold our secrets: they are for the environment of that process, which other users cannot read.
+    """
+    return {WHOLE: msgspec.json.encode(settings).decode()}
+
+
+def _decoded(whole: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(whole, type=dict[str, Any])
+    except msgspec.DecodeError:  # whose text may quote a secret
+        raise SettingsError(f"{WHOLE} is only for processes that a server starts itself") from None
 
 
 def _choices(name: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import signal
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -191,6 +192,38 @@ def test_what_the_loop_says_of_a_callback_is_told_without_its_arguments(
     told = "\n".join(map(TextLines().format, caplog.records))
     assert told.count("Exception in callback") == told.count(" in fails\n") == 2
     assert SPEECH not in told
+
+
+@pytest.mark.parametrize("quotes", [False, True])
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_what_a_loop_under_test_says_of_a_slow_task_is_told_without_its_result(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], caplog: pytest.LogCaptureFixture, *, quotes: bool
+) -> None:
+    async def hears() -> str:
+        await asyncio.sleep(0)
+        return SPEECH
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.slow_callback_duration = -1.0  # whatever runs is slow
+        loop.call_soon(print, SPEECH)
+        await asyncio.create_task(hears())
+
+    with asyncio.Runner(loop_factory=new_loop, debug=True) as runner:
+        runner.run(main())
+    slow = [each for each in caplog.records if each.getMessage().startswith("Executing")]
+    assert any(SPEECH in each.getMessage() for each in slow)
+    for each in slow:
+        text = TextLines(quotes=quotes).format(each)
+        assert re.search(r" Executing … took \d+\.\d{3} seconds$", text), text
+        assert SPEECH not in JsonLines(quotes=quotes).format(each)
+
+
+def test_nothing_else_that_the_loop_executes_is_shown() -> None:
+    for text in (f"Executing {SPEECH}", f"Executing {SPEECH} took {SPEECH}", f"Executing a took 0.1 s\n{SPEECH}"):
+        made = record(text)
+        made.name = "asyncio"
+        assert TextLines().format(made).endswith(" Executing …")
 
 
 def test_what_the_loop_says_of_a_task_is_masked_where_it_is_told() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 import pytest
 
 from retell_ws.errors import SettingsError
-from retell_ws.settings import Settings, environment_of, load
+from retell_ws.settings import WHOLE, Settings, environment_of, load
 
 SECRET = "abcdefgh-IJKLMNOP_0123"
 OTHER = "zyxwvuts-9876543210"
@@ -400,3 +400,53 @@ def test_another_process_comes_to_the_same_settings_by_the_environment(toml: Pat
     settings = loaded(given)
     assert loaded({}, environment_of(settings)) == settings
     assert loaded({}, {"RETELL_WS_CONFIG": str(toml), **environment_of(settings)}) == settings
+
+
+def values(name: str) -> list[Any]:
+    """What a setting may be: its default, something else, and whatever a variable of its own could not say."""
+    found = [getattr(Settings(), name), sample(name)]
+    kind = get_type_hints(Settings)[name]
+    if kind is str:
+        found.append("")
+        if name not in ("path_secret", "admin_token"):  # which are refused
+            found += ["tcp://10.0.0.11:8080", " \t\n", "null", "True", "é\x00\"'$(x)"]
+    for choice in get_args(kind):
+        if choice is type(None):
+            found.append(None)
+        elif choice is bool:
+            found.append(False)
+        elif isinstance(choice, str):
+            found.append(choice)
+    if kind is float:
+        found += [1 / 3, 1e-7]
+    return found
+
+
+@pytest.mark.parametrize("name", Settings.__struct_fields__)
+def test_another_process_has_exactly_our_settings_whatever_they_are(name: str, toml: Path) -> None:
+    toml.write_text("max_calls = 7")
+    around = {f"RETELL_WS_{each.upper()}": str(sample(each)) for each in Settings.__struct_fields__}
+    for value in values(name):
+        shared = {"redis_url": "redis://x"} if value == "distributed" else {}
+        settings = msgspec.structs.replace(Settings(), **{**shared, name: value})
+        variables = environment_of(settings)
+        assert loaded({}, variables) == settings
+        assert loaded({}, {"RETELL_WS_CONFIG": str(toml), **around, **variables}) == settings
+        assert not any("\0" in each for each in variables.values())  # no process can be started with that
+
+
+def test_a_flag_of_another_process_beats_the_settings_it_was_started_with() -> None:
+    assert loaded({"port": 3}, environment_of(Settings(port=2, max_calls=2))) == Settings(port=3, max_calls=2)
+
+
+@pytest.mark.parametrize("given", ["prod", "[1]", '{"port": ', '{"path_secret": "' + SECRET + '"'])
+def test_what_no_server_gives_to_its_own_processes_is_refused_and_not_quoted(given: str) -> None:
+    assert refused(environment={WHOLE: given}) == f"{WHOLE} is only for processes that a server starts itself"
+
+
+def test_a_process_that_is_given_no_settings_looks_for_its_own() -> None:
+    assert loaded(environment={WHOLE: "", "RETELL_WS_PORT": "2"}).port == 2
+
+
+def test_a_wrong_value_in_the_settings_of_another_process_is_named() -> None:
+    assert refused(environment={WHOLE: '{"port": "x"}'}) == f"{WHOLE}: port: expected `int`, got `str`"

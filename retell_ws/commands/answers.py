@@ -22,6 +22,7 @@ from ..settings import Settings
 from ..settings import load as load_settings
 from ..warming import Warmed, Warming
 from .flags import Flags, given
+from .plain import one_line
 from .target import MaybeFile
 
 __all__ = ["warm"]
@@ -113,12 +114,11 @@ def _show(warmed: list[Warmed], console: Console) -> None:
     for title in ("question", "answer", "tokens", "kept"):
         table.add_column(title, justify="right" if title == "tokens" else "left")
     for one in warmed:
-        answer = " ".join(one.text.split())
         # Text, not markup: it comes from a file, and from the model.
         table.add_row(
-            Text(" / ".join(one.opening)),
-            Text(answer),
+            Text(one_line(" / ".join(one.opening))),
+            Text(one_line(one.text)),
             str(one.tokens or ""),
-            Text(f"no: {one.why_not}", style="yellow") if one.why_not else Text("yes", style="green"),
+            Text(f"no: {one_line(one.why_not)}", style="yellow") if one.why_not else Text("yes", style="green"),
         )
     console.print(table)

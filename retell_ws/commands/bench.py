@@ -20,6 +20,7 @@ from ..settings import BUDGETS_MS
 from ..testing.callers import Plan, run_calls
 from ..testing.dial import call_url
 from ..testing.verdict import Verdict, judge
+from .plain import one_line
 
 __all__ = ["bench"]
 
@@ -95,7 +96,7 @@ def _show(verdict: Verdict) -> None:
     console = Console()
     console.print(table)
     for why, count in verdict.failures.items():
-        console.print(f"{count} × {why}", markup=False)
+        console.print(f"{count} × {one_line(why)}", markup=False)
     style, word = ("green", "kept") if verdict.passed else ("red", "missed")
     said = f"p95 of the first sentence {cell(verdict.first_sentence_ms.p95)} ms of {verdict.budget_ms} ms"
     console.print(f"[{style}]budget {word}[/]: {said}, {many(verdict.failed, 'failed turn')}")

@@ -9,6 +9,7 @@ from ..errors import UsageError
 from ..testing.acceptance import Action, ToolSeen
 from ..testing.dial import DialPolicy
 from ..testing.report import Answer
+from .plain import one_line
 
 __all__ = [
     "COMMANDS",
@@ -20,6 +21,7 @@ __all__ = [
     "Redials",
     "details_of",
     "ending",
+    "pressing",
     "timing",
     "unknown",
 ]
@@ -107,7 +109,7 @@ class Deeds:
             elif self._told[number] is not None or tool.result is None:
                 continue
             self._told[number] = tool.result
-            lines.append(f"(tool {tool.name}: {_short(tool.arguments)} → {_came_of(tool)})")
+            lines.append(f"(tool {one_line(tool.name)}: {_short(tool.arguments)} → {_came_of(tool)})")
         return lines
 
 
@@ -118,13 +120,20 @@ def _came_of(tool: ToolSeen) -> str:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
+    line = one_line(text)
     return line if len(line) <= MAX_SHOWN else f"{line[:MAX_SHOWN]}…"
 
 
 def ending(reason: str, action: Action | None) -> str:
     """Say in one line how a call ended, and where it went on."""
-    return f"{reason} to {action.value}" if action is not None and action.kind == "transfer_number" else reason
+    if action is None or action.kind != "transfer_number":
+        return reason
+    return f"{reason} to {one_line(action.value)}"
+
+
+def pressing(action: Action) -> str:
+    """Say in one line which keys the agent presses."""
+    return f"(it presses {one_line(action.value)})"
 
 
 def timing(answer: Answer) -> str:

@@ -21,6 +21,7 @@ from rich.text import Text
 from ..registration.recent import Row, filters
 from ..report.since import moment
 from ..report.words import NONE, milliseconds
+from .plain import one_line
 from .rest import console_of, rest_of, settings_of, telling
 
 __all__ = ["calls"]
@@ -96,14 +97,14 @@ def _show(rows: list[Row], console: Console) -> None:
     for title in ("e2e p50", "p95", "Retell", "network", "ours"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
-        cells = Text(_when(row.started_ms)), Text(row.call_id), Text(_length(row.duration_ms)), _ended(row)
+        cells = Text(_when(row.started_ms)), Text(one_line(row.call_id)), Text(_length(row.duration_ms)), _ended(row)
         table.add_row(*(cells if is_wide else [_stacked(*cells)]), *_figures(row))
     console.print(table)
     if any(row.split.has_network for row in rows):
         console.print(Text("≤: with the network, which Retell does not measure without keepalive.", style="dim"))
     counted = Counter((row.disconnection_reason, row.ended, row.check) for row in rows if row.check)
     for (reason, ended, check), count in counted.most_common():
-        heading = Text(f"\n{reason}", style="bold")
+        heading = Text(f"\n{one_line(reason or NONE)}", style="bold")
         console.print(heading.append(f"  {count} {'call' if count == 1 else 'calls'}", style="not bold dim"))
         console.print(Text(f"{ended[:1].upper()}{ended[1:]}. Look at {check}"))
 
@@ -114,7 +115,7 @@ def _stacked(when: Text, call_id: Text, length: Text, ended: Text) -> Text:
 
 
 def _ended(row: Row) -> Text:
-    return Text(row.ended, style="bold red" if row.is_ours else "yellow" if row.status == "error" else "")
+    return Text(one_line(row.ended), style="bold red" if row.is_ours else "yellow" if row.status == "error" else "")
 
 
 def _figures(row: Row) -> list[str]:

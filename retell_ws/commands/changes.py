@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..registration.plan import Change
+from .plain import one_line
 
 if TYPE_CHECKING:
     from ..registration.register import Outcome, Prepared
@@ -29,7 +30,7 @@ FIELDS: Final = {
 def show(prepared: Prepared, console: Console) -> None:
     """Tell what will be done: the fields before and after, and the steps."""
     state = "published" if prepared.is_published else "a draft"
-    heading = Text(prepared.agent_id or "a new agent", style="bold")
+    heading = Text(one_line(prepared.agent_id or "") or "a new agent", style="bold")
     if prepared.version is not None:
         heading.append(f"  version {prepared.version}, {state}", style="not bold dim")
     console.print(heading)
@@ -47,7 +48,9 @@ def show(prepared: Prepared, console: Console) -> None:
             f"  {_named(change)}", Text(before, style="red"), "→" if before else "", Text(after, style="green")
         )
     for binding in prepared.bindings:
-        table.add_row(f"  {binding.number}", Text(binding.before, style="red"), "→", Text("this agent", style="green"))
+        table.add_row(
+            f"  {binding.number}", Text(one_line(binding.before), style="red"), "→", Text("this agent", style="green")
+        )
     if table.row_count:
         console.print(table)
     if prepared.plan.steps:
@@ -75,7 +78,7 @@ def conclude(prepared: Prepared, outcome: Outcome | None, console: Console) -> N
     else:
         console.print(
             Text("Done, and read back: ", style="green").append(
-                f"agent {outcome.agent_id}, version {outcome.version}, "
+                f"agent {one_line(outcome.agent_id)}, version {outcome.version}, "
                 f"{'published' if outcome.is_published else 'a draft'}.",
                 style="",
             )
@@ -117,5 +120,6 @@ def _named(change: Change) -> str:
 
 def _written(change: Change, value: Any) -> str:
     if change.field == "reminder_trigger_ms":
-        return f"{value / 1000:g} s" if isinstance(value, (int, float)) else str(value)
-    return ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+        return f"{value / 1000:g} s" if isinstance(value, (int, float)) else one_line(str(value))
+    written = ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+    return one_line(written)

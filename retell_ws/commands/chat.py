@@ -21,8 +21,9 @@ from ..testing.acceptance import Exchange
 from ..testing.dial import DialError
 from ..testing.report import answer_of
 from ..testing.retell import CallEnded, FakeRetell
-from .caller import HELP, ONE_DIAL, PATIENT, WAITS, Deeds, Redials, details_of, ending, timing, unknown
+from .caller import HELP, ONE_DIAL, PATIENT, WAITS, Deeds, Redials, details_of, ending, pressing, timing, unknown
 from .flags import Flags, given
+from .plain import one_line
 from .serve import EXAMPLE
 from .target import MaybeFile
 
@@ -162,7 +163,7 @@ class _Pipe:
         """Read to the end of the input or of the call; returns the exit status."""
         async with self._retell:
             try:
-                _write(f"agent: {(await self._given(0)).text or WAITS}")
+                _write(f"agent: {one_line((await self._given(0)).text) or WAITS}")
                 self._tell_unasked()
                 # A pipe may stay silent for long: the thread waits, the call goes on.
                 while line := await asyncio.to_thread(sys.stdin.readline):
@@ -172,7 +173,7 @@ class _Pipe:
                 sys.stderr.write(f"retell_ws: no answer within {self._timeout_s:g} s\n")
                 return 1
             except CallEnded as exc:
-                sys.stderr.write(f"retell_ws: the call ended: {exc}\n")
+                sys.stderr.write(f"retell_ws: the call ended: {one_line(str(exc))}\n")
                 return 1
         return 0
 
@@ -214,7 +215,7 @@ class _Pipe:
             if given.action.kind != "digit_to_press":
                 _write(f"({ending(await self._retell.ended(timeout_s=self._timeout_s), given.action)})")
                 return False
-            _write(f"(it presses {given.action.value})")
+            _write(pressing(given.action))
         self._tell_unasked()
         return not self._has_left
 
@@ -241,7 +242,7 @@ class _Pipe:
             if interrupt.action is None or not interrupt.is_complete:
                 continue
             if interrupt.action.kind == "digit_to_press":
-                _write(f"(it presses {interrupt.action.value})")
+                _write(pressing(interrupt.action))
             elif self._retell.disconnection_reason is not None:
                 self._has_left = True
                 _write(f"({ending(self._retell.disconnection_reason, interrupt.action)})")
@@ -258,4 +259,5 @@ def _write(line: str) -> None:
 
 def _said(exchange: Exchange) -> str:
     """Give the words of an exchange, marked when it was cut."""
-    return exchange.text if exchange.is_complete else f"{exchange.text.rstrip()} —"
+    words = one_line(exchange.text)
+    return words if exchange.is_complete else f"{words} —"

@@ -35,8 +35,8 @@ def check(
     """Check the protocol conformance of any custom-LLM server.
 
     It makes some 160 calls, up to 50 at once, and has some 200 questions answered: with a real model that costs a
-    little, and a server must let so many calls in. Exits with 1 when a check fails, and with 2 when nobody answers at
-    the URL.
+    little, and a server must let so many calls in. Exits with 1 when a check fails or none could be made, and with 2
+    when nobody answers at the URL.
 
     Args:
         url: The URL as it would stand in Retell, without a call id: wss://host/llm-websocket.
@@ -114,6 +114,8 @@ def _show(report: Report, console: Console) -> None:
     if counts["fail"]:
         parts.append(f"{counts['fail']} failed")
         verdict, style = "Retell would be let down by this server", "bold red"
+    elif not report.was_checked:
+        verdict, style = "Nothing could be checked", "bold yellow"
     else:
         verdict, style = "This server speaks Retell's protocol", "bold green"
     console.print()

@@ -11,6 +11,8 @@ from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
+from .plain import plain
+
 __all__ = ["MARKS", "Finding", "console_of_findings", "show"]
 
 MARKS: Final = {
@@ -66,13 +68,20 @@ def show(console: Console, topics: Iterable[tuple[Text, Sequence[Finding]]]) -> 
         else:
             table.add_column(no_wrap=True)
             table.add_column(overflow="fold")
-        for outcome, name, seen in findings:
+        for outcome, name, seen in ((each.outcome, _plain(each.name), _plain(each.seen)) for each in findings):
             word, style = MARKS[outcome]
             if console.width >= ROOM:
                 table.add_row(Text("  ").append_text(name), Text(word, style=style), seen)
             else:
                 table.add_row(Text("  ").append(word, style=style), name.copy().append("  ").append_text(seen))
         _print(console, table)
+
+
+def _plain(text: Text) -> Text:
+    """Give a text that does nothing to a terminal. Of the same length, so that its styles stay where they are."""
+    made = text.copy()
+    made.plain = plain(text.plain)
+    return made
 
 
 def _print(console: Console, shown: Table | Text) -> None:

@@ -14,7 +14,8 @@ from prompt_toolkit.patch_stdout import patch_stdout
 from ..testing.acceptance import Exchange
 from ..testing.dial import DialError
 from ..testing.retell import CallEnded, FakeRetell, Superseded
-from .caller import HELP, ONE_DIAL, PATIENT, WAITS, Deeds, Redials, ending, timing, unknown
+from .caller import HELP, ONE_DIAL, PATIENT, WAITS, Deeds, Redials, ending, pressing, timing, unknown
+from .plain import one_line
 
 __all__ = ["talk"]
 
@@ -36,7 +37,7 @@ class _Screen:
     def prompt(self) -> FormattedText:
         """The words being spoken, as many of their last lines as there is room for, and where to type."""
         size = self.session.app.output.get_size()
-        lines = self._lines(self._said)[-max(1, size.rows - 3) :]
+        lines = self._lines(one_line(self._said))[-max(1, size.rows - 3) :]
         speaking = [part for number, line in enumerate(lines) for part in self._agent(line, first=number == 0)]
         return FormattedText([*speaking, ("bold", "you    ")])
 
@@ -67,11 +68,11 @@ class _Screen:
             return
         self.close_line()
         if unasked.action is not None and unasked.action.kind == "digit_to_press":
-            self.note(f"(it presses {unasked.action.value})")
+            self.note(pressing(unasked.action))
 
     def close_line(self, *, cut: bool = False) -> None:
         """Move the agent's words from the prompt to the lines above."""
-        said, self._said = self._said.strip(), ""
+        said, self._said = one_line(self._said), ""
         self._unasked = None
         if said:
             lines = self._lines(said + (" —" if cut else ""))
@@ -190,7 +191,7 @@ async def _follow(screen: _Screen, retell: FakeRetell, response_id: int) -> None
     for line in screen.deeds.news(retell.rules.tools.values()):
         screen.note(line)
     if answer.action is not None and answer.action.kind == "digit_to_press":
-        screen.note(f"(it presses {answer.action.value})")
+        screen.note(pressing(answer.action))
     if response_id == 0 and not answer.text:
         screen.note(WAITS)
     else:

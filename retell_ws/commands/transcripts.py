@@ -26,6 +26,7 @@ from ..extras import needing
 from ..report.since import moment
 from ..settings import DATA
 from ..settings import load as load_settings
+from .plain import one_line
 
 if TYPE_CHECKING:
     from ..consumers.shelf import Shelf
@@ -114,9 +115,9 @@ def list_(
     for row in rows:
         words = next((line.text for line in row.lines if line.role == "user" and line.text.strip()), "")
         # Text, not markup: people said it.
-        numbers = _shown(row.from_number), _shown(row.to_number)
+        numbers = one_line(row.from_number), one_line(row.to_number)
         cells = _when(row), row.call_id, _clock(row.duration_s), str(len(row.lines)), *numbers
-        table.add_row(*map(Text, cells), Text(shorten(_shown(words), WIDTH, placeholder=" …")))
+        table.add_row(*map(Text, cells), Text(shorten(one_line(words), WIDTH, placeholder=" …")))
     _console().print(table)
     if count > len(rows):
         Console(stderr=True).print(f"{count - len(rows)} more: --limit 0 shows all", highlight=False)
@@ -162,7 +163,7 @@ def show(
     for line in row.lines:
         style = {"agent": "cyan", "user": "bold"}.get(line.role, "dim")
         when = "" if line.start_s is None else _clock(line.start_s)
-        talk.add_row(when, Text(_shown(f"{line.role} {line.name}"), style=style), Text(_shown(line.text)))
+        talk.add_row(when, Text(one_line(f"{line.role} {line.name}"), style=style), Text(one_line(line.text)))
     console.print(talk)
 
 
@@ -318,7 +319,7 @@ def _write(db: Any, kind: str, file: Path) -> None:
             if kind == "jsonl":
                 out.write(orjson.dumps(_fields(row)) + b"\n")
             else:
-                text = "\n".join(map(_shown, row.text.split("\n")))
+                text = "\n".join(map(one_line, row.text.split("\n")))
                 out.write(f"{row.call_id}  {_about(row)}\n{text}\n\n".encode())
 
 
@@ -341,17 +342,12 @@ def _about(row: Row) -> str:
     parts: Sequence[str] = (
         f"ended {_when(row)} UTC",
         _clock(row.duration_s),
-        " → ".join(_shown(number) for number in (row.from_number, row.to_number) if number),
-        _shown(row.direction),
+        " → ".join(one_line(number) for number in (row.from_number, row.to_number) if number),
+        one_line(row.direction),
         "the agent left" if row.agent_left else "",
         "as Retell has it" if row.source == "retell" else "as the socket told it last",
     )
     return " · ".join(part for part in parts if part)
-
-
-def _shown(text: str) -> str:
-    """Give a text as one line that does nothing to a terminal: a tool's result may hold whatever the web has."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _when(row: Row) -> str:

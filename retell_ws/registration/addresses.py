@@ -124,10 +124,12 @@ def webhook_address(text: str) -> Address:
 
 def warning_of(address: Address) -> str:
     """Say what is odd about a URL that Retell could dial; empty when nothing is."""
-    host = urlsplit(address.url).hostname or ""
+    parts = urlsplit(address.url)
+    host = parts.hostname or ""
     if is_loopback(host) or _is_private(host):
         return f"{address}: Retell dials public addresses alone; this one is for tests on this machine or network"
-    if not address.secrets():
+    # Behind ours alone: what a proxy has before it, and the query, are no secret of the server's.
+    if not parts.path.rpartition(PREFIX)[2].strip("/"):
         return f"{address}: without a secret in its path anybody can call, at your cost; set RETELL_WS_PATH_SECRET"
     return ""
 

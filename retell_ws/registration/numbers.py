@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from ..errors import UsageError
 
 __all__ = ["Binding", "binding_of", "checked", "inbound"]
+
+
+_MOVES: Final = (None, "latest", "latest_published")
+"""Versions of a binding that come along with the agent. A number of one version, or of a tag, which points at one until
+somebody moves it, dials the URL of that."""
 
 
 class Binding(msgspec.Struct, frozen=True):
@@ -49,11 +54,11 @@ def binding_of(number: str, now: Mapping[str, Any], agent_id: str | None) -> Bin
         agent_id: Who shall answer it; None when that agent has still to be made.
 
     Returns:
-        What has to change; None when the agent answers alone, and not in one version for ever.
+        What has to change; None when the agent answers alone, in a version that comes along with it.
     """
     listed = now.get("inbound_agents")
     agents = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
-    if len(agents) == 1 and agents[0].get("agent_id") == agent_id and type(agents[0].get("agent_version")) is not int:
+    if len(agents) == 1 and agents[0].get("agent_id") == agent_id and agents[0].get("agent_version") in _MOVES:
         return None
     return Binding(number, ", ".join(map(_written, agents)) or "nobody")
 
@@ -66,4 +71,6 @@ def _written(agent: Mapping[str, Any]) -> str:
 
 
 def _version(version: Any) -> str:
-    return f"version {version}" if type(version) is int else str(version)
+    if type(version) is int:
+        return f"version {version}"
+    return str(version) if version in _MOVES else f"tag {version}"

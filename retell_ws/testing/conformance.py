@@ -67,9 +67,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     took_s: float
 
     @property
+    def was_checked(self) -> bool:
+        """Whether a check came to a result: an agent without tools has all those of tools skipped."""
+        return self.count(Outcome.SKIPPED) < len(self.results)
+
+    @property
     def is_conformant(self) -> bool:
-        """Whether no check failed; warnings do not count."""
-        return not self.failures
+        """Whether something was checked and no check failed; warnings do not count."""
+        return self.was_checked and not self.failures
 
     @property
     def failures(self) -> tuple[Result, ...]:

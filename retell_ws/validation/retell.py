@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hmac import compare_digest
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ..blueprints import RETELL_KEY
+from ..registration.addresses import shortened
 from ..registration.api import NotReached
 from ..route import PREFIX
 from .book import Book, Unchecked
@@ -60,20 +61,21 @@ def compared(found: Registered, url: str, secrets: Sequence[bytes]) -> list[Told
 
 def _dials(found: Registered, url: str, secrets: Sequence[bytes]) -> Told:
     name, parts = "Retell dials us", urlsplit(found.url)
+    host = _host(parts)
     outcome: Outcome = "fail"
     if found.kind != "custom-llm":
         return Told(name, outcome, f"it is a {found.kind or 'nameless'} agent, which has a model of Retell's", REGISTER)
     path = parts.path.rstrip("/")
     place, _, last = path.rpartition("/") if secrets else (path, "", "")
     if secrets and not any(compare_digest(last.encode(), secret) for secret in secrets):
-        return Told(name, outcome, f"the URL at {parts.netloc} does not end in the path secret", REGISTER)
+        return Told(name, outcome, f"the URL at {host} does not end in the path secret", REGISTER)
     if not place.endswith(PREFIX):
-        return Told(name, outcome, f"the URL at {parts.netloc} has another path than {PREFIX}", REGISTER)
+        return Told(name, outcome, f"the URL at {host} has another path than {PREFIX}", REGISTER)
     if url and _place(url) != _place(found.url):
-        return Told(name, outcome, f"it dials {parts.netloc}, and not {urlsplit(url).netloc}", REGISTER)
+        return Told(name, outcome, f"it dials {host}, and not {_host(urlsplit(url))}", REGISTER)
     if parts.scheme not in ("wss", "https"):
-        return Told(name, "warn", f"{parts.netloc} without TLS: whoever reads along has the calls", "say wss:// there")
-    return Told(name, "pass", f"at {parts.netloc}, with TLS{' and the path secret' if secrets else ''}")
+        return Told(name, "warn", f"{host} without TLS: whoever reads along has the calls", "say wss:// there")
+    return Told(name, "pass", f"at {host}, with TLS{' and the path secret' if secrets else ''}")
 
 
 def _tells(found: Registered) -> Told:
@@ -81,8 +83,10 @@ def _tells(found: Registered) -> Told:
     if not found.webhook_url:
         return Told(name, "warn", "the agent has no webhook: only the account's own, if it has one", REGISTER)
     if parts.path.rstrip("/").rpartition("/")[2] != "webhook":
-        return Told(name, "warn", f"webhooks go to {parts.netloc}{parts.path}, which is no /webhook of ours", REGISTER)
-    return Told(name, "pass", f"webhooks go to {parts.netloc}{parts.path}")
+        return Told(
+            name, "warn", f"webhooks go to {shortened(found.webhook_url)}, which is no /webhook of ours", REGISTER
+        )
+    return Told(name, "pass", f"webhooks go to {shortened(found.webhook_url)}")
 
 
 def _published(found: Registered) -> Told:
@@ -94,6 +98,11 @@ def _published(found: Registered) -> Told:
         f"version {found.version} is a draft: calls are answered by the version that was published before",
         "publish it: retell_ws register --publish, or Retell's dashboard",
     )
+
+
+def _host(parts: SplitResult) -> str:
+    """Give host and port, without the user and password that may stand before them."""
+    return parts.netloc.rpartition("@")[2]
 
 
 def _place(url: str) -> tuple[str, int, str]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from retell_ws.__main__ import main
 from retell_ws.answer_file import AnswerFile, read
+from retell_ws.commands.answers import _show
+from retell_ws.warming import Warmed
 
 AGENT = 'from retell_ws import Agent\n\nagent = Agent("You are Ana.", greeting="Harbor Clinic.", cache=True{more})\n'
 FAST = ("--model", "scripted", "--scripted-ttft-ms", "0", "--scripted-spacing-ms", "0")
@@ -42,6 +45,14 @@ def test_it_shows_each_answer_and_writes_what_a_server_reads(
     found = read(out.read_text("utf-8"), "ANSWERS.json")
     assert isinstance(found, AnswerFile)
     assert [answer.heard[-1] for answer in found.answers] == ["What are your hours?", "Hello", "Bye"]
+
+
+def test_what_the_model_says_does_nothing_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "Hi \x1b]0;PWNED\x07\x1b[2J\x9b2J there"
+    _show([Warmed(opening=(words,), text=words), Warmed(opening=(words,), text=words, why_not=words)], Console())
+    told = capsys.readouterr().out
+    assert told.count("Hi ]0;PWNED [2J 2J there") == 5
+    assert all(line.isprintable() for line in told.split("\n"))
 
 
 def test_what_may_not_be_kept_is_said_and_counts_as_a_failure(

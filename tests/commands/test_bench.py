@@ -63,6 +63,14 @@ async def closing(ws: ServerConnection) -> None:
             await ws.close(1011)
 
 
+async def rude(ws: ServerConnection) -> None:
+    """Closes with words that a terminal would obey."""
+    await ws.send(said(0, "Hello.", True))
+    async for data in ws:
+        if orjson.loads(data)["interaction_type"] == "response_required":
+            await ws.close(1011, "\x1b]0;PWNED\x07\x1b[2J")
+
+
 async def leaving(ws: ServerConnection) -> None:
     """Says goodbye in the first turn."""
     await ws.send(said(0, "Hello.", True))
@@ -139,6 +147,13 @@ def test_a_turn_that_fails_fails_the_bench_and_is_named(
     assert found["passed"] is False
     assert found["failed"] == 2
     assert why in " ".join(found["failures"])
+
+
+def test_why_a_turn_failed_does_nothing_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with served(rude) as url:
+        assert bench(url, calls=1, turns=1, pause_s=0) == 1
+    out = capsys.readouterr().out
+    assert "]0;PWNED [2J" in out and "\x1b" not in out and "\x07" not in out
 
 
 def test_a_call_that_the_agent_ends_has_not_failed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,17 @@ async def test_a_call_is_one_line_with_its_times(api: FakeRetellApi, capsys: pyt
     assert call.split("the caller hung up")[1].split() == "910 ms 1.36 s 420 ms 38 ms 452 ms".split()
 
 
+async def test_what_the_api_says_does_nothing_to_a_terminal(
+    api: FakeRetellApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "Hi \x1b]0;PWNED\x07\x1b[2J\x9b2J there"
+    api.calls = [api.calls[1] | {"call_id": words, "disconnection_reason": words, "call_status": "error"}]
+    for columns in (80, 160):
+        status, out, _ = await ended(capsys, columns=columns)
+        assert status == 0 and "Hi ]0;PWNED [2J 2J there" in out
+        assert all(line.isprintable() for line in out.split("\n"))
+
+
 async def test_every_reason_is_told_in_the_table_and_in_json(
     api: FakeRetellApi, capsys: pytest.CaptureFixture[str]
 ) -> None:

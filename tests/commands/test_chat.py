@@ -85,8 +85,9 @@ class Screen(io.StringIO):
 class Terminal:
     """A terminal whose keys the test presses and whose screen it reads."""
 
-    def __init__(self, keys: PipeInput, server: Server) -> None:
-        self.server = server
+    server: Server
+
+    def __init__(self, keys: PipeInput) -> None:
         self._keys = keys
         self._screen = Screen()
         self.output = Vt100_Output(self._screen, lambda: Size(rows=40, columns=200), term="dumb")
@@ -111,7 +112,8 @@ async def at_a_terminal(agent: Agent, script: Script | None = None, *, speed: fl
     )
     async with running(agent, settings, model=script) as server:
         with create_pipe_input() as keys:
-            terminal = Terminal(keys, server)
+            terminal = Terminal(keys)
+            terminal.server = server
             with create_app_session(input=keys, output=terminal.output):
                 details = details_of((), "+14155550123")
                 chatting = asyncio.create_task(talk(server.url, "Ana", details=details, speed=speed, raw=False))
@@ -216,8 +218,12 @@ class Pipe:
         monkeypatch.setattr(sys, "stdout", self._out)
 
     @property
+    def written(self) -> str:
+        return self._out.getvalue()
+
+    @property
     def shown(self) -> list[str]:
-        lines = [line.strip() for line in self._out.getvalue().splitlines()]
+        lines = [line.strip() for line in self.written.splitlines()]
         return [line for line in lines if not line.startswith(("(first frame", "(total"))]
 
     async def shows(self, *lines: str) -> None:
@@ -280,6 +286,58 @@ async def test_a_pipe_waits_no_longer_for_an_answer_that_the_agent_broke_off(mon
         pipe.typist.end()
         assert await asyncio.to_thread(chat, f"ws://127.0.0.1:{port}", timeout_s=5) == 0
     assert pipe.shown == ["agent: Hello.", "you: When are you open?", "agent: From eight —", "agent: We close now."]
+
+
+HOSTILE = "Hi \x1b]0;PWNED\x07\x1b[2J\x9b2J\u202e there."
+HARMLESS = "Hi ]0;PWNED [2J 2J there."
+
+
+async def hostile(line: ServerConnection) -> None:
+    """Say what a terminal would obey, in each place there is for words."""
+    await line.send(response(0, HOSTILE, content_complete=True))
+    async for message in line:
+        asked = orjson.loads(message)
+        if asked["interaction_type"] != "response_required":
+            continue
+        tool = {"tool_call_id": "a", "name": HOSTILE, "arguments": HOSTILE}
+        await line.send(orjson.dumps({"response_type": "tool_call_invocation", **tool}).decode())
+        result = {"tool_call_id": "a", "content": HOSTILE, "successful": True}
+        await line.send(orjson.dumps({"response_type": "tool_call_result", **result}).decode())
+        last = {"digit_to_press": HOSTILE} if asked["response_id"] == 1 else {"transfer_number": HOSTILE}
+        answer = {"response_type": "response", "response_id": asked["response_id"], "content": HOSTILE}
+        await line.send(orjson.dumps({**answer, "content_complete": True, **last}).decode())
+
+
+async def test_words_do_nothing_to_whoever_reads_a_pipe_unless_they_want_the_frames(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serve(hostile, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for raw in (False, True):
+            pipe = Pipe(monkeypatch)
+            for line in ("Hello", "Bye"):
+                pipe.typist.type(line)
+            assert await asyncio.to_thread(chat, url, timeout_s=5, raw=raw) == 0
+            told = pipe.written
+            assert told.count(f"agent: {HARMLESS}\n") == 3
+            assert f"(tool {HARMLESS}: {HARMLESS} → {HARMLESS})" in told
+            assert f"(it presses {HARMLESS})" in told and f"(call_transfer to {HARMLESS})" in told
+            assert all(line.isprintable() for line in told.split("\n")) is not raw
+
+
+async def test_words_do_nothing_to_a_terminal() -> None:
+    async with serve(hostile, "127.0.0.1", 0) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with create_pipe_input() as keys:
+            terminal = Terminal(keys)
+            with create_app_session(input=keys, output=terminal.output):
+                chatting = asyncio.create_task(talk(url, "Ana", details={}, speed=1000, raw=False))
+                await terminal.shows("first sentence")
+                for word in (f"(it presses {HARMLESS})", f"call_transfer to {HARMLESS}"):
+                    terminal.type("Hello")
+                    await terminal.shows(word)
+                assert await chatting == 0
+    assert terminal.finished == [HARMLESS] * 3
 
 
 def response(response_id: int, content: str, *, content_complete: bool = False) -> str:

@@ -83,6 +83,18 @@ async def test_a_change_is_shown_before_and_after(api: FakeRetellApi, capfd: pyt
     assert "version 1, published" in out and "not published" not in out
 
 
+async def test_what_others_have_called_it_does_nothing_to_a_terminal(
+    api: FakeRetellApi, capfd: pytest.CaptureFixture[str]
+) -> None:
+    await ended(capfd, *NEW, "--yes")
+    (agent_id,) = api.agents.agents
+    words = "Hi \x1b]0;PWNED\x07\x1b[2J\x9b2J there"
+    api.agents.update(agent_id, None, {"agent_name": words, "language": [words, words]})
+    status, out, _ = await ended(capfd, "--url", URL, "--agent-id", agent_id, "--name", "Ana", "--dry-run")
+    assert status == 0 and "Hi ]0;PWNED [2J 2J there" in out
+    assert all(line.isprintable() for line in out.split("\n"))
+
+
 @pytest.mark.parametrize(("typed", "made"), [("y\n", 1), ("yes\n", 1), ("n\n", 0), ("\n", 0), ("", 0)])
 async def test_a_person_is_asked(
     api: FakeRetellApi, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, typed: str, made: int

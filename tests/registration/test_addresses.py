@@ -136,9 +136,13 @@ def test_an_address_that_retell_cannot_reach_is_odd(url: str, is_odd: bool) -> N
     assert SECRET not in warning_of(Address(f"{url}/{SECRET}"))
 
 
-def test_an_address_for_everybody_has_a_secret() -> None:
-    assert "set RETELL_WS_PATH_SECRET" in warning_of(Address(f"{HOST}/llm-websocket"))
-    assert warning_of(Address(f"{HOST}/llm-websocket/{SECRET}")) == ""
+@pytest.mark.parametrize("before", ["", "/voice", "/llm-websocket/of"])
+@pytest.mark.parametrize("query", ["", "?t={{tenant}}"])
+def test_an_address_for_everybody_has_a_secret(before: str, query: str) -> None:
+    place = f"{HOST}{before}/llm-websocket"
+    assert "set RETELL_WS_PATH_SECRET" in warning_of(socket_address(f"{place}{query}"))
+    assert warning_of(socket_address(f"{place}/{SECRET}{query}")) == ""
+    assert warning_of(socket_address(f"{place}{query}", [SECRET])) == ""
 
 
 def test_a_webhook_goes_over_tls_or_stays_on_this_machine() -> None:

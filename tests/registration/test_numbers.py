@@ -27,7 +27,12 @@ def test_a_number_is_e164(number: str) -> None:
         ([], "nobody"),
         ("odd", "nobody"),
         ([{"agent_id": "agent_1", "weight": 1}], None),
-        ([{"agent_id": "agent_1", "weight": 1, "agent_version": "prod"}], None),
+        ([{"agent_id": "agent_1", "weight": 1, "agent_version": None}], None),
+        ([{"agent_id": "agent_1", "weight": 1, "agent_version": "latest"}], None),
+        ([{"agent_id": "agent_1", "weight": 1, "agent_version": "latest_published"}], None),
+        ([{"agent_id": "agent_1", "weight": 1, "agent_version": "prod"}], "agent_1 (tag prod)"),
+        ([{"agent_id": "agent_1", "weight": 1, "agent_version": 0}], "agent_1 (version 0)"),
+        ([{"agent_id": "agent_1", "weight": 1, "agent_version": ["odd"]}], "agent_1 (tag ['odd'])"),
         ([{"agent_id": "agent_1", "weight": 1, "agent_version": 3}], "agent_1 (version 3)"),
         ([{"agent_id": "agent_2", "weight": 1, "agent_version": "latest"}], "agent_2 (latest)"),
         (

@@ -152,6 +152,8 @@ ROWS: Final[Mapping[str, tuple[str, ...]]] = {
     "names on pages and terminals": (
         "tests/report/test_page.py::test_whatever_comes_from_a_call_is_text",
         "tests/commands/test_transcripts.py::test_what_was_said_does_nothing_to_a_terminal_or_a_spreadsheet",
+        "tests/commands/test_chat.py::test_words_do_nothing_to_a_terminal",
+        "tests/commands/test_findings.py::test_what_was_seen_at_a_strangers_does_nothing_to_a_terminal",
     ),
     "records that others wrote": (
         "tests/fuzz/test_records.py::test_a_letter_is_one_or_an_error_that_quotes_nothing",

@@ -53,6 +53,16 @@ async def test_check_exits_with_1_when_a_check_fails_and_says_what_was_seen() ->
     assert result["seen"] == "id 1 was completed 2 times"
 
 
+async def test_nothing_is_said_of_a_server_of_which_nothing_could_be_checked() -> None:
+    async with Scripted("only_talks").running() as url:
+        status, out, _ = await _retell_ws("check", url, "--only", "tools")
+        as_json, document, _ = await _retell_ws("check", url, "--json", "--only", "tools")
+    assert status == as_json == 1
+    assert "Nothing could be checked: 0 passed" in out and "speaks Retell's protocol" not in out
+    counts = json.loads(document)["counts"]
+    assert json.loads(document)["conformant"] is False and counts["pass"] == counts["fail"] == 0 < counts["skip"]
+
+
 async def test_a_warning_does_not_fail_the_suite() -> None:
     async with Scripted("unnamed").running() as url:
         status, out, _ = await _retell_ws("check", url, "--only", "response-type-is-named")

@@ -190,6 +190,12 @@ async def test_a_server_that_only_talks_has_its_checks_of_tools_skipped_and_is_n
     assert len(questions) < 2 * len(report.results), "what one check found lacking, the next ones do not ask for"
 
 
+async def test_a_server_of_which_nothing_could_be_checked_is_not_called_right() -> None:
+    report = await _run("only_talks", only=("tools",))
+    assert {result.outcome for result in report.results} == {Outcome.SKIPPED}
+    assert not report.is_conformant and not report.failures and not report.was_checked
+
+
 async def test_a_server_that_asks_back_is_given_answers() -> None:
     assert _not_passed(await _run("asks_back", only=("tools",))) == {}
 

@@ -16,6 +16,7 @@ from tests.machine import free_port
 from .book import lines_of, setup_of
 
 SECRET = "abcdefgh-IJKLMNOP_0123"
+OTHER = "a-password-of-a-proxy"
 KEY = "key_0123456789abcdef"
 URL = f"wss://voice.example.com/llm-websocket/{SECRET}"
 
@@ -66,6 +67,38 @@ def test_an_agent_that_dials_another_server_fails() -> None:
 @pytest.mark.parametrize("url", ["", "https://voice.example.com/other"])
 def test_webhooks_that_go_elsewhere_are_told(url: str) -> None:
     assert outcomes(webhook_url=url)["Retell tells us"] == "warn"
+
+
+@pytest.mark.parametrize(
+    ("webhook_url", "shown"),
+    [
+        (f"https://ana:{SECRET}@hooks.example.com:8443/in/{SECRET}", "https://hooks.example.com:8443/•••,"),
+        (f"https://ana:{SECRET}@voice.example.com/{SECRET}/webhook?key={SECRET}", "https://voice.example.com/•••?•••"),
+        ("https://voice.example.com/webhook", "https://voice.example.com/webhook"),
+    ],
+)
+def test_where_webhooks_go_is_told_without_what_may_be_secret(webhook_url: str, shown: str) -> None:
+    fields = {name: getattr(GOOD, name) for name in GOOD.__struct_fields__} | {"webhook_url": webhook_url}
+    told = {one.name: one.seen for one in compared(Registered(**fields), "", ())}["Retell tells us"]
+    assert f"webhooks go to {shown}" in told and SECRET not in told
+
+
+@pytest.mark.parametrize("place", ["[2001:db8::1]:8443", "voice.example.com"])
+@pytest.mark.parametrize(
+    ("scheme", "path", "ours"),
+    [
+        ("wss", f"/llm-websocket/{SECRET}", ""),
+        ("ws", f"/llm-websocket/{SECRET}", ""),
+        ("wss", f"/llm-websocket/{SECRET}", f"wss://ana:{OTHER}@other.example.com/llm-websocket/{SECRET}"),
+        ("wss", "/llm-websocket", ""),
+        ("wss", f"/other/{SECRET}", ""),
+    ],
+)
+def test_where_retell_dials_is_told_as_host_and_port_alone(scheme: str, path: str, ours: str, place: str) -> None:
+    fields = {name: getattr(GOOD, name) for name in GOOD.__struct_fields__}
+    found = Registered(**fields | {"url": f"{scheme}://ana:{OTHER}@{place}{path}"})
+    told = {one.name: one.seen for one in compared(found, ours, (SECRET.encode(),))}["Retell dials us"]
+    assert place in told and "ana" not in told and OTHER not in told and SECRET not in told
 
 
 def test_a_draft_is_told() -> None:
