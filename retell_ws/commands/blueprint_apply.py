@@ -118,35 +118,39 @@ def apply(
     )
     pods = for_pods(_checked(edited.text, str(folder / FILE)), read_settings(edited.text, str(folder / FILE)))
     texts = {FILE: edited.text, **files(wanted, pods)}
-    found = changes(folder, texts, applied)
+    every = changes(folder, texts, applied)
+    found = [change for change in every if change.after is not None or not change.is_foreign]
     console = Console(highlight=False, soft_wrap=True)
     foreign = [change.name for change in found if change.is_foreign and change.name != FILE]
     if found:
         secret = {"path_secret", "admin_token"} | ({"redis_url"} if "@" in str(own.get("redis_url")) else set())
         _show(console, found, lines_of(text, secret))
     _tell_settings(console, edited)
+    for change in every:
+        if change.after is None and change.is_foreign:
+            console.print(f"{change.name} is not part of it any more, and stays, as you have edited it: move it away")
     if foreign and not force:
         err = Console(stderr=True, highlight=False, soft_wrap=True)
         err.print(f"retell_ws: nothing was written; edited by somebody, --force overwrites: {', '.join(foreign)}")
         return 1
     names = [change.name for change in found]
     now = now_applied(applied, wanted, settings(wanted), names)
-    made = sum(change.before is None for change in found)
     is_there = sys.stdin.isatty() and sys.stdout.isatty()
     if not found:
         console.print(f"{folder}: nothing to change. What there was to do:")
         _tell(console, wanted, now.before, now.changed, pods)
     elif dry_run or not (yes or is_there):
-        _tell(console, wanted, before, names, pods, f"{many(made, 'file')} to write, {len(found) - made} to change")
+        _tell(console, wanted, before, names, pods, _counted(found, "to write", "to change", "to remove"))
         why = "--dry-run" if dry_run else "there is nobody to ask here; --yes writes"
         console.print(f"Nothing was written ({why}).")
         return 0 if dry_run else 1
     elif not yes and not _agreed(console, folder, len(found)):
         return 1
     if not dry_run and (found or now != applied):
-        write(folder, {change.name: change.after for change in found}, now.with_files(texts))
+        written = {change.name: change.after for change in found}
+        write(folder, written, now.with_files({**written, **texts}))
     if found:
-        _tell(console, wanted, before, names, pods, f"{many(made, 'file')} written, {len(found) - made} changed")
+        _tell(console, wanted, before, names, pods, _counted(found, "written", "changed", "removed"))
     return 0
 
 
@@ -178,6 +182,14 @@ def _show(console: Console, found: Sequence[Change], hidden: Collection[str]) ->
             if told == line and line[1:].removeprefix("# ").strip() in hidden:  # a text over several lines
                 told = f"{line[:1]}***"
             console.print(Text(told, style=_style(line)))
+
+
+def _counted(found: Sequence[Change], write: str, change: str, remove: str) -> str:
+    """Say how many files there are of each kind."""
+    made = sum(each.before is None for each in found)
+    gone = sum(each.after is None for each in found)
+    removed = f", {gone} {remove}" if gone else ""
+    return f"{many(made, 'file')} {write}, {len(found) - made - gone} {change}{removed}"
 
 
 def _style(line: str) -> str:

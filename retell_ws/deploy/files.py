@@ -139,6 +139,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         """Give the folder of what the consumers keep: without Kafka that of the only server."""
         return f"{self.folder}/retell_ws-data/{'kept' if self.kafka else self.port}"
 
+    def has_manifests(self) -> bool:
+        """Tell whether it can run in Kubernetes: calls are in Redis, and facts, where they are kept, go to Kafka."""
+        return self.blueprint == "distributed" or bool(self.kafka)
+
     def units(self) -> tuple[str, ...]:
         """Give the names of the servers under systemd."""
         return ("retell_ws",) if self.blueprint == "single" else tuple(f"retell_ws@{port}" for port in self.ports())
@@ -229,7 +233,7 @@ def files(wanted: Wanted, pods: Pods) -> dict[str, str]:
         found["rules.toml"] = resources("retell_ws.examples").joinpath("rules.toml").read_text("utf-8")
         if wanted.kafka:
             found["retell_ws-consume@.service"] = fill(read("consumer.service"), wanted.unit(), {})
-    if not is_single and (wanted.kafka or not is_events):
+    if wanted.has_manifests():
         found |= {f"kubernetes/{name}": text for name, text in _kubernetes(wanted, pods).items()}
     return found
 

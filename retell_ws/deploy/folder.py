@@ -25,6 +25,9 @@ __all__ = ["REMEMBERED", "Applied", "Change", "changes", "now_applied", "read_fi
 
 REMEMBERED: Final = ".retell_ws-applied.json"
 
+WHOLE: Final = "kubernetes/"
+"""A folder that is handed on as a whole: what is left there of an earlier set-up would be handed on, too."""
+
 LARGEST: Final = 1024 * 1024
 """Bytes of a file that is read: ours are a few thousand."""
 
@@ -47,9 +50,12 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     before: Wanted | None = None
     changed: tuple[str, ...] = ()
 
-    def with_files(self, texts: Mapping[str, str]) -> Applied:
-        """Remember these files, too, or in another form."""
-        return msgspec.structs.replace(self, files={**self.files, **{name: _hash(texts[name]) for name in texts}})
+    def with_files(self, texts: Mapping[str, str | None]) -> Applied:
+        """Remember these files, too, or in another form; one without a text no more."""
+        known = {name: known for name, known in self.files.items() if name not in texts}
+        return msgspec.structs.replace(
+            self, files=known | {name: _hash(text) for name, text in texts.items() if text is not None}
+        )
 
 
 def now_applied(
@@ -78,20 +84,21 @@ class Change(msgspec.Struct, frozen=True):
     Attributes:
         name: Its path in the folder.
         before: What is there; None: nothing.
-        after: What is to be there.
+        after: What is to be there; None: nothing.
         is_foreign: Somebody else wrote what is there, or has edited it.
     """
 
     name: str
     before: str | None
-    after: str
+    after: str | None
     is_foreign: bool
 
     def diff(self) -> Iterator[str]:
         """Give the change as a unified diff, line by line."""
-        before = [] if self.before is None else self.before.splitlines()
-        source = "/dev/null" if self.before is None else self.name
-        yield from unified_diff(before, self.after.splitlines(), source, self.name, lineterm="")
+        (source, before), (target, after) = (
+            ("/dev/null", []) if text is None else (self.name, text.splitlines()) for text in (self.before, self.after)
+        )
+        yield from unified_diff(before, after, source, target, lineterm="")
 
 
 def read_file(folder: Path, name: str) -> str | None:
@@ -143,7 +150,7 @@ def remembered(folder: Path) -> Applied | None:
 
 
 def changes(folder: Path, texts: Mapping[str, str], applied: Applied | None) -> list[Change]:
-    """Find what would change.
+    """Find what would change: files that are to be there, and in `WHOLE` those of ours that are not to be any more.
 
     Args:
         folder: The folder; it need not be there.
@@ -159,11 +166,18 @@ def changes(folder: Path, texts: Mapping[str, str], applied: Applied | None) -> 
         before = read_file(folder, name)
         if before != after:
             found.append(Change(name, before, after, before is not None and known.get(name) != _hash(before)))
+    if any(name.startswith(WHOLE) for name in texts):
+        left = {name: read_file(folder, name) for name in sorted(known.keys() - texts.keys()) if name.startswith(WHOLE)}
+        found += [
+            Change(name, before, None, known[name] != _hash(before))
+            for name, before in left.items()
+            if before is not None
+        ]
     return found
 
 
-def write(folder: Path, texts: Mapping[str, str], applied: Applied) -> None:
-    """Write files, each as a whole or not at all, and then what is remembered.
+def write(folder: Path, texts: Mapping[str, str | None], applied: Applied) -> None:
+    """Write files, each as a whole or not at all, remove those without a text, and then write what is remembered.
 
     Args:
         folder: The folder; made when it is not there.
@@ -176,6 +190,9 @@ def write(folder: Path, texts: Mapping[str, str], applied: Applied) -> None:
     remembers = msgspec.json.format(msgspec.json.encode(applied, order="sorted"), indent=2).decode() + "\n"
     for name, text in {**texts, REMEMBERED: remembers}.items():
         try:
+            if text is None:
+                (folder / name).unlink(missing_ok=True)
+                continue
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             _replace(folder / name, text)
         except OSError as exc:

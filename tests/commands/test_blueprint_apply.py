@@ -403,6 +403,64 @@ def test_a_set_up_moves_on_and_settings_of_the_owner_s_stay(folder: Path, capsys
     assert "retell_ws.service" in texts(folder), "the old server may still run by it"
 
 
+def things(folder: Path) -> set[str]:
+    """All that `kubectl apply` makes of the folder, by kind and name."""
+    found = [thing for path in (folder / "kubernetes").iterdir() for thing in yaml.safe_load_all(path.read_text())]
+    return {f"{thing['kind'].lower()}/{thing['metadata']['name']}" for thing in found}
+
+
+def test_what_was_in_the_cluster_and_is_no_more_is_deleted_and_volumes_stay(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply(folder, "distributed", "--yes")
+    moves = [("events", KAFKA), ("distributed", ()), ("events", KAFKA)]
+    for blueprint, options in moves:
+        before = things(folder)
+        capsys.readouterr()
+        apply(folder, blueprint, "--yes", *options)
+        told = capsys.readouterr().out
+        deleted = {
+            word.replace(".keda.sh", "")
+            for command in re.findall(r"^    \$ kubectl delete (.*)", told, re.MULTILINE)
+            for word in command.split()
+            if "/" in word
+        }
+        gone = before - things(folder)
+        assert deleted == {each for each in gone if not each.startswith("persistentvolumeclaim/")}
+        for volume in gone - deleted:
+            assert f"{volume.partition('/')[2]} has figures" in told
+
+
+def test_manifests_of_an_earlier_set_up_are_removed_and_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    apply(folder, "events", "--yes", *KAFKA)
+    (folder / "kubernetes" / "70-archive.yaml").write_text("# mine\n")
+    (folder / "kubernetes" / "80-ours.yaml").write_text("# mine\n")
+    capsys.readouterr()
+    apply(folder, "distributed", "--dry-run")
+    told = capsys.readouterr().out
+    assert "--- kubernetes/70-analytics.yaml\n+++ /dev/null\n" in told and "2 to remove" in told
+    assert (folder / "kubernetes" / "70-analytics.yaml").exists()
+    apply(folder, "distributed", "--yes")
+    told = capsys.readouterr().out
+    assert ", 2 removed" in told and "kubernetes/70-archive.yaml is not part of it any more, and stays" in told
+    assert "80-ours" not in told
+    found = {path.name for path in (folder / "kubernetes").iterdir()}
+    assert {"70-archive.yaml", "80-ours.yaml"} <= found and not {"60-data.yaml", "70-analytics.yaml"} & found
+    apply(folder, "distributed")
+    told = capsys.readouterr().out
+    assert "nothing to change" in told and "70-archive.yaml is not part of it any more" in told
+    apply(folder, "events", "--yes", "--force", *KAFKA)
+    assert "consume, archive" in (folder / "kubernetes" / "70-archive.yaml").read_text()
+
+
+def test_manifests_stay_while_nothing_of_them_is_handed_on(folder: Path) -> None:
+    apply(folder, "events", "--yes", *KAFKA)
+    apply(folder, "single", "--yes")
+    assert (folder / "kubernetes" / "70-analytics.yaml").exists()
+    apply(folder, "distributed", "--yes")
+    assert not (folder / "kubernetes" / "70-analytics.yaml").exists()
+
+
 def test_what_contradicts_the_blueprint_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder.mkdir()
     (folder / "retell_ws.toml").write_text('workers = 4\nredis_url = "redis://x"\nblueprint = "distributed"\n')

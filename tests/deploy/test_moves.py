@@ -333,6 +333,47 @@ def test_what_pods_do_not_get_is_told() -> None:
     assert not any(each.title == "In Kubernetes" for each in told(setup("events"), None, changed=()))
 
 
+def in_cluster(wanted: Wanted, before: Wanted | None) -> list[str]:
+    """The commands in Kubernetes."""
+    found = [each for each in told(wanted, before, changed=()) if each.title == "In Kubernetes"]
+    return [line[2:] for section in found for line in section.lines if line.startswith("$ ")]
+
+
+@pytest.mark.parametrize("forth", [True, False])
+def test_in_a_cluster_the_old_servers_go_when_as_many_new_ones_are_ready(forth: bool) -> None:
+    shared = setup("distributed")
+    kafka = setup("events", shared, kafka="k:1")
+    wanted, before = (kafka, shared) if forth else (shared, kafka)
+    new, old = ("statefulset", "deployment") if forth else ("deployment", "statefulset")
+    apply, scale, ready, delete, *consumers = in_cluster(wanted, before)
+    assert apply == "kubectl apply -f /opt/a/kubernetes"
+    assert scale.startswith(f"kubectl scale {new}/retell-ws-server --replicas=$(kubectl get {old}/retell-ws-server ")
+    assert ready == f"kubectl rollout status {new}/retell-ws-server --timeout=10m"
+    assert delete == f"kubectl delete {old}/retell-ws-server --cascade=foreground", "it waits for the last call"
+    assert bool(consumers) is not forth, "they are read to the end by those who kept what there is to read"
+    said = words(wanted, before)
+    assert ("The volumes stay." in said) is not forth
+    back = f"$ /bin/retell_ws blueprint apply {before.blueprint} --into /opt/a" + ("" if forth else " --kafka k:1")
+    assert back in said.splitlines() and said.index("server by server") < said.index(back)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "before"),
+    [
+        (setup("distributed"), None),
+        (setup("distributed"), setup("single")),
+        (setup("distributed"), setup("events")),
+        (setup("distributed", servers=4), setup("distributed")),
+        (setup("events", kafka="k:1", servers=4), setup("events", kafka="k:1")),
+        (setup("single"), setup("distributed")),
+        (setup("events"), setup("events", kafka="k:1")),
+    ],
+)
+def test_in_a_cluster_nothing_is_deleted_that_goes_on_or_was_not_there(wanted: Wanted, before: Wanted | None) -> None:
+    assert not any("delete" in command for command in in_cluster(wanted, before))
+    assert "manifests of the old set-up" not in words(wanted, before)
+
+
 def test_the_image_of_the_containers_is_built_first() -> None:
     for wanted, line in (
         (setup("single"), "docker build -t retell_ws -f /opt/a/Dockerfile ."),
