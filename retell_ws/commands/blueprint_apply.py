@@ -19,6 +19,7 @@ from ..deploy.moves import told
 from ..deploy.next_setup import NONE, Options, next_setup
 from ..deploy.pods import Pods, for_pods
 from ..deploy.proxies import Proxy
+from ..deploy.redis_url import may_hold_password
 from ..deploy.settings_file import Merged, lines_of, merged, read_settings
 from ..errors import SettingsError
 from ..plural import many
@@ -31,9 +32,9 @@ FILE: Final = "retell_ws.toml"
 _SETTINGS: Final = {"port": "port", "redis_url": "redis_url", "kafka": "kafka_bootstrap"}
 """Options that are settings, too: what is said now wins over what stands in the file."""
 
-# A URL holds a password only where there is an @.
+# A URL holds a password only where there is an @, or a query: see `may_hold_password`.
 _SECRET: Final = re.compile(
-    r"^([ +-]\s*(?:# )?[\"']?(?:(?:path_secret|admin_token)[\"']?\s*=|redis_url[\"']?\s*=(?=.*@))\s*).*"
+    r"^([ +-]\s*(?:#\s*)*[\"']?(?:(?:path_secret|admin_token)[\"']?\s*=|redis_url[\"']?\s*=(?=.*[@?]))\s*).*"
 )
 
 
@@ -123,7 +124,9 @@ def apply(
     console = Console(highlight=False, soft_wrap=True)
     foreign = [change.name for change in found if change.is_foreign and change.name != FILE]
     if found:
-        secret = {"path_secret", "admin_token"} | ({"redis_url"} if "@" in str(own.get("redis_url")) else set())
+        secret = {"path_secret", "admin_token"} | (
+            {"redis_url"} if may_hold_password(str(own.get("redis_url"))) else set()
+        )
         _show(console, found, lines_of(text, secret))
     _tell_settings(console, edited)
     for change in every:
@@ -179,7 +182,7 @@ def _show(console: Console, found: Sequence[Change], hidden: Collection[str]) ->
     for change in found:
         for line in change.diff():
             told = _SECRET.sub(r"\1***", line)
-            if told == line and line[1:].removeprefix("# ").strip() in hidden:  # a text over several lines
+            if told == line and line[1:].lstrip("# \t").strip() in hidden:  # a text over several lines
                 told = f"{line[:1]}***"
             console.print(Text(told, style=_style(line)))
 

@@ -10,7 +10,6 @@ import math
 import re
 from importlib.resources import files as resources
 from typing import Any, Final, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -19,6 +18,7 @@ from .containers import compose_files, dockerfile
 from .kubernetes import manifests
 from .pods import Pods, reached
 from .proxies import TEMPLATES, Certificate, Proxy, configuration
+from .redis_url import has_password
 from .settings_file import Value
 from .templates import fill, read
 
@@ -112,7 +112,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("--kafka: only `events` hands facts on to Kafka")
         if self.kafka and not _BROKERS.fullmatch(self.kafka):
             raise UsageError(f"--kafka: {self.kafka!r} is not HOST:PORT")
-        if urlsplit(self.redis_url).password:
+        if has_password(self.redis_url):
             raise UsageError("--redis-url: a password stands in retell_ws.env alone, as RETELL_WS_REDIS_URL")
         needs_redis = self.blueprint == "distributed" or self.servers > 1
         if (needs_redis or self.redis_url) and not re.fullmatch(r"(rediss?|unix)://[!-~]+", self.redis_url):

@@ -194,13 +194,13 @@ def write(folder: Path, texts: Mapping[str, str | None], applied: Applied) -> No
                 (folder / name).unlink(missing_ok=True)
                 continue
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            _replace(folder / name, text)
+            _replace(folder / name, text, mode=0o600 if name == REMEMBERED else None)
         except OSError as exc:
             raise UsageError(f"cannot write {folder / name}: {exc.strerror}") from None
 
 
-def _replace(path: Path, text: str) -> None:
-    """Put a file in the place of another one, which keeps its rights, and its owner as far as we may."""
+def _replace(path: Path, text: str, *, mode: int | None = None) -> None:
+    """Put a file in the place of another one: with its rights, if none are given, and its owner as far as we may."""
     was: os.stat_result | None = None
     with suppress(FileNotFoundError):
         was = path.lstat()
@@ -211,7 +211,7 @@ def _replace(path: Path, text: str) -> None:
             if was is not None:
                 with suppress(PermissionError):
                     os.fchown(file.fileno(), was.st_uid, was.st_gid)
-            os.fchmod(file.fileno(), 0o644 if was is None else stat.S_IMODE(was.st_mode))
+            os.fchmod(file.fileno(), mode or (0o644 if was is None else stat.S_IMODE(was.st_mode)))
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
@@ -12,6 +11,7 @@ from ..errors import UsageError
 from ..settings import Settings
 from .files import HTTP_ABOVE, Blueprint, Wanted
 from .proxies import Proxy, host_and_port
+from .redis_url import without_password
 
 __all__ = ["NONE", "REDIS", "Options", "next_setup"]
 
@@ -118,7 +118,9 @@ def _redis_url(
 ) -> str:
     if blueprint == "single":
         return ""
-    url = str(asked.get("redis_url") or (was.redis_url if was else "") or _public(str(own.get("redis_url", ""))))
+    url = str(
+        asked.get("redis_url") or (was.redis_url if was else "") or without_password(str(own.get("redis_url", "")))
+    )
     return url or (REDIS if needed else "")
 
 
@@ -146,13 +148,3 @@ def _listen(asked: Mapping[str, Any], leaving: str) -> str:
 
 def _number(value: object, default: float) -> float:
     return value if isinstance(value, int | float) else default
-
-
-def _public(url: str) -> str:
-    """Take the password out of a URL."""
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    login, _, place = parts.netloc.rpartition("@")
-    user = login.partition(":")[0]
-    return urlunsplit(parts._replace(netloc=f"{user}@{place}" if user else place))

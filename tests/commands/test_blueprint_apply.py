@@ -526,6 +526,26 @@ def test_secrets_in_the_settings_are_not_shown(folder: Path, capsys: pytest.Capt
     assert "aaaaaaaa" in (folder / "retell_ws.toml").read_text()
 
 
+@pytest.mark.parametrize("mark", ["", "#", "# ", "## "])
+def test_secrets_are_not_shown_however_they_are_written(
+    folder: Path, mark: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder.mkdir()
+    (folder / "retell_ws.toml").write_text(
+        f'{mark}path_secret = "aaaaaaaaaaaaaaaaaaaaaaaa"\n'
+        f'{mark}redis_url = "redis://store?username=ana&password=hunter2"\nblueprint = "distributed"\n'
+    )
+    for blueprint in ("distributed", "single", "distributed"):
+        apply(folder, blueprint, "--yes", "--force")
+    told = capsys.readouterr()
+    assert "aaaaaaaa" not in told.out + told.err and "hunter2" not in told.out + told.err
+    assert "hunter2" not in (folder / REMEMBERED).read_text()
+    assert "hunter2" in (folder / "retell_ws.toml").read_text()
+    (folder / REMEMBERED).chmod(0o644)
+    apply(folder, "distributed", "--yes", "--servers", "4")
+    assert (folder / REMEMBERED).stat().st_mode & 0o777 == 0o600
+
+
 def test_secrets_over_several_lines_are_not_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder.mkdir()
     (folder / "retell_ws.toml").write_text(

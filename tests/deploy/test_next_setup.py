@@ -85,11 +85,16 @@ def test_a_password_stays_where_it_is() -> None:
         ("rediss://ana:se@secret@store", "rediss://ana@store"),
         ("redis://ana@store", "redis://ana@store"),
         ("redis://ana:secret@store:6379/1", "redis://ana@store:6379/1"),
+        ("redis://store?password=secret", "redis://store"),
+        ("redis://store?db=1&p%61ssword=se%63ret&password=&username=ana", "redis://store?db=1&username=ana"),
+        ("redis://:secret@store/1?password=secret&db=2", "redis://store/1?db=2"),
+        ("unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
     ):
         assert setup("distributed", own={"redis_url": url, "blueprint": "distributed"}).redis_url == shown
-    with pytest.raises(UsageError, match=r"retell_ws\.env") as caught:
-        setup("distributed", redis_url=url)
-    assert "secret" not in str(caught.value)
+        if shown != url:
+            with pytest.raises(UsageError, match=r"retell_ws\.env") as caught:
+                setup("distributed", redis_url=url)
+            assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
