@@ -20,7 +20,7 @@ from ..deploy.next_setup import NONE, Options, next_setup
 from ..deploy.pods import Pods, for_pods
 from ..deploy.proxies import Proxy
 from ..deploy.redis_url import may_hold_password
-from ..deploy.settings_file import Merged, lines_of, merged, read_settings
+from ..deploy.settings_file import Merged, lines_of, merged, put_back, read_settings
 from ..errors import SettingsError
 from ..plural import many
 from ..settings import Settings, load
@@ -31,6 +31,9 @@ FILE: Final = "retell_ws.toml"
 
 _SETTINGS: Final = {"port": "port", "redis_url": "redis_url", "kafka": "kafka_bootstrap"}
 """Options that are settings, too: what is said now wins over what stands in the file."""
+
+_OWNERS: Final = frozenset({"redis_url", "workers", "kafka_bootstrap"})
+"""Settings of the owner's that come back when nothing contradicts them any more. A port may be another server's now."""
 
 # A URL holds a password only where there is an @, or a query: see `may_hold_password`.
 _SECRET: Final = re.compile(
@@ -93,8 +96,6 @@ def apply(
     folder = into.resolve()
     applied = remembered(folder)
     before = None if applied is None else applied.wanted
-    text = read_file(folder, FILE) or ""
-    own = read_settings(text, str(folder / FILE))
     options = Options(
         agent=None if agent is None else str(agent.resolve()),
         servers=servers,
@@ -108,12 +109,18 @@ def apply(
         kafka=kafka,
         leaving=leaving,
     )
-    wanted = next_setup(name, str(folder), _command(), options, before=before, own=own)
+    must = MUST | {key for option, key in _SETTINGS.items() if option in options.asked()}
+    text = read_file(folder, FILE) or ""
+    read_settings(text, str(folder / FILE))
+    text = put_back(text, _OWNERS - BARRED[name].keys() - must)
+    own = read_settings(text, str(folder / FILE))
+    earlier = {} if applied is None else applied.earlier
+    wanted = next_setup(name, str(folder), _command(), options, before=before, own=own, earlier=earlier)
     edited = merged(
         text,
         settings(wanted),
         written={} if applied is None else applied.settings,
-        must=MUST | {key for option, key in _SETTINGS.items() if option in options.asked()},
+        must=must,
         barred=BARRED[name],
         name=str(folder / FILE),
     )
@@ -124,10 +131,7 @@ def apply(
     console = Console(highlight=False, soft_wrap=True)
     foreign = [change.name for change in found if change.is_foreign and change.name != FILE]
     if found:
-        secret = {"path_secret", "admin_token"} | (
-            {"redis_url"} if may_hold_password(str(own.get("redis_url"))) else set()
-        )
-        _show(console, found, lines_of(text, secret))
+        _show(console, found, _secrets(text))
     _tell_settings(console, edited)
     for change in every:
         if change.after is None and change.is_foreign:
@@ -176,6 +180,13 @@ def _checked(text: str, name: str) -> Settings:
             return load(environment={}, config=file)
         except SettingsError as exc:
             raise SettingsError(str(exc).replace(str(file), name)) from None
+
+
+def _secrets(text: str) -> frozenset[str]:
+    """Give the lines of the file of settings that hold a secret, those that we have commented out among them."""
+    whole = put_back(text, _OWNERS)
+    url = str(read_settings(whole, FILE).get("redis_url", ""))
+    return lines_of(whole, {"path_secret", "admin_token"} | ({"redis_url"} if may_hold_password(url) else set()))
 
 
 def _show(console: Console, found: Sequence[Change], hidden: Collection[str]) -> None:

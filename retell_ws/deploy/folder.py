@@ -40,6 +40,7 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
         settings: What was put into the file of settings.
         files: The hash of each file as it was written.
         before: What was asked for before that; None: nothing.
+        earlier: What was asked for the last time of each blueprint that was there before.
         changed: The files that were written for it.
     """
 
@@ -48,6 +49,7 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, str | int | float | bool] = {}
     files: dict[str, str] = {}
     before: Wanted | None = None
+    earlier: dict[str, Wanted] = {}
     changed: tuple[str, ...] = ()
 
     def with_files(self, texts: Mapping[str, str | None]) -> Applied:
@@ -75,7 +77,15 @@ def now_applied(
     is_same = applied.wanted == wanted or is_leaving  # then what led here is still to be done, and this as well
     before = applied.before if is_same else applied.wanted
     names = tuple(dict.fromkeys((*applied.changed, *changed))) if is_same else tuple(changed)
-    return Applied(wanted=wanted, settings=dict(settings), files=applied.files, before=before, changed=names)
+    was = applied.wanted
+    return Applied(
+        wanted=wanted,
+        settings=dict(settings),
+        files=applied.files,
+        before=before,
+        earlier=applied.earlier | ({} if was.blueprint == wanted.blueprint else {was.blueprint: was}),
+        changed=names,
+    )
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -461,6 +461,44 @@ def test_manifests_stay_while_nothing_of_them_is_handed_on(folder: Path) -> None
     assert not (folder / "kubernetes" / "70-analytics.yaml").exists()
 
 
+def test_there_and_back_again_the_owner_s_settings_are_as_they_were(folder: Path) -> None:
+    folder.mkdir()
+    file = folder / "retell_ws.toml"
+    own = 'blueprint = "distributed"\nredis_url = "redis://:hunter2@store:6379/3"  # the big one\nworkers = 2\n'
+    file.write_text(own)
+    apply(folder, "distributed", "--yes", "--servers", "5")
+    apply(folder, "single", "--yes")
+    assert tomllib.loads(file.read_text()).keys().isdisjoint({"redis_url", "workers"})
+    apply(folder, "distributed", "--yes")
+    assert file.read_text() == own
+    assert len(re.findall("server s", (folder / "haproxy.cfg").read_text())) == 2 * 5
+
+
+def test_there_and_back_again_what_was_asked_for_is_as_it_was(folder: Path) -> None:
+    apply(folder, "events", "--yes", *KAFKA, "--redis-url", "redis://store/3", "--servers", "2")
+    before = load(config=folder / "retell_ws.toml", environment={})
+    for blueprint in ("distributed", "single", "single"):
+        apply(folder, blueprint, "--yes", "--leaving", "none")
+    apply(folder, "events", "--yes")
+    assert load(config=folder / "retell_ws.toml", environment={}) == before
+    assert len(re.findall("server w", (folder / "haproxy.cfg").read_text())) == 2
+    apply(folder, "distributed", "--yes", "--redis-url", "redis://other")
+    apply(folder, "events", "--yes", "--kafka", "none", "--servers", "1")
+    apply(folder, "distributed", "--yes")
+    apply(folder, "events", "--yes", "--servers", "1")
+    assert load(config=folder / "retell_ws.toml", environment={}).kafka_bootstrap == "", "that was the last word"
+
+
+def test_what_is_said_now_wins_over_what_was_commented_out(folder: Path) -> None:
+    folder.mkdir()
+    file = folder / "retell_ws.toml"
+    file.write_text('blueprint = "distributed"\nredis_url = "redis://store"\n')
+    apply(folder, "single", "--yes")
+    apply(folder, "distributed", "--yes", "--redis-url", "redis://other")
+    assert tomllib.loads(file.read_text())["redis_url"] == "redis://other"
+    assert '# redis_url = "redis://store"\n' in file.read_text()
+
+
 def test_what_contradicts_the_blueprint_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder.mkdir()
     (folder / "retell_ws.toml").write_text('workers = 4\nredis_url = "redis://x"\nblueprint = "distributed"\n')
@@ -549,11 +587,13 @@ def test_secrets_are_not_shown_however_they_are_written(
 def test_secrets_over_several_lines_are_not_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder.mkdir()
     (folder / "retell_ws.toml").write_text(
-        'path_secret = """\\\n  aaaaaaaaaaaaaaaaaaaaaaaa"""\n'
-        'redis_url = """\\\n  redis://:hunter2@store"""\nblueprint = "distributed"\n'
+        'path_secret = """\\\n  aaaaaaaaaaaaaaaaaaaaaaaa"""\nblueprint = "distributed"\n'
+        'redis_url = """\\\n  redis://:hunter2@store"""\n'
     )
-    for blueprint in ("distributed", "single"):
+    for blueprint in ("distributed", "single", "single"):
         apply(folder, blueprint, "--yes", "--force")
+        text = (folder / "retell_ws.toml").read_text()  # beside it there is always something to show
+        (folder / "retell_ws.toml").write_text(text.replace('store"""\n', 'store"""\nkafka_bootstrap = "k:1"\n'))
     told = capsys.readouterr()
     assert "aaaaaaaa" not in told.out + told.err and "hunter2" not in told.out + told.err
     assert "hunter2" in (folder / "retell_ws.toml").read_text()
