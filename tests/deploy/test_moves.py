@@ -279,6 +279,50 @@ def test_each_proxy_is_started_and_told_in_its_own_words(proxy: str, start: str,
     assert ("your balancer" in words(first)) == (proxy == "none")
 
 
+STOPS = {
+    "haproxy": "kill -USR1 $(cat /opt/a/haproxy.pid)",
+    "nginx": "nginx -c /opt/a/nginx.conf -s quit",
+    "caddy": "pkill -TERM -f '[c]addy run --adapter caddyfile --config /opt/a/Caddyfile'",
+    "none": "",
+}
+MOVES: tuple[tuple[str, str], ...] = (
+    ("distributed", "distributed"),
+    ("distributed", "single"),
+    ("single", "distributed"),
+)
+STARTS = {"haproxy": "haproxy -W", "nginx": "nginx -c /opt/a/nginx.conf", "caddy": "caddy run", "none": ""}
+
+
+@pytest.mark.parametrize(
+    ("move", "old", "after"),
+    [
+        (move, old, after)
+        for move in MOVES
+        for old in STOPS
+        for after in STARTS
+        if old != after and (after != "caddy" or move[0] != "single")  # Caddy cannot ask who leaves
+    ],
+)
+def test_another_proxy_is_started_in_the_place_of_the_one_that_was_there(
+    move: tuple[str, str], old: str, after: str
+) -> None:
+    before = setup(move[0], proxy=old)
+    commands = steps(setup(move[1], before, proxy=after), before, "retell_ws.toml" if move[0] != move[1] else "")
+    starts = [n for n, command in enumerate(commands) if after != "none" and command.startswith(STARTS[after])]
+    stops = [n for n, command in enumerate(commands) if command == STOPS[old]]
+    assert (len(starts[:1]), len(stops)) == (after != "none", old != "none")
+    assert not any(command.startswith(("haproxy -c", "nginx -t")) for command in commands[: [*starts, 0][0]])
+    if starts and stops:
+        assert stops[0] + 1 == starts[0], "they have the same address"
+    assert ("for a moment" in words(setup(move[1], before, proxy=after), before)) is bool(starts and stops)
+
+
+def test_where_another_proxy_listens_elsewhere_the_old_one_stays_until_nobody_dials_it() -> None:
+    before = setup("distributed")
+    commands = steps(setup("distributed", before, proxy="nginx", listen=":9090"), before)
+    assert at(commands, STARTS["nginx"]) < at(commands, STOPS["haproxy"])
+
+
 def test_a_server_that_nobody_set_up_is_described() -> None:
     wanted = setup("distributed", own={"port": 8080})
     commands = steps(wanted)
