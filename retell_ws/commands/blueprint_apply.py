@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
+from msgspec import structs
 from rich.console import Console
 from rich.text import Text
 
@@ -124,6 +125,7 @@ def apply(
         barred=BARRED[name],
         name=str(folder / FILE),
     )
+    wanted = structs.replace(wanted, has_own_data="data" in edited.kept)
     pods = for_pods(_checked(edited.text, str(folder / FILE)), read_settings(edited.text, str(folder / FILE)))
     texts = {FILE: edited.text, **files(wanted, pods)}
     every = changes(folder, texts, applied)

@@ -71,6 +71,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         kafka: `HOST:PORT` of the brokers, with commas; empty: facts stay in the journal.
         leaving: `HOST:PORT` of a server of `single` that still has calls; empty: none.
         drain_s: For how long a server that leaves keeps its calls.
+        has_own_data: The owner's settings say where facts are kept.
     """
 
     blueprint: Blueprint
@@ -89,6 +90,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     kafka: str
     leaving: str
     drain_s: float
+    has_own_data: bool = False
 
     def __post_init__(self) -> None:
         program = self.command.removesuffix(" -m retell_ws")
@@ -133,7 +135,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     def serving(self) -> tuple[str, ...]:
         """Give the command of each server."""
         first = f"{self.command} serve {self.agent} --config {self.folder}/retell_ws.toml"
-        return tuple(first + self._more(str(port), f"{self.folder}/retell_ws-data") for port in self.ports())
+        is_theirs = self.has_own_data and self.servers == 1  # several cannot write one journal
+        data = "" if is_theirs else f"{self.folder}/retell_ws-data"
+        return tuple(first + self._more(str(port), data) for port in self.ports())
 
     def kept(self) -> str:
         """Give the folder of what the consumers keep: without Kafka that of the only server."""
@@ -167,7 +171,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         if self.blueprint == "single":
             return ""
         http = f"1{port}" if port == "%i" else str(int(port) + HTTP_ABOVE)
-        journal = f" --data {data}/{port}" if self.blueprint == "events" else ""
+        journal = f" --data {data}/{port}" if data and self.blueprint == "events" else ""
         return f" --port {port} --http-port {http}{journal}"
 
 

@@ -118,7 +118,8 @@ def _kept(wanted: Wanted, before: Wanted | None) -> tuple[str, ...]:
         f"$ {wanted.command} transcripts list {config}",
         f"(Units keep them elsewhere: --data /var/lib/retell_ws/{'kept' if wanted.kafka else wanted.port}.)",
     ]
-    if before is not None and before.blueprint == "events" and before.kept() != wanted.kept():
+    was_ours = before is not None and before.blueprint == "events" and not before.has_own_data
+    if before is not None and was_ours and before.kept() != wanted.kept():
         found.append(f"What was kept until now: --data {before.kept()}")
     return tuple(found)
 

@@ -212,12 +212,15 @@ async def test_the_file_of_secrets_that_is_made_takes_nothing_from_the_shell_and
     assert "ANTHROPIC_API_KEY=filled\n" in await accepted("bash", "-c", script)
 
 
+@pytest.mark.parametrize("own", ["", "data"])
 async def test_what_was_said_is_found_by_the_commands_as_they_are_told(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, own: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder.mkdir()  # noqa: ASYNC240  # nothing else runs
+    if own:
+        (folder / "retell_ws.toml").write_text(f'data = "{tmp_path / own}"\n')
     (folder / "agent.py").write_text("from retell_ws import Agent\nagent = Agent('You are Ana.')\n")
-    apply(folder, "events", "--yes", "--proxy", "none", "--port", str(row_of_ports(1)))
+    apply(folder, "events", "--yes", "--proxy", "none", "--leaving", "none", "--port", str(row_of_ports(1)))
     told = [step.strip(" $&") for step in steps(capsys)]
     serve, report, transcripts = (
         next(step for step in told if f"retell_ws {word}" in step) for word in ("serve", "report", "transcripts")

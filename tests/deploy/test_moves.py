@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from retell_ws.deploy.containers import compose_files
@@ -354,6 +355,15 @@ def test_what_was_kept_is_read_where_the_settings_say() -> None:
     assert "What was kept until now: --data /opt/a/retell_ws-data/8081" in said
     assert "until now" not in words(kafka, kafka)
     assert "data" not in settings(setup("distributed")) and "transcripts list" not in words(setup("distributed"))
+
+
+def test_a_folder_of_the_owner_s_is_where_the_only_server_keeps_facts() -> None:
+    events = msgspec.structs.replace(setup("events"), has_own_data=True)
+    kafka = msgspec.structs.replace(setup("events", events, kafka="k:1", servers=2), has_own_data=True)
+    assert not any("--data" in command for command in events.serving())
+    assert all("--data /opt/a/retell_ws-data/80" in command for command in kafka.serving()), "each has its journal"
+    assert "until now" not in words(kafka, events), "it stays there"
+    assert "--data /var/lib/retell_ws/" in events.unit()["more"], "a unit may write nowhere else"
 
 
 def test_an_agent_that_is_not_there_comes_first() -> None:
