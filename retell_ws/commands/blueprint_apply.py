@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
+from msgspec import structs
 from rich.console import Console
 from rich.text import Text
 
@@ -19,7 +20,8 @@ from ..deploy.moves import told
 from ..deploy.next_setup import NONE, Options, next_setup
 from ..deploy.pods import Pods, for_pods
 from ..deploy.proxies import Proxy
-from ..deploy.settings_file import Merged, lines_of, merged, read_settings
+from ..deploy.redis_url import may_hold_password
+from ..deploy.settings_file import Merged, lines_of, merged, put_back, read_settings
 from ..errors import SettingsError
 from ..plural import many
 from ..settings import Settings, load
@@ -31,9 +33,12 @@ FILE: Final = "retell_ws.toml"
 _SETTINGS: Final = {"port": "port", "redis_url": "redis_url", "kafka": "kafka_bootstrap"}
 """Options that are settings, too: what is said now wins over what stands in the file."""
 
-# A URL holds a password only where there is an @.
+_OWNERS: Final = frozenset({"redis_url", "workers", "kafka_bootstrap"})
+"""Settings of the owner's that come back when nothing contradicts them any more. A port may be another server's now."""
+
+# A URL holds a password only where there is an @, or a query: see `may_hold_password`.
 _SECRET: Final = re.compile(
-    r"^([ +-]\s*(?:# )?[\"']?(?:(?:path_secret|admin_token)[\"']?\s*=|redis_url[\"']?\s*=(?=.*@))\s*).*"
+    r"^([ +-]\s*(?:#\s*)*[\"']?(?:(?:path_secret|admin_token)[\"']?\s*=|redis_url[\"']?\s*=(?=.*[@?]))\s*).*"
 )
 
 
@@ -92,8 +97,6 @@ def apply(
     folder = into.resolve()
     applied = remembered(folder)
     before = None if applied is None else applied.wanted
-    text = read_file(folder, FILE) or ""
-    own = read_settings(text, str(folder / FILE))
     options = Options(
         agent=None if agent is None else str(agent.resolve()),
         servers=servers,
@@ -107,46 +110,56 @@ def apply(
         kafka=kafka,
         leaving=leaving,
     )
-    wanted = next_setup(name, str(folder), _command(), options, before=before, own=own)
+    must = MUST | {key for option, key in _SETTINGS.items() if option in options.asked()}
+    text = read_file(folder, FILE) or ""
+    read_settings(text, str(folder / FILE))
+    text = put_back(text, _OWNERS - BARRED[name].keys() - must)
+    own = read_settings(text, str(folder / FILE))
+    earlier = {} if applied is None else applied.earlier
+    wanted = next_setup(name, str(folder), _command(), options, before=before, own=own, earlier=earlier)
     edited = merged(
         text,
         settings(wanted),
         written={} if applied is None else applied.settings,
-        must=MUST | {key for option, key in _SETTINGS.items() if option in options.asked()},
+        must=must,
         barred=BARRED[name],
         name=str(folder / FILE),
     )
+    wanted = structs.replace(wanted, has_own_data="data" in edited.kept)
     pods = for_pods(_checked(edited.text, str(folder / FILE)), read_settings(edited.text, str(folder / FILE)))
     texts = {FILE: edited.text, **files(wanted, pods)}
-    found = changes(folder, texts, applied)
+    every = changes(folder, texts, applied)
+    found = [change for change in every if change.after is not None or not change.is_foreign]
     console = Console(highlight=False, soft_wrap=True)
     foreign = [change.name for change in found if change.is_foreign and change.name != FILE]
     if found:
-        secret = {"path_secret", "admin_token"} | ({"redis_url"} if "@" in str(own.get("redis_url")) else set())
-        _show(console, found, lines_of(text, secret))
+        _show(console, found, _secrets(text))
     _tell_settings(console, edited)
+    for change in every:
+        if change.after is None and change.is_foreign:
+            console.print(f"{change.name} is not part of it any more, and stays, as you have edited it: move it away")
     if foreign and not force:
         err = Console(stderr=True, highlight=False, soft_wrap=True)
         err.print(f"retell_ws: nothing was written; edited by somebody, --force overwrites: {', '.join(foreign)}")
         return 1
     names = [change.name for change in found]
     now = now_applied(applied, wanted, settings(wanted), names)
-    made = sum(change.before is None for change in found)
     is_there = sys.stdin.isatty() and sys.stdout.isatty()
     if not found:
         console.print(f"{folder}: nothing to change. What there was to do:")
         _tell(console, wanted, now.before, now.changed, pods)
     elif dry_run or not (yes or is_there):
-        _tell(console, wanted, before, names, pods, f"{many(made, 'file')} to write, {len(found) - made} to change")
+        _tell(console, wanted, before, names, pods, _counted(found, "to write", "to change", "to remove"))
         why = "--dry-run" if dry_run else "there is nobody to ask here; --yes writes"
         console.print(f"Nothing was written ({why}).")
         return 0 if dry_run else 1
     elif not yes and not _agreed(console, folder, len(found)):
         return 1
     if not dry_run and (found or now != applied):
-        write(folder, {change.name: change.after for change in found}, now.with_files(texts))
+        written = {change.name: change.after for change in found}
+        write(folder, written, now.with_files({**written, **texts}))
     if found:
-        _tell(console, wanted, before, names, pods, f"{many(made, 'file')} written, {len(found) - made} changed")
+        _tell(console, wanted, before, names, pods, _counted(found, "written", "changed", "removed"))
     return 0
 
 
@@ -171,13 +184,28 @@ def _checked(text: str, name: str) -> Settings:
             raise SettingsError(str(exc).replace(str(file), name)) from None
 
 
+def _secrets(text: str) -> frozenset[str]:
+    """Give the lines of the file of settings that hold a secret, those that we have commented out among them."""
+    whole = put_back(text, _OWNERS)
+    url = str(read_settings(whole, FILE).get("redis_url", ""))
+    return lines_of(whole, {"path_secret", "admin_token"} | ({"redis_url"} if may_hold_password(url) else set()))
+
+
 def _show(console: Console, found: Sequence[Change], hidden: Collection[str]) -> None:
     for change in found:
         for line in change.diff():
             told = _SECRET.sub(r"\1***", line)
-            if told == line and line[1:].removeprefix("# ").strip() in hidden:  # a text over several lines
+            if told == line and line[1:].lstrip("# \t").strip() in hidden:  # a text over several lines
                 told = f"{line[:1]}***"
             console.print(Text(told, style=_style(line)))
+
+
+def _counted(found: Sequence[Change], write: str, change: str, remove: str) -> str:
+    """Say how many files there are of each kind."""
+    made = sum(each.before is None for each in found)
+    gone = sum(each.after is None for each in found)
+    removed = f", {gone} {remove}" if gone else ""
+    return f"{many(made, 'file')} {write}, {len(found) - made - gone} {change}{removed}"
 
 
 def _style(line: str) -> str:

@@ -10,7 +10,6 @@ import math
 import re
 from importlib.resources import files as resources
 from typing import Any, Final, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -19,6 +18,7 @@ from .containers import compose_files, dockerfile
 from .kubernetes import manifests
 from .pods import Pods, reached
 from .proxies import TEMPLATES, Certificate, Proxy, configuration
+from .redis_url import has_password
 from .settings_file import Value
 from .templates import fill, read
 
@@ -71,6 +71,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         kafka: `HOST:PORT` of the brokers, with commas; empty: facts stay in the journal.
         leaving: `HOST:PORT` of a server of `single` that still has calls; empty: none.
         drain_s: For how long a server that leaves keeps its calls.
+        has_own_data: The owner's settings say where facts are kept.
     """
 
     blueprint: Blueprint
@@ -89,6 +90,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     kafka: str
     leaving: str
     drain_s: float
+    has_own_data: bool = False
 
     def __post_init__(self) -> None:
         program = self.command.removesuffix(" -m retell_ws")
@@ -112,7 +114,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("--kafka: only `events` hands facts on to Kafka")
         if self.kafka and not _BROKERS.fullmatch(self.kafka):
             raise UsageError(f"--kafka: {self.kafka!r} is not HOST:PORT")
-        if urlsplit(self.redis_url).password:
+        if has_password(self.redis_url):
             raise UsageError("--redis-url: a password stands in retell_ws.env alone, as RETELL_WS_REDIS_URL")
         needs_redis = self.blueprint == "distributed" or self.servers > 1
         if (needs_redis or self.redis_url) and not re.fullmatch(r"(rediss?|unix)://[!-~]+", self.redis_url):
@@ -133,11 +135,17 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     def serving(self) -> tuple[str, ...]:
         """Give the command of each server."""
         first = f"{self.command} serve {self.agent} --config {self.folder}/retell_ws.toml"
-        return tuple(first + self._more(str(port), f"{self.folder}/retell_ws-data") for port in self.ports())
+        is_theirs = self.has_own_data and self.servers == 1  # several cannot write one journal
+        data = "" if is_theirs else f"{self.folder}/retell_ws-data"
+        return tuple(first + self._more(str(port), data) for port in self.ports())
 
     def kept(self) -> str:
         """Give the folder of what the consumers keep: without Kafka that of the only server."""
         return f"{self.folder}/retell_ws-data/{'kept' if self.kafka else self.port}"
+
+    def has_manifests(self) -> bool:
+        """Tell whether it can run in Kubernetes: calls are in Redis, and facts, where they are kept, go to Kafka."""
+        return self.blueprint == "distributed" or bool(self.kafka)
 
     def units(self) -> tuple[str, ...]:
         """Give the names of the servers under systemd."""
@@ -163,7 +171,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         if self.blueprint == "single":
             return ""
         http = f"1{port}" if port == "%i" else str(int(port) + HTTP_ABOVE)
-        journal = f" --data {data}/{port}" if self.blueprint == "events" else ""
+        journal = f" --data {data}/{port}" if data and self.blueprint == "events" else ""
         return f" --port {port} --http-port {http}{journal}"
 
 
@@ -229,7 +237,7 @@ def files(wanted: Wanted, pods: Pods) -> dict[str, str]:
         found["rules.toml"] = resources("retell_ws.examples").joinpath("rules.toml").read_text("utf-8")
         if wanted.kafka:
             found["retell_ws-consume@.service"] = fill(read("consumer.service"), wanted.unit(), {})
-    if not is_single and (wanted.kafka or not is_events):
+    if wanted.has_manifests():
         found |= {f"kubernetes/{name}": text for name, text in _kubernetes(wanted, pods).items()}
     return found
 

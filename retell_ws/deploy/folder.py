@@ -25,6 +25,9 @@ __all__ = ["REMEMBERED", "Applied", "Change", "changes", "now_applied", "read_fi
 
 REMEMBERED: Final = ".retell_ws-applied.json"
 
+WHOLE: Final = "kubernetes/"
+"""A folder that is handed on as a whole: what is left there of an earlier set-up would be handed on, too."""
+
 LARGEST: Final = 1024 * 1024
 """Bytes of a file that is read: ours are a few thousand."""
 
@@ -37,6 +40,7 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
         settings: What was put into the file of settings.
         files: The hash of each file as it was written.
         before: What was asked for before that; None: nothing.
+        earlier: What was asked for the last time of each blueprint that was there before.
         changed: The files that were written for it.
     """
 
@@ -45,11 +49,15 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, str | int | float | bool] = {}
     files: dict[str, str] = {}
     before: Wanted | None = None
+    earlier: dict[str, Wanted] = {}
     changed: tuple[str, ...] = ()
 
-    def with_files(self, texts: Mapping[str, str]) -> Applied:
-        """Remember these files, too, or in another form."""
-        return msgspec.structs.replace(self, files={**self.files, **{name: _hash(texts[name]) for name in texts}})
+    def with_files(self, texts: Mapping[str, str | None]) -> Applied:
+        """Remember these files, too, or in another form; one without a text no more."""
+        known = {name: known for name, known in self.files.items() if name not in texts}
+        return msgspec.structs.replace(
+            self, files=known | {name: _hash(text) for name, text in texts.items() if text is not None}
+        )
 
 
 def now_applied(
@@ -69,7 +77,15 @@ def now_applied(
     is_same = applied.wanted == wanted or is_leaving  # then what led here is still to be done, and this as well
     before = applied.before if is_same else applied.wanted
     names = tuple(dict.fromkeys((*applied.changed, *changed))) if is_same else tuple(changed)
-    return Applied(wanted=wanted, settings=dict(settings), files=applied.files, before=before, changed=names)
+    was = applied.wanted
+    return Applied(
+        wanted=wanted,
+        settings=dict(settings),
+        files=applied.files,
+        before=before,
+        earlier=applied.earlier | ({} if was.blueprint == wanted.blueprint else {was.blueprint: was}),
+        changed=names,
+    )
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -78,20 +94,21 @@ class Change(msgspec.Struct, frozen=True):
     Attributes:
         name: Its path in the folder.
         before: What is there; None: nothing.
-        after: What is to be there.
+        after: What is to be there; None: nothing.
         is_foreign: Somebody else wrote what is there, or has edited it.
     """
 
     name: str
     before: str | None
-    after: str
+    after: str | None
     is_foreign: bool
 
     def diff(self) -> Iterator[str]:
         """Give the change as a unified diff, line by line."""
-        before = [] if self.before is None else self.before.splitlines()
-        source = "/dev/null" if self.before is None else self.name
-        yield from unified_diff(before, self.after.splitlines(), source, self.name, lineterm="")
+        (source, before), (target, after) = (
+            ("/dev/null", []) if text is None else (self.name, text.splitlines()) for text in (self.before, self.after)
+        )
+        yield from unified_diff(before, after, source, target, lineterm="")
 
 
 def read_file(folder: Path, name: str) -> str | None:
@@ -143,7 +160,7 @@ def remembered(folder: Path) -> Applied | None:
 
 
 def changes(folder: Path, texts: Mapping[str, str], applied: Applied | None) -> list[Change]:
-    """Find what would change.
+    """Find what would change: files that are to be there, and in `WHOLE` those of ours that are not to be any more.
 
     Args:
         folder: The folder; it need not be there.
@@ -159,11 +176,18 @@ def changes(folder: Path, texts: Mapping[str, str], applied: Applied | None) -> 
         before = read_file(folder, name)
         if before != after:
             found.append(Change(name, before, after, before is not None and known.get(name) != _hash(before)))
+    if any(name.startswith(WHOLE) for name in texts):
+        left = {name: read_file(folder, name) for name in sorted(known.keys() - texts.keys()) if name.startswith(WHOLE)}
+        found += [
+            Change(name, before, None, known[name] != _hash(before))
+            for name, before in left.items()
+            if before is not None
+        ]
     return found
 
 
-def write(folder: Path, texts: Mapping[str, str], applied: Applied) -> None:
-    """Write files, each as a whole or not at all, and then what is remembered.
+def write(folder: Path, texts: Mapping[str, str | None], applied: Applied) -> None:
+    """Write files, each as a whole or not at all, remove those without a text, and then write what is remembered.
 
     Args:
         folder: The folder; made when it is not there.
@@ -176,14 +200,17 @@ def write(folder: Path, texts: Mapping[str, str], applied: Applied) -> None:
     remembers = msgspec.json.format(msgspec.json.encode(applied, order="sorted"), indent=2).decode() + "\n"
     for name, text in {**texts, REMEMBERED: remembers}.items():
         try:
+            if text is None:
+                (folder / name).unlink(missing_ok=True)
+                continue
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            _replace(folder / name, text)
+            _replace(folder / name, text, mode=0o600 if name == REMEMBERED else None)
         except OSError as exc:
             raise UsageError(f"cannot write {folder / name}: {exc.strerror}") from None
 
 
-def _replace(path: Path, text: str) -> None:
-    """Put a file in the place of another one, which keeps its rights, and its owner as far as we may."""
+def _replace(path: Path, text: str, *, mode: int | None = None) -> None:
+    """Put a file in the place of another one: with its rights, if none are given, and its owner as far as we may."""
     was: os.stat_result | None = None
     with suppress(FileNotFoundError):
         was = path.lstat()
@@ -194,7 +221,7 @@ def _replace(path: Path, text: str) -> None:
             if was is not None:
                 with suppress(PermissionError):
                     os.fchown(file.fileno(), was.st_uid, was.st_gid)
-            os.fchmod(file.fileno(), 0o644 if was is None else stat.S_IMODE(was.st_mode))
+            os.fchmod(file.fileno(), mode or (0o644 if was is None else stat.S_IMODE(was.st_mode)))
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
 from ..plural import many
+from .cluster import back_in_cluster, in_cluster
 from .files import Wanted
 from .one_machine import steps, takes_over, without_old
-from .pods import is_this_machine, reached
 
 __all__ = ["Section", "told"]
 
@@ -54,8 +54,8 @@ def told(
         Section("Next, on one machine", steps(wanted, before, joins=joins, anew=moves or "retell_ws.toml" in changed)),
         Section("Figures and transcripts", _kept(wanted, before)),
         Section("In containers", tuple(_containers(wanted, before, joins=joins))),
-        Section("In Kubernetes", _kubernetes(wanted, not_in_pods)),
-        Section("To go back", _back(wanted, joins=joins, moves=moves)),
+        Section("In Kubernetes", in_cluster(wanted, before, not_in_pods)),
+        Section("To go back", _back(wanted, before, joins=joins)),
     ]
     return [section for section in found if section.lines]
 
@@ -118,7 +118,8 @@ def _kept(wanted: Wanted, before: Wanted | None) -> tuple[str, ...]:
         f"$ {wanted.command} transcripts list {config}",
         f"(Units keep them elsewhere: --data /var/lib/retell_ws/{'kept' if wanted.kafka else wanted.port}.)",
     ]
-    if before is not None and before.blueprint == "events" and before.kept() != wanted.kept():
+    was_ours = before is not None and before.blueprint == "events" and not before.has_own_data
+    if before is not None and was_ours and before.kept() != wanted.kept():
         found.append(f"What was kept until now: --data {before.kept()}")
     return tuple(found)
 
@@ -169,31 +170,15 @@ def _only_container(before: Wanted, up: str) -> list[str]:
     ]
 
 
-def _kubernetes(wanted: Wanted, left_out: Mapping[str, str]) -> tuple[str, ...]:
-    if wanted.blueprint == "single" or (wanted.blueprint == "events" and not wanted.kafka):
-        return ()
-    found = [f"{name} is not in the manifests: {why}." for name, why in left_out.items()]
-    if (brokers := reached(wanted.kafka)) != wanted.kafka:
-        found += [
-            f"No pod reaches Kafka at {wanted.kafka}: the manifests say {brokers}. Have a Service of that name, whose",
-            "brokers give pods an address they reach, or say --kafka HOST:PORT as pods and servers reach it.",
-        ]
-    if not wanted.redis_url or is_this_machine(wanted.redis_url):
-        where = f", not {wanted.redis_url}" if wanted.redis_url else ""
-        found.append(f"RETELL_WS_REDIS_URL of the Secret is where pods reach Redis{where}.")
-    return (
-        *found,
-        f"First the Secret, as {wanted.folder}/kubernetes/10-config.yaml says; then",
-        f"$ kubectl apply -f {wanted.folder}/kubernetes",
-    )
-
-
-def _back(wanted: Wanted, *, joins: bool, moves: bool) -> tuple[str, ...]:
+def _back(wanted: Wanted, before: Wanted | None, *, joins: bool) -> tuple[str, ...]:
     if joins:
         return (
             "Until the old server is stopped, a second SIGUSR2 has it take calls again: all new ones go to it.",
             "The new servers then stop with SIGTERM, and their calls have drain_s to end.",
         )
-    if wanted.blueprint == "events" and moves:
-        return ("The same way, server by server; what was kept stays on the disk, and in Kafka.",)
-    return ()
+    if before is None or before.blueprint == wanted.blueprint:
+        return ()
+    found: tuple[str, ...] = ()
+    if "events" in (wanted.blueprint, before.blueprint) and wanted.blueprint != "single":
+        found = ("The same way, server by server; what was kept stays on the disk, and in Kafka.",)
+    return (*found, *back_in_cluster(wanted, before))

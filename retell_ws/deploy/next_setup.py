@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
@@ -12,6 +11,7 @@ from ..errors import UsageError
 from ..settings import Settings
 from .files import HTTP_ABOVE, Blueprint, Wanted
 from .proxies import Proxy, host_and_port
+from .redis_url import without_password
 
 __all__ = ["NONE", "REDIS", "Options", "next_setup"]
 
@@ -51,7 +51,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def next_setup(
-    blueprint: Blueprint, folder: str, command: str, options: Options, *, before: Wanted | None, own: Mapping[str, Any]
+    blueprint: Blueprint,
+    folder: str,
+    command: str,
+    options: Options,
+    *,
+    before: Wanted | None,
+    own: Mapping[str, Any],
+    earlier: Mapping[str, Wanted] = {},
 ) -> Wanted:
     """Find what a set-up is to be.
 
@@ -62,6 +69,7 @@ def next_setup(
         options: What was asked for now.
         before: What was asked for the last time; None: nothing.
         own: The settings that stand in the folder.
+        earlier: What was asked for the last time of each blueprint that was there before.
 
     Raises:
         UsageError: It is of no form that can be.
@@ -72,11 +80,12 @@ def next_setup(
             raise UsageError("--leaving: nobody joins a server in `single`; several share calls in `distributed`")
         host_and_port(asked["leaving"], "--leaving")
     was = before if before is not None and (before.blueprint == blueprint or blueprint != "single") else None
+    last = before if before is not None and before.blueprint == blueprint else earlier.get(blueprint)
     kafka = str(asked.get("kafka", ""))
     if blueprint == "events" and "kafka" not in asked:
-        kafka = before.kafka if before is not None else str(own.get("kafka_bootstrap", ""))
-    servers = asked["servers"] if "servers" in asked else _servers(blueprint, kafka, was)
-    redis_url = _redis_url(blueprint, asked, was, own, needed=blueprint == "distributed" or servers > 1)
+        kafka = _kafka(before, last, own)
+    servers = asked["servers"] if "servers" in asked else _servers(blueprint, kafka, was, last)
+    redis_url = _redis_url(blueprint, asked, was, last, own, needed=blueprint == "distributed" or servers > 1)
     old = _in_memory(before, own) if blueprint != "single" else ""
     joins = bool(old) and (before is None or before.blueprint != blueprint or bool(redis_url))
     leaving = asked.get("leaving", old if joins else "" if was is None else was.leaving)
@@ -107,19 +116,33 @@ def next_setup(
     return wanted
 
 
-def _servers(blueprint: Blueprint, kafka: str, was: Wanted | None) -> int:
+def _kafka(before: Wanted | None, last: Wanted | None, own: Mapping[str, Any]) -> str:
+    if before is not None and before.blueprint == "events":
+        return before.kafka
+    return str(own.get("kafka_bootstrap") or ("" if last is None else last.kafka))
+
+
+def _servers(blueprint: Blueprint, kafka: str, was: Wanted | None, last: Wanted | None) -> int:
     if was is not None and (was.blueprint == blueprint or was.servers > 1):
         return was.servers
-    return 1 if blueprint == "single" or (blueprint == "events" and not kafka) else SERVERS
+    if blueprint == "single" or (blueprint == "events" and not kafka):
+        return 1
+    return SERVERS if last is None else last.servers
 
 
 def _redis_url(
-    blueprint: Blueprint, asked: Mapping[str, Any], was: Wanted | None, own: Mapping[str, Any], *, needed: bool
+    blueprint: Blueprint,
+    asked: Mapping[str, Any],
+    was: Wanted | None,
+    last: Wanted | None,
+    own: Mapping[str, Any],
+    *,
+    needed: bool,
 ) -> str:
     if blueprint == "single":
         return ""
-    url = str(asked.get("redis_url") or (was.redis_url if was else "") or _public(str(own.get("redis_url", ""))))
-    return url or (REDIS if needed else "")
+    found = asked.get("redis_url") or (was.redis_url if was else "") or without_password(str(own.get("redis_url", "")))
+    return str(found) or (last.redis_url if last else "") or (REDIS if needed else "")
 
 
 def _in_memory(before: Wanted | None, own: Mapping[str, Any]) -> str:
@@ -146,13 +169,3 @@ def _listen(asked: Mapping[str, Any], leaving: str) -> str:
 
 def _number(value: object, default: float) -> float:
     return value if isinstance(value, int | float) else default
-
-
-def _public(url: str) -> str:
-    """Take the password out of a URL."""
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    login, _, place = parts.netloc.rpartition("@")
-    user = login.partition(":")[0]
-    return urlunsplit(parts._replace(netloc=f"{user}@{place}" if user else place))

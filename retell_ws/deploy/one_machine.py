@@ -15,6 +15,7 @@ from .steps import (
     consuming,
     finding,
     pattern,
+    proxied,
     proxying,
     ready,
     reloading,
@@ -83,7 +84,7 @@ def _joining(wanted: Wanted, before: Wanted | None) -> list[str]:
         *consuming(wanted, before),
         "When all of them are ready,",
         *(ready(each) for each in wanted.addresses()),
-        *proxying(wanted, is_there=is_there),
+        *proxied(wanted, before, is_there=is_there),
         f"Have the old server keep its calls and take no others (systemctl kill -s USR2 --kill-whom=main {unit}):",
         f"$ {usr2}",
         # A unit that is only stopped comes back with the machine, by settings in which its port is no more.
@@ -114,7 +115,7 @@ def _alone(wanted: Wanted, before: Wanted) -> list[str]:
         *(f"$ {command} &" for command in wanted.serving()),
         "When it is ready,",
         *(ready(each) for each in wanted.addresses()),
-        *proxying(wanted, is_there=before.proxy == wanted.proxy and before.listen == wanted.listen),
+        *proxied(wanted, before, is_there=before.proxy == wanted.proxy and before.listen == wanted.listen),
         "The old ones are dialled no more. Stop each one when it has no call:",
     ]
     for port, http in zip(before.ports(), before.second_addresses(), strict=True):
@@ -137,7 +138,7 @@ def _going_on(wanted: Wanted, before: Wanted, *, anew: bool) -> list[str]:
         *(secrets(wanted) if anew or added else []),
         *lines,
         *(_restarting(wanted, before) if anew else []),
-        *reloading(wanted),
+        *(reloading(wanted) if before.proxy == wanted.proxy else proxied(wanted, before, is_there=False)),
         *ends,
         *going_on(wanted, before, anew=anew),
     ]

@@ -19,11 +19,14 @@ from msgspec import Meta
 from ..errors import SettingsError
 from ..settings import Settings
 
-__all__ = ["Merged", "Value", "lines_of", "merged", "read_settings"]
+__all__ = ["Merged", "Value", "lines_of", "merged", "put_back", "read_settings"]
 
 Value: TypeAlias = str | int | float | bool
 
 WIDTH: Final = 120
+
+_LEFT_OUT: Final = "# Left out: "
+"""What the line before a statement that was commented out begins with; the reason follows."""
 
 
 class Merged(NamedTuple):
@@ -109,7 +112,7 @@ def merged(
             _forget_comment(lines, key)
         elif key in barred:
             left_out[key] = barred[key]
-            lines.append(f"# Left out: {barred[key]}.\n{textwrap.indent(statement.rstrip(), '# ')}\n")
+            lines.append(f"{_LEFT_OUT}{barred[key]}.\n{textwrap.indent(statement.rstrip(), '# ')}\n")
         else:
             lines.append(statement)
     edited = "".join(lines)
@@ -120,6 +123,43 @@ def merged(
     if text and text.count("\r\n") == text.count("\n"):
         edited = edited.replace("\n", "\r\n")  # the owner's way to end lines
     return Merged(edited, kept, changed, left_out)
+
+
+def put_back(text: str, keys: Collection[str]) -> str:
+    """Put statements back that `merged` has commented out; those whose key stands there again stay as they are.
+
+    Args:
+        text: A file that is TOML.
+        keys: Of the statements that may come back.
+    """
+    there = set(tomllib.loads(text))
+    lines: list[str] = []
+    rest = re.findall(r"[^\n]*\n|[^\n]+", text)
+    while rest:
+        if rest[0].startswith(_LEFT_OUT) and (found := _commented_out(rest[1:])):
+            key, statement = found
+            if key in keys and key not in there:
+                there.add(key)
+                lines += statement
+                del rest[: 1 + len(statement)]
+                continue
+        lines.append(rest.pop(0))
+    return "".join(lines)
+
+
+def _commented_out(lines: list[str]) -> tuple[str, list[str]] | None:
+    """Read the statement that the first of some lines are, as comments: its key, and its lines as they were."""
+    statement: list[str] = []
+    for line in lines:
+        if line.strip() and not line.startswith("# "):  # of a text, blank lines were left as they are
+            break
+        statement.append(line.removeprefix("# "))
+        try:
+            found = tomllib.loads("".join(statement))
+        except tomllib.TOMLDecodeError:
+            continue  # it goes on in the next line
+        return (next(iter(found)), statement) if found else None
+    return None
 
 
 def lines_of(text: str, keys: Collection[str]) -> frozenset[str]:

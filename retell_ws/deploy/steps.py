@@ -12,6 +12,7 @@ __all__ = [
     "consuming",
     "finding",
     "pattern",
+    "proxied",
     "proxying",
     "ready",
     "reloading",
@@ -121,6 +122,32 @@ def proxying(wanted: Wanted, *, is_there: bool) -> list[str]:
                 ]
             return lines
     return [f"Start the proxy, and let Retell dial it at {wanted.listen}:", f"$ {start}"]
+
+
+def proxied(wanted: Wanted, before: Wanted | None, *, is_there: bool) -> list[str]:
+    """Start the proxy, or tell the one that runs; where it is of another kind, in the place of that one."""
+    start = proxying(wanted, is_there=is_there)
+    if before is None or before.proxy == wanted.proxy or not (stop := _giving_way(before)):
+        return start
+    if wanted.proxy != "none" and before.listen == wanted.listen:
+        return ["Another proxy takes the place of the old one; for a moment nobody is let in.", *stop, *start]
+    return [*start, "When nobody dials the old one any more,", *stop]
+
+
+def _giving_way(before: Wanted) -> list[str]:
+    """Stop the proxy that runs: no new calls, and those it has go on to their end."""
+    drains = "Let the old proxy go; it ends when its calls have."
+    match before.proxy:
+        case "haproxy":
+            return [drains, f"$ kill -USR1 $(cat {before.folder}/haproxy.pid)"]
+        case "nginx":
+            return [drains, f"$ nginx -c {before.folder}/{file_of('nginx')} -s quit"]
+        case "caddy":
+            file = f"{before.folder}/{file_of('caddy')}".replace("+", "[+]")
+            stop = f"$ pkill -TERM -f '[c]addy run --adapter caddyfile --config {file}'"
+            return ["Stop Caddy at a quiet hour: each line it has breaks once.", stop]
+        case _:
+            return []
 
 
 def reloading(wanted: Wanted) -> list[str]:

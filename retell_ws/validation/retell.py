@@ -8,13 +8,14 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from ..blueprints import RETELL_KEY
+from ..loopback import is_loopback
 from ..registration.addresses import shortened
 from ..registration.api import NotReached
 from ..route import PREFIX
 from .book import Book, Unchecked
 from .line import Outcome
 from .registration import Registered, registered
-from .settled import Told
+from .settled import Told, open_to_all
 from .setup import Setup
 
 __all__ = ["check", "compared"]
@@ -37,7 +38,7 @@ async def check(setup: Setup, book: Book) -> None:
         async with book.line(f"{name} registered", limit_s=LIMIT_S, advice=REGISTER) as line:
             found = await _asked(setup, name)
             line.passes(f"a {found.kind or 'nameless'} agent, version {found.version}")
-        for told in compared(found, setup.url, setup.settings.path_secrets()) if found else ():
+        for told in _compared(setup, found) if found else ():
             book.put(*told)
 
 
@@ -48,18 +49,24 @@ async def _asked(setup: Setup, agent_id: str) -> Registered:
         raise Unchecked(str(exc), f"let this machine reach {setup.settings.retell_url}") from None
 
 
-def compared(found: Registered, url: str, secrets: Sequence[bytes]) -> list[Told]:
+def _compared(setup: Setup, found: Registered) -> list[Told]:
+    settings = setup.settings
+    return compared(found, setup.url, settings.path_secrets(), verifies=settings.verify_calls)
+
+
+def compared(found: Registered, url: str, secrets: Sequence[bytes], *, verifies: bool = False) -> list[Told]:
     """Hold what Retell has against what it should have.
 
     Args:
         found: What it has.
         url: Where the server is, when that is known.
         secrets: Of its path. They are compared, and not told.
+        verifies: Retell is asked about calls.
     """
-    return [_dials(found, url, secrets), _tells(found), _published(found)]
+    return [_dials(found, url, secrets, verifies=verifies), _tells(found), _published(found)]
 
 
-def _dials(found: Registered, url: str, secrets: Sequence[bytes]) -> Told:
+def _dials(found: Registered, url: str, secrets: Sequence[bytes], *, verifies: bool) -> Told:
     name, parts = "Retell dials us", urlsplit(found.url)
     host = _host(parts)
     outcome: Outcome = "fail"
@@ -73,6 +80,8 @@ def _dials(found: Registered, url: str, secrets: Sequence[bytes]) -> Told:
         return Told(name, outcome, f"the URL at {host} has another path than {PREFIX}", REGISTER)
     if url and _place(url) != _place(found.url):
         return Told(name, outcome, f"it dials {host}, and not {_host(urlsplit(url))}", REGISTER)
+    if not secrets and not is_loopback(parts.hostname or ""):
+        return open_to_all(name, host, verifies=verifies)
     if parts.scheme not in ("wss", "https"):
         return Told(name, "warn", f"{host} without TLS: whoever reads along has the calls", "say wss:// there")
     return Told(name, "pass", f"at {host}, with TLS{' and the path secret' if secrets else ''}")

@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ..loopback import is_loopback
+from ..route import PREFIX
 from ..settings import Settings, usual
 from .line import Outcome
 
-__all__ = ["Machine", "Told", "changed", "is_for_retell", "told"]
+__all__ = ["Machine", "Told", "changed", "is_for_retell", "open_to_all", "told"]
 
 FILES_A_CALL: Final = 3
 """Retell's socket, and the model's connection with a spare one."""
@@ -65,19 +66,20 @@ def is_for_retell(settings: Settings, url: str = "") -> bool:
     return bool(settings.path_secret) or not all(map(is_loopback, hosts))
 
 
-def told(settings: Settings, machine: Machine) -> list[Told]:
+def told(settings: Settings, machine: Machine, url: str = "") -> list[Told]:
     """Say what can be said of settings on a machine.
 
     Args:
         settings: The settings.
         machine: The machine.
+        url: Where the server is said to be; empty when nobody says.
     """
     names = changed(settings)
     listed = f"{len(names)} not the defaults: {', '.join(names)}" if names else "all the defaults"
     return [
         Told("loaded", "info", f"blueprint {settings.blueprint}; {listed}"),
         *_contradictions(settings),
-        _call_port(settings),
+        _call_port(settings, url),
         *_second_port(settings),
         _draining(settings),
         _files(settings, machine),
@@ -108,19 +110,36 @@ def _contradictions(settings: Settings) -> Iterator[Told]:
         yield Told("what fits together", "pass", "no setting contradicts another one")
 
 
-def _call_port(settings: Settings) -> Told:
+def open_to_all(name: str, where: str, *, verifies: bool) -> Told:
+    """Say that anybody can speak to the agent.
+
+    Args:
+        name: Of the line.
+        where: At which address.
+        verifies: Retell is asked about calls.
+    """
+    return Told(
+        name,
+        "warn" if verifies else "fail",
+        f"whoever finds {where} can speak to the agent: Retell signs nothing on its socket"
+        + ("; calls it does not know get words, and no side effect" if verifies else ""),
+        "RETELL_WS_PATH_SECRET=$(openssl rand -hex 24), and the same in the URL that Retell has",
+    )
+
+
+def _call_port(settings: Settings, url: str) -> Told:
     name = "who may call"
     if settings.path_secret:
         count = len(settings.path_secrets())
         return Told(name, "pass", f"whoever knows the secret path{' (two, while they change)' if count > 1 else ''}")
-    if is_loopback(settings.host):
-        return Told(name, "pass", f"whoever reaches {settings.host}, without a secret: nobody else")
+    if not is_loopback(settings.host):
+        return open_to_all(name, f"{settings.host}:{settings.port}", verifies=settings.verify_calls)
+    parts = urlsplit(url)
+    if url and not is_loopback(parts.hostname or "") and parts.path.rstrip("/").endswith(PREFIX):
+        return open_to_all(name, parts.netloc, verifies=settings.verify_calls)
+    # What is only tried out here has no proxy, and a proxy here may be one that nobody else reaches.
     return Told(
-        name,
-        "warn" if settings.verify_calls else "fail",
-        f"whoever finds {settings.host}:{settings.port} can speak to the agent: Retell signs nothing on its socket"
-        + ("; calls it does not know get words, and no side effect" if settings.verify_calls else ""),
-        "RETELL_WS_PATH_SECRET=$(openssl rand -hex 24), and the same in the URL that Retell has",
+        name, "pass", f"whoever reaches {settings.host}, without a secret, and whoever reaches a proxy before it"
     )
 
 

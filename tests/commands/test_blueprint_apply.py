@@ -212,12 +212,15 @@ async def test_the_file_of_secrets_that_is_made_takes_nothing_from_the_shell_and
     assert "ANTHROPIC_API_KEY=filled\n" in await accepted("bash", "-c", script)
 
 
+@pytest.mark.parametrize("own", ["", "data"])
 async def test_what_was_said_is_found_by_the_commands_as_they_are_told(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, own: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder.mkdir()  # noqa: ASYNC240  # nothing else runs
+    if own:
+        (folder / "retell_ws.toml").write_text(f'data = "{tmp_path / own}"\n')
     (folder / "agent.py").write_text("from retell_ws import Agent\nagent = Agent('You are Ana.')\n")
-    apply(folder, "events", "--yes", "--proxy", "none", "--port", str(row_of_ports(1)))
+    apply(folder, "events", "--yes", "--proxy", "none", "--leaving", "none", "--port", str(row_of_ports(1)))
     told = [step.strip(" $&") for step in steps(capsys)]
     serve, report, transcripts = (
         next(step for step in told if f"retell_ws {word}" in step) for word in ("serve", "report", "transcripts")
@@ -403,6 +406,102 @@ def test_a_set_up_moves_on_and_settings_of_the_owner_s_stay(folder: Path, capsys
     assert "retell_ws.service" in texts(folder), "the old server may still run by it"
 
 
+def things(folder: Path) -> set[str]:
+    """All that `kubectl apply` makes of the folder, by kind and name."""
+    found = [thing for path in (folder / "kubernetes").iterdir() for thing in yaml.safe_load_all(path.read_text())]
+    return {f"{thing['kind'].lower()}/{thing['metadata']['name']}" for thing in found}
+
+
+def test_what_was_in_the_cluster_and_is_no_more_is_deleted_and_volumes_stay(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply(folder, "distributed", "--yes")
+    moves = [("events", KAFKA), ("distributed", ()), ("events", KAFKA)]
+    for blueprint, options in moves:
+        before = things(folder)
+        capsys.readouterr()
+        apply(folder, blueprint, "--yes", *options)
+        told = capsys.readouterr().out
+        deleted = {
+            word.replace(".keda.sh", "")
+            for command in re.findall(r"^    \$ kubectl delete (.*)", told, re.MULTILINE)
+            for word in command.split()
+            if "/" in word
+        }
+        gone = before - things(folder)
+        assert deleted == {each for each in gone if not each.startswith("persistentvolumeclaim/")}
+        for volume in gone - deleted:
+            assert f"{volume.partition('/')[2]} has figures" in told
+
+
+def test_manifests_of_an_earlier_set_up_are_removed_and_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    apply(folder, "events", "--yes", *KAFKA)
+    (folder / "kubernetes" / "70-archive.yaml").write_text("# mine\n")
+    (folder / "kubernetes" / "80-ours.yaml").write_text("# mine\n")
+    capsys.readouterr()
+    apply(folder, "distributed", "--dry-run")
+    told = capsys.readouterr().out
+    assert "--- kubernetes/70-analytics.yaml\n+++ /dev/null\n" in told and "2 to remove" in told
+    assert (folder / "kubernetes" / "70-analytics.yaml").exists()
+    apply(folder, "distributed", "--yes")
+    told = capsys.readouterr().out
+    assert ", 2 removed" in told and "kubernetes/70-archive.yaml is not part of it any more, and stays" in told
+    assert "80-ours" not in told
+    found = {path.name for path in (folder / "kubernetes").iterdir()}
+    assert {"70-archive.yaml", "80-ours.yaml"} <= found and not {"60-data.yaml", "70-analytics.yaml"} & found
+    apply(folder, "distributed")
+    told = capsys.readouterr().out
+    assert "nothing to change" in told and "70-archive.yaml is not part of it any more" in told
+    apply(folder, "events", "--yes", "--force", *KAFKA)
+    assert "consume, archive" in (folder / "kubernetes" / "70-archive.yaml").read_text()
+
+
+def test_manifests_stay_while_nothing_of_them_is_handed_on(folder: Path) -> None:
+    apply(folder, "events", "--yes", *KAFKA)
+    apply(folder, "single", "--yes")
+    assert (folder / "kubernetes" / "70-analytics.yaml").exists()
+    apply(folder, "distributed", "--yes")
+    assert not (folder / "kubernetes" / "70-analytics.yaml").exists()
+
+
+def test_there_and_back_again_the_owner_s_settings_are_as_they_were(folder: Path) -> None:
+    folder.mkdir()
+    file = folder / "retell_ws.toml"
+    own = 'blueprint = "distributed"\nredis_url = "redis://:hunter2@store:6379/3"  # the big one\nworkers = 2\n'
+    file.write_text(own)
+    apply(folder, "distributed", "--yes", "--servers", "5")
+    apply(folder, "single", "--yes")
+    assert tomllib.loads(file.read_text()).keys().isdisjoint({"redis_url", "workers"})
+    apply(folder, "distributed", "--yes")
+    assert file.read_text() == own
+    assert len(re.findall("server s", (folder / "haproxy.cfg").read_text())) == 2 * 5
+
+
+def test_there_and_back_again_what_was_asked_for_is_as_it_was(folder: Path) -> None:
+    apply(folder, "events", "--yes", *KAFKA, "--redis-url", "redis://store/3", "--servers", "2")
+    before = load(config=folder / "retell_ws.toml", environment={})
+    for blueprint in ("distributed", "single", "single"):
+        apply(folder, blueprint, "--yes", "--leaving", "none")
+    apply(folder, "events", "--yes")
+    assert load(config=folder / "retell_ws.toml", environment={}) == before
+    assert len(re.findall("server w", (folder / "haproxy.cfg").read_text())) == 2
+    apply(folder, "distributed", "--yes", "--redis-url", "redis://other")
+    apply(folder, "events", "--yes", "--kafka", "none", "--servers", "1")
+    apply(folder, "distributed", "--yes")
+    apply(folder, "events", "--yes", "--servers", "1")
+    assert load(config=folder / "retell_ws.toml", environment={}).kafka_bootstrap == "", "that was the last word"
+
+
+def test_what_is_said_now_wins_over_what_was_commented_out(folder: Path) -> None:
+    folder.mkdir()
+    file = folder / "retell_ws.toml"
+    file.write_text('blueprint = "distributed"\nredis_url = "redis://store"\n')
+    apply(folder, "single", "--yes")
+    apply(folder, "distributed", "--yes", "--redis-url", "redis://other")
+    assert tomllib.loads(file.read_text())["redis_url"] == "redis://other"
+    assert '# redis_url = "redis://store"\n' in file.read_text()
+
+
 def test_what_contradicts_the_blueprint_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder.mkdir()
     (folder / "retell_ws.toml").write_text('workers = 4\nredis_url = "redis://x"\nblueprint = "distributed"\n')
@@ -468,14 +567,36 @@ def test_secrets_in_the_settings_are_not_shown(folder: Path, capsys: pytest.Capt
     assert "aaaaaaaa" in (folder / "retell_ws.toml").read_text()
 
 
+@pytest.mark.parametrize("mark", ["", "#", "# ", "## "])
+def test_secrets_are_not_shown_however_they_are_written(
+    folder: Path, mark: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder.mkdir()
+    (folder / "retell_ws.toml").write_text(
+        f'{mark}path_secret = "aaaaaaaaaaaaaaaaaaaaaaaa"\n'
+        f'{mark}redis_url = "redis://store?username=ana&password=hunter2"\nblueprint = "distributed"\n'
+    )
+    for blueprint in ("distributed", "single", "distributed"):
+        apply(folder, blueprint, "--yes", "--force")
+    told = capsys.readouterr()
+    assert "aaaaaaaa" not in told.out + told.err and "hunter2" not in told.out + told.err
+    assert "hunter2" not in (folder / REMEMBERED).read_text()
+    assert "hunter2" in (folder / "retell_ws.toml").read_text()
+    (folder / REMEMBERED).chmod(0o644)
+    apply(folder, "distributed", "--yes", "--servers", "4")
+    assert (folder / REMEMBERED).stat().st_mode & 0o777 == 0o600
+
+
 def test_secrets_over_several_lines_are_not_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder.mkdir()
     (folder / "retell_ws.toml").write_text(
-        'path_secret = """\\\n  aaaaaaaaaaaaaaaaaaaaaaaa"""\n'
-        'redis_url = """\\\n  redis://:hunter2@store"""\nblueprint = "distributed"\n'
+        'path_secret = """\\\n  aaaaaaaaaaaaaaaaaaaaaaaa"""\nblueprint = "distributed"\n'
+        'redis_url = """\\\n  redis://:hunter2@store"""\n'
     )
-    for blueprint in ("distributed", "single"):
+    for blueprint in ("distributed", "single", "single"):
         apply(folder, blueprint, "--yes", "--force")
+        text = (folder / "retell_ws.toml").read_text()  # beside it there is always something to show
+        (folder / "retell_ws.toml").write_text(text.replace('store"""\n', 'store"""\nkafka_bootstrap = "k:1"\n'))
     told = capsys.readouterr()
     assert "aaaaaaaa" not in told.out + told.err and "hunter2" not in told.out + told.err
     assert "hunter2" in (folder / "retell_ws.toml").read_text()

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from retell_ws.deploy.containers import compose_files
@@ -279,6 +280,50 @@ def test_each_proxy_is_started_and_told_in_its_own_words(proxy: str, start: str,
     assert ("your balancer" in words(first)) == (proxy == "none")
 
 
+STOPS = {
+    "haproxy": "kill -USR1 $(cat /opt/a/haproxy.pid)",
+    "nginx": "nginx -c /opt/a/nginx.conf -s quit",
+    "caddy": "pkill -TERM -f '[c]addy run --adapter caddyfile --config /opt/a/Caddyfile'",
+    "none": "",
+}
+MOVES: tuple[tuple[str, str], ...] = (
+    ("distributed", "distributed"),
+    ("distributed", "single"),
+    ("single", "distributed"),
+)
+STARTS = {"haproxy": "haproxy -W", "nginx": "nginx -c /opt/a/nginx.conf", "caddy": "caddy run", "none": ""}
+
+
+@pytest.mark.parametrize(
+    ("move", "old", "after"),
+    [
+        (move, old, after)
+        for move in MOVES
+        for old in STOPS
+        for after in STARTS
+        if old != after and (after != "caddy" or move[0] != "single")  # Caddy cannot ask who leaves
+    ],
+)
+def test_another_proxy_is_started_in_the_place_of_the_one_that_was_there(
+    move: tuple[str, str], old: str, after: str
+) -> None:
+    before = setup(move[0], proxy=old)
+    commands = steps(setup(move[1], before, proxy=after), before, "retell_ws.toml" if move[0] != move[1] else "")
+    starts = [n for n, command in enumerate(commands) if after != "none" and command.startswith(STARTS[after])]
+    stops = [n for n, command in enumerate(commands) if command == STOPS[old]]
+    assert (len(starts[:1]), len(stops)) == (after != "none", old != "none")
+    assert not any(command.startswith(("haproxy -c", "nginx -t")) for command in commands[: [*starts, 0][0]])
+    if starts and stops:
+        assert stops[0] + 1 == starts[0], "they have the same address"
+    assert ("for a moment" in words(setup(move[1], before, proxy=after), before)) is bool(starts and stops)
+
+
+def test_where_another_proxy_listens_elsewhere_the_old_one_stays_until_nobody_dials_it() -> None:
+    before = setup("distributed")
+    commands = steps(setup("distributed", before, proxy="nginx", listen=":9090"), before)
+    assert at(commands, STARTS["nginx"]) < at(commands, STOPS["haproxy"])
+
+
 def test_a_server_that_nobody_set_up_is_described() -> None:
     wanted = setup("distributed", own={"port": 8080})
     commands = steps(wanted)
@@ -312,6 +357,15 @@ def test_what_was_kept_is_read_where_the_settings_say() -> None:
     assert "data" not in settings(setup("distributed")) and "transcripts list" not in words(setup("distributed"))
 
 
+def test_a_folder_of_the_owner_s_is_where_the_only_server_keeps_facts() -> None:
+    events = msgspec.structs.replace(setup("events"), has_own_data=True)
+    kafka = msgspec.structs.replace(setup("events", events, kafka="k:1", servers=2), has_own_data=True)
+    assert not any("--data" in command for command in events.serving())
+    assert all("--data /opt/a/retell_ws-data/80" in command for command in kafka.serving()), "each has its journal"
+    assert "until now" not in words(kafka, events), "it stays there"
+    assert "--data /var/lib/retell_ws/" in events.unit()["more"], "a unit may write nowhere else"
+
+
 def test_an_agent_that_is_not_there_comes_first() -> None:
     for agent, command in ((None, ["$ /bin/retell_ws new /opt/a"]), ("/opt/a/ana.py", [])):
         wanted = setup("single", agent=agent)
@@ -331,6 +385,47 @@ def test_what_pods_do_not_get_is_told() -> None:
     assert "No pod reaches Kafka at localhost:1,k:2" in said
     assert "is where pods reach Redis.\n" in said, "this machine's needs none"
     assert not any(each.title == "In Kubernetes" for each in told(setup("events"), None, changed=()))
+
+
+def in_cluster(wanted: Wanted, before: Wanted | None) -> list[str]:
+    """The commands in Kubernetes."""
+    found = [each for each in told(wanted, before, changed=()) if each.title == "In Kubernetes"]
+    return [line[2:] for section in found for line in section.lines if line.startswith("$ ")]
+
+
+@pytest.mark.parametrize("forth", [True, False])
+def test_in_a_cluster_the_old_servers_go_when_as_many_new_ones_are_ready(forth: bool) -> None:
+    shared = setup("distributed")
+    kafka = setup("events", shared, kafka="k:1")
+    wanted, before = (kafka, shared) if forth else (shared, kafka)
+    new, old = ("statefulset", "deployment") if forth else ("deployment", "statefulset")
+    apply, scale, ready, delete, *consumers = in_cluster(wanted, before)
+    assert apply == "kubectl apply -f /opt/a/kubernetes"
+    assert scale.startswith(f"kubectl scale {new}/retell-ws-server --replicas=$(kubectl get {old}/retell-ws-server ")
+    assert ready == f"kubectl rollout status {new}/retell-ws-server --timeout=10m"
+    assert delete == f"kubectl delete {old}/retell-ws-server --cascade=foreground", "it waits for the last call"
+    assert bool(consumers) is not forth, "they are read to the end by those who kept what there is to read"
+    said = words(wanted, before)
+    assert ("The volumes stay." in said) is not forth
+    back = f"$ /bin/retell_ws blueprint apply {before.blueprint} --into /opt/a" + ("" if forth else " --kafka k:1")
+    assert back in said.splitlines() and said.index("server by server") < said.index(back)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "before"),
+    [
+        (setup("distributed"), None),
+        (setup("distributed"), setup("single")),
+        (setup("distributed"), setup("events")),
+        (setup("distributed", servers=4), setup("distributed")),
+        (setup("events", kafka="k:1", servers=4), setup("events", kafka="k:1")),
+        (setup("single"), setup("distributed")),
+        (setup("events"), setup("events", kafka="k:1")),
+    ],
+)
+def test_in_a_cluster_nothing_is_deleted_that_goes_on_or_was_not_there(wanted: Wanted, before: Wanted | None) -> None:
+    assert not any("delete" in command for command in in_cluster(wanted, before))
+    assert "manifests of the old set-up" not in words(wanted, before)
 
 
 def test_the_image_of_the_containers_is_built_first() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retell_ws.deploy.settings_file import Value, lines_of, merged, read_settings
+from retell_ws.deploy.settings_file import Value, lines_of, merged, put_back, read_settings
 from retell_ws.errors import SettingsError
 
 WANTED: dict[str, Value] = {"blueprint": "distributed", "redis_url": "redis://127.0.0.1:6379/0"}
@@ -49,6 +49,26 @@ def test_what_contradicts_is_changed_where_it_stands_or_commented_out_with_the_r
 def test_a_statement_of_many_lines_is_commented_out_as_a_whole() -> None:
     found = merged('redis_url = """\\\n  redis://x"""\nport = 1', {}, written={}, must=MUST, barred={"redis_url": "no"})
     assert tomllib.loads(found.text) == {"port": 1}
+
+
+def test_what_was_left_out_is_put_back_as_it_was() -> None:
+    own = '# ours\nworkers = 4  # few\nredis_url = """\\\n\n  redis://x"""\nport = 1\n'
+    out = merged(own, {}, written={}, must=MUST, barred={"workers": "no", "redis_url": "no"}).text
+    assert tomllib.loads(out) == {"port": 1}
+    assert put_back(out, {"workers", "redis_url"}) == own
+    assert put_back(out.replace("\n", "\r\n"), {"workers", "redis_url"}) == own.replace("\n", "\r\n")
+    assert tomllib.loads(put_back(out, {"workers"})) == {"port": 1, "workers": 4}
+    twice = f"{out}workers = 5\n"
+    assert tomllib.loads(put_back(twice, {"workers"})) == {"port": 1, "workers": 5}
+    assert put_back(f"{out}{out.replace('port', 'x')}", {"workers"}).count("\nworkers") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["# Left out: no.\n", "# Left out: no.\nport = 1\n", "# Left out: no.\n# workers = \n", "# Left out: no.\n# \n"],
+)
+def test_a_comment_that_holds_no_statement_stays(text: str) -> None:
+    assert put_back(text, {"workers", "port"}) == text
 
 
 def test_what_we_wrote_is_ours_to_change_and_to_take_away_with_its_comment() -> None:

@@ -55,8 +55,15 @@ def test_an_agent_that_dials_otherwise_is_told(changes: dict[str, Any], outcome:
 
 
 def test_without_a_secret_the_path_has_to_be_ours_all_the_same() -> None:
-    assert outcomes(secrets=(), url="wss://voice.example.com/llm-websocket/")["Retell dials us"] == "pass"
-    assert outcomes(secrets=(), url="wss://voice.example.com/")["Retell dials us"] == "fail"
+    assert outcomes(secrets=(), url="wss://127.0.0.1/llm-websocket/")["Retell dials us"] == "pass"
+    assert outcomes(secrets=(), url="wss://127.0.0.1/")["Retell dials us"] == "fail"
+
+
+def test_without_a_secret_whoever_finds_the_url_that_retell_dials_can_call() -> None:
+    found = Registered(**{name: getattr(GOOD, name) for name in GOOD.__struct_fields__} | {"url": URL[: -len(SECRET)]})
+    for verifies, outcome in ((False, "fail"), (True, "warn")):
+        (one,) = (one for one in compared(found, "", (), verifies=verifies) if one.name == "Retell dials us")
+        assert one.outcome == outcome and "whoever finds voice.example.com" in one.seen
 
 
 def test_an_agent_that_dials_another_server_fails() -> None:

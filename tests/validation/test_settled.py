@@ -84,6 +84,25 @@ def test_an_address_for_everybody_wants_a_secret() -> None:
     assert the("who may call", host="0.0.0.0", path_secret=SECRET).outcome == "pass"
     assert "two" in the("who may call", path_secret=f"{SECRET},{SECRET}x").seen
     assert the("who may call", host="localhost").outcome == "pass"
+    assert "a proxy before it" in the("who may call", host="localhost").seen
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "outcome"),
+    [
+        ("wss://voice.example.com/llm-websocket", {}, "fail"),
+        ("wss://voice.example.com/llm-websocket/", {"verify_calls": True}, "warn"),
+        ("wss://voice.example.com/llm-websocket", {"path_secret": SECRET}, "pass"),
+        (f"wss://voice.example.com/llm-websocket/{SECRET}", {}, "pass"),  # it has one that these settings do not say
+        ("ws://127.0.0.1:8080/llm-websocket", {}, "pass"),
+    ],
+)
+def test_a_server_on_loopback_that_others_reach_by_a_proxy_wants_a_secret(
+    url: str, settings: dict[str, Any], outcome: str
+) -> None:
+    (one,) = (one for one in told(Settings(**settings), ROOMY, url) if one.name == "who may call")
+    assert one.outcome == outcome and SECRET not in one.seen
+    assert (outcome == "pass") or ("voice.example.com" in one.seen and one.advice)
 
 
 def test_the_second_port_is_for_few() -> None:
