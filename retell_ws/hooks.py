@@ -76,7 +76,7 @@ class Hooks:
                 result = hook(self._call)
                 if isawaitable(result):
                     await result
-        except (Exception, asyncio.CancelledError) as exc:
+        except (Exception, SystemExit, asyncio.CancelledError) as exc:
             if isinstance(exc, asyncio.CancelledError) and is_cancelled():
                 raise
             # Not the exception's text: it may quote what the caller said.

@@ -28,11 +28,11 @@ class Patience:
         now: The time in seconds at which the answer was asked for.
 
     Attributes:
-        next_look: When `verdict` should be asked again. `works` and `asked` may bring it nearer.
+        next_look: When `verdict` should be asked again. `works`, `writes`, `called` and `asked` may bring it nearer.
     """
 
     __slots__ = ("_end", "_first_text", "_first_text_s", "_hold", "_holding_s", "_last_text", "_quiet", "_stall_s",
-                 "_works", "next_look")  # fmt: skip
+                 "_works", "_written", "next_look")  # fmt: skip
 
     def __init__(self, settings: Settings, now: float) -> None:
         self._holding_s = settings.holding_ms / 1000
@@ -44,6 +44,7 @@ class Patience:
         self._quiet = now  # since when the caller hears nothing
         self._last_text: float | None = None
         self._works = False
+        self._written: float | None = None  # when the newest piece of a tool call came
         # Never later than one gap from now: text may come at any moment, and its gap is then the next limit.
         self.next_look = min(self._hold, self._first_text, self._end, now + self._stall_s)
 
@@ -58,8 +59,23 @@ class Patience:
     def works(self, now: float) -> None:
         """Note that the turn waits for tools now."""
         self._works = True
+        self._written = None
         self._hold = max(self._quiet + self._holding_s, now)
         self.next_look = min(self._hold, self._end)
+
+    def writes(self, now: float) -> None:
+        """Note that a piece of a tool call came, of which nobody hears anything."""
+        if self._written is None:
+            self.works(now)
+            self.next_look = min(self.next_look, now + self._stall_s)
+        self._written = now
+
+    def called(self, now: float) -> None:
+        """Note that a tool call is whole. More of the answer may follow it."""
+        self._works = False
+        self._written = None
+        self._last_text = self._quiet = now
+        self.next_look = min(self.next_look, now + self._stall_s)
 
     def asked(self, now: float) -> None:
         """Note that the model was asked once more, and the first word is awaited anew."""
@@ -92,11 +108,16 @@ class Patience:
         return "wait"
 
     def _while_working(self, now: float) -> Verdict:
+        end = self._end
+        if self._written is not None:
+            if now >= self._written + self._stall_s:
+                return "stalled"
+            end = min(end, self._written + self._stall_s)
         hold = self._hold if self._hold is not None else now
         due = max(hold, self._quiet + self._holding_s)  # somebody may have said something meanwhile
         if now >= due:
             self._hold = now + HOLD_AGAIN * self._holding_s
-            self.next_look = min(self._hold, self._end)
+            self.next_look = min(self._hold, end)
             return "hold"
-        self.next_look = min(due, self._end)
+        self.next_look = min(due, end)
         return "wait"

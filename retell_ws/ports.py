@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,7 @@ from .request import ModelRequest
 from .views import CallView, ServerView
 
 __all__ = [
+    "WRITING",
     "AnswerStore",
     "Asked",
     "Bus",
@@ -38,6 +39,7 @@ __all__ = [
     "TurnModel",
     "Usage",
     "Why",
+    "Writing",
     "Written",
     "no_rest",
     "unasked",
@@ -100,7 +102,13 @@ class End(msgspec.Struct, frozen=True, gc=False):
     source: Literal["model", "cache"] = "model"
 
 
-Delta: TypeAlias = Text | ToolCall | End
+class Writing(msgspec.Struct, frozen=True):
+    """A piece of a tool call has come, which is given when it is whole: the model has not come to a standstill."""
+
+
+WRITING: Final = Writing()
+
+Delta: TypeAlias = Text | ToolCall | Writing | End
 """What comes out of a model."""
 
 Rest: TypeAlias = Callable[[], float]

@@ -354,9 +354,14 @@ class Talk:
                         usage = getattr(delta, "usage", None)
             if text := shortened("".join(said)):
                 self._summary = Summary(upto, text)
+            else:  # refused, say
+                self._put_off(question, "it is empty")
         except (ModelError, TimeoutError) as exc:
-            self._sum_up_from = len(question.transcript) + self.agent.window
-            logger.warning("no summary: %s", exc or "it took too long", extra={"call_id": self.call.id})
+            self._put_off(question, exc or "it took too long")
         finally:
             self.spend(usage or estimated(request, said))
             self._summing = None
+
+    def _put_off(self, question: Question, why: object) -> None:
+        self._sum_up_from = len(question.transcript) + self.agent.window
+        logger.warning("no summary: %s", why, extra={"call_id": self.call.id})

@@ -26,6 +26,7 @@ from .facts import Fact, ToolFinished, ToolStarted
 from .handle import Call
 from .intent import Intent
 from .ports import CallStore, Effect, ToolCall
+from .threads import in_thread
 from .tool import Tool, result_text
 from .wire import ToolCallInvocation, ToolCallResult
 
@@ -164,7 +165,7 @@ class Tools:
             return True
         try:
             return bool(tool.when(self._call))
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             self._log(tool, exc, "whether it may be called cannot be told")
             return False
 
@@ -334,7 +335,7 @@ class Tools:
                 return Outcome("done", result_text(await _invoke(tool, call, pending.values)))
         except ToolError as exc:
             return Outcome("refused", result_text(str(exc)))
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:  # a library may think that it has a terminal
             if deadline is not None and deadline.expired():
                 return Outcome("late", LATE)
             self._log(tool, exc, "failed")
@@ -426,7 +427,7 @@ class Tools:
                 raise
             logger.error("the tool %s was cancelled by something it waited for", tool.name, extra=self._extra)
             return Outcome("failed", FAILED_EFFECT)
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             self._log(tool, exc, "failed")
             return Outcome("failed", FAILED_EFFECT if tool.side_effect else FAILED)
 
@@ -455,7 +456,7 @@ class Tools:
     def _extra(self) -> dict[str, str]:
         return {"call_id": self._call.id}
 
-    def _log(self, tool: Tool, exc: Exception, what: str) -> None:
+    def _log(self, tool: Tool, exc: Exception | SystemExit, what: str) -> None:
         # Not the exception's text: it may quote what the caller said.
         frame = traceback.extract_tb(exc.__traceback__)[-1]
         place = f"{frame.filename}:{frame.lineno}"
@@ -475,7 +476,7 @@ def is_cancelled() -> bool:
 
 async def _invoke(tool: Tool, call: Call, values: dict[str, Any]) -> Any:
     bound = tool.bind(call, values)
-    result = bound() if tool.is_async else await asyncio.to_thread(bound)
+    result = bound() if tool.is_async else await in_thread(bound)
     return await result if isawaitable(result) else result
 
 

@@ -27,7 +27,7 @@ from .exchange import Exchange
 from .facts import SpeechGuarded
 from .holding import moment_of
 from .patience import Patience
-from .ports import End, Text, ToolCall, Usage, Why
+from .ports import WRITING, End, Text, ToolCall, Usage, Why
 from .request import ModelRequest
 from .seam import Seam
 from .speech import MAX_PIECE, Pieces, split
@@ -87,6 +87,7 @@ class Turn:
         "_guarded",
         "_has_begun",
         "_hooks_saw",
+        "_is_apart",
         "_is_closed",
         "_is_dropped",
         "_is_fresh",
@@ -139,6 +140,7 @@ class Turn:
         self._is_closed = False  # the pieces were given up
         self._said: list[str] = []  # the words of this round, as the model gave them
         self._is_fresh = True  # this round has said nothing yet
+        self._is_apart = False  # nor anything since a tool call
         self._seam = Seam(start.said) if start.said else None  # until its first round has joined it
         self._spoke = bool(start.said)  # the model's or the greeting's own words, not one of our lines
         self._looks_again = False
@@ -170,7 +172,7 @@ class Turn:
         except ModelError as exc:
             logger.warning("the model failed: %s", exc, extra={"call_id": self._line.call.call_id})
             self._fail(exc.kind or type(exc).__name__)
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             # The one place where anything may arrive: the agent's own functions run in here. Not the exception's
             # text: it may quote what the caller said.
             frame = traceback.extract_tb(exc.__traceback__)[-1]
@@ -218,7 +220,7 @@ class Turn:
             return True
         try:
             now = self._talk.request(self._start, may_call=True)
-        except Exception:  # of the agent's functions: a turn of its own meets it where it can be told
+        except (Exception, SystemExit):  # of the agent's functions: a turn of its own meets it where it can be told
             return False
         return now.asks_the_same(then) and self._hooks_saw == self._talk.hooks_see()
 
@@ -322,6 +324,9 @@ class Turn:
                         if exchange is None:
                             exchange = self._talk.tools.exchanges.begin(question, self._generation)
                         self._call(delta, exchange, committed)
+                    elif delta is WRITING:
+                        self._patience.writes(self._loop.time())
+                        self._watch()
                     elif isinstance(delta, End):
                         reason = delta.stop_reason
                         if delta.usage != UNTOLD or delta.source == "cache":
@@ -380,9 +385,11 @@ class Turn:
         """Let a tool run as soon as it may."""
         if len(self._calls) >= MAX_CALLS:
             return
-        self._patience.progressed(self._loop.time())  # its arguments came, of which nobody hears anything
+        self._patience.called(self._loop.time())
+        self._watch()
         self._say(self._everything())
         self._open()
+        self._is_apart = True
         tools, line, generation = self._talk.tools, self._line, self._generation
         pending = tools.understand(called, exchange)
         if pending.tool is not None and pending.tool.say and not self._spoke and not self._calls:
@@ -447,14 +454,18 @@ class Turn:
             if self._stages.first_token_at is None:
                 self._stages.first_token_at = monotonic()
         if piece := pieces.feed(text):
-            if self._is_fresh:
-                self._is_fresh = False
-                if self._line.call.answer.needs_space(self._generation) and not piece[0].isspace():
-                    piece = f" {piece}"
             self._spoke = True
-            self._say(piece)
+            self._say(self._spaced(piece))
             if pieces.is_spoken and self._stages.sentence_at is None:
                 self._stages.sentence_at = monotonic()
+
+    def _spaced(self, piece: str) -> str:
+        """Put a space before the first words of a round, and those after a tool call, which the model leaves out."""
+        if piece and (self._is_fresh or self._is_apart):
+            self._is_fresh = self._is_apart = False
+            if self._line.call.answer.needs_space(self._generation) and not piece[0].isspace():
+                return f" {piece}"
+        return piece
 
     async def _room(self) -> None:
         """Slow down with a peer that is slow to read."""
@@ -496,7 +507,7 @@ class Turn:
         elif pieces.removed:
             self._guarded = tuple(sorted(pieces.removed))
         self._spoke = self._spoke or bool(rest)
-        return rest
+        return self._spaced(rest)
 
     def _say(self, text: str) -> None:
         if text and self._stages.frame_at is None:

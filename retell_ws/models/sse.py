@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from ..errors import ModelBroken
-from ..ports import Delta, End, Text, Usage
+from ..ports import WRITING, Delta, End, Text, Usage
 from .tool_blocks import ToolBlocks
 
 __all__ = ["MessageStream"]
@@ -293,6 +293,8 @@ class MessageStream:
         else:
             if call is not None:
                 deltas.append(call)
+            elif self._tools:
+                deltas.append(WRITING)
 
     def _count(self, tokens: _Tokens | None) -> None:
         if tokens is None:

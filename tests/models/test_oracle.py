@@ -16,6 +16,8 @@ from retell_ws.request import Message, ModelRequest, ToolResult, ToolUse, Words
 from retell_ws.testing.fake_anthropic import FakeAnthropic
 from retell_ws.tool import ToolSpec
 
+from .parts import whole
+
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
 HEADERS = ("authorization", "anthropic-version", "content-type", "accept", "host", "x-api-key", "content-length")
@@ -76,7 +78,7 @@ async def both(fake: FakeAnthropic, request: ModelRequest) -> list[tuple[dict[st
             deltas = [delta async for delta in model.stream(request)]
         await model.aclose()
         (entry,) = await fake.log()
-        results.append((entry, deltas))
+        results.append((entry, whole(deltas)))
     return results
 
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from retell_ws.errors import ModelBroken
 from retell_ws.models import sse, tool_blocks
 from retell_ws.models.sse import MessageStream
-from retell_ws.ports import Delta, End, Text, ToolCall, Usage
+from retell_ws.ports import WRITING, Delta, End, Text, ToolCall, Usage
+
+from .parts import whole
 
 ANSWER = (
     'event: message_start\ndata: {"type":"message_start","message":{"model":"claude-haiku-5-5","id":"msg_1",'
@@ -76,7 +78,7 @@ def read(*pieces: bytes) -> list[Delta]:
     stream = MessageStream(request_id="req_1")
     deltas = [delta for piece in pieces for delta in stream.feed(piece)]
     stream.close()
-    return deltas
+    return whole(deltas)
 
 
 def broken(*pieces: bytes) -> tuple[list[Delta], ModelBroken]:
@@ -85,7 +87,7 @@ def broken(*pieces: bytes) -> tuple[list[Delta], ModelBroken]:
     deltas = [delta for piece in pieces for delta in stream.feed(piece)]
     with pytest.raises(ModelBroken) as caught:
         stream.close()
-    return deltas, caught.value
+    return whole(deltas), caught.value
 
 
 def test_a_whole_answer_gives_its_texts_and_one_end() -> None:
@@ -208,7 +210,8 @@ def test_an_answer_longer_than_the_limit_breaks_the_stream(monkeypatch: pytest.M
 def test_a_tool_call_comes_once_and_whole_when_its_block_ends() -> None:
     stream = MessageStream()
     assert stream.feed(text("Let me see.") + stop(0)) == [Text("Let me see.")]
-    assert stream.feed(tool_start() + tool_piece("") + tool_piece('{"day": "Tu') + tool_piece('esday", "é": 1}')) == []
+    assert stream.feed(tool_start()) == [WRITING]
+    assert stream.feed(tool_piece("") + tool_piece('{"day": "Tu') + tool_piece('esday", "é": 1}')) == [WRITING] * 3
     assert stream.feed(stop()) == [ToolCall(id="toolu_1", name="book", arguments='{"day": "Tuesday", "é": 1}')]
     assert stream.feed(stop() + STOP) == [End()]
 
@@ -361,14 +364,14 @@ def test_any_bytes_give_deltas_or_a_model_error(pieces: list[bytes]) -> None:
 )
 def test_where_the_bytes_are_cut_never_matters(events: list[bytes], cuts: list[int]) -> None:
     data = b"".join(events)
-    whole = MessageStream()
-    expected = whole.feed(data)
+    at_once = MessageStream()
+    expected = at_once.feed(data)
     stream, deltas, at = MessageStream(), list[Delta](), 0
     for cut in [*sorted(cuts), len(data)]:
         deltas += stream.feed(data[at:cut])
         at = max(at, cut)
     assert deltas == expected
-    assert (stream.done, stream.ended) == (whole.done, whole.ended)
+    assert (stream.done, stream.ended) == (at_once.done, at_once.ended)
 
 
 def start(message: str) -> bytes:
