@@ -1,7 +1,7 @@
 """Which parts of the archive have which calls, so that it need not be looked up in all of them for every batch.
 
-It holds the ids of a few days' calls, some 60 bytes each, and is as true as the last look at the store: a part is never
-changed, so its path tells whether it was read already.
+It holds the ids of a few days' calls, some 60 bytes each, and is as true of each day as the last look at it: a part is
+never changed, so its path tells whether it was read already, but another process may have replaced it since.
 """
 
 from __future__ import annotations
@@ -69,6 +69,11 @@ class Index:
                     raise FileNotFoundError(part.path) from None
         if fresh:
             self._is_single = False
+
+    def clear(self) -> None:
+        """Forget all days, as what it knows of them may be gone."""
+        self._forget(self._known)
+        self._days.clear()
 
     def where(self, call_ids: Collection[str]) -> Mapping[str, Collection[Part]]:
         """Find the parts of calls; those that no day it has looked at has are left out."""

@@ -232,8 +232,9 @@ class Shelf:
             for _ in range(TRIES):
                 try:
                     return step()
-                except FileNotFoundError:  # a process on another machine has replaced or merged a part: look again
-                    continue
+                except FileNotFoundError:  # another process has replaced or merged a part
+                    # It may be of a day that this step does not ask for, and which is not looked at again.
+                    self._index.clear()
             return step()
 
     def _settle(self, coming: Mapping[str, Row], days: Collection[date]) -> int:

@@ -229,6 +229,17 @@ def test_a_part_that_goes_away_under_its_hands_is_looked_for_again(
     assert len(raw(store)) == 3
 
 
+def test_a_call_of_some_days_ago_that_another_process_forgets_holds_nothing_up(store: ObjectStore) -> None:
+    with Shelf(store) as one, Shelf(store) as other:
+        put(one, socket(1), socket(2))
+        for days in (1, 2, 3):
+            one.mend(NOON + days * DAY_S)
+        assert other.forget(call_id(1))
+        assert put(one, socket(3, NOON + 3 * DAY_S)) == 1
+        assert one.mend(NOON + 3 * DAY_S) == 0
+        assert rows(one).keys() == {call_id(2), call_id(3)}
+
+
 def put_unlocked(shelf: Shelf, entry: Entry) -> None:
     """Write as if there were no lock, as there is none in an object store."""
     folder, shelf._folder = shelf._folder, None
