@@ -289,6 +289,10 @@ class Shelf:
                 )
             except duckdb.IOException:
                 raise FileNotFoundError("a part was replaced or merged") from None
+            except duckdb.Error as exc:
+                if not self._parts.put_aside(parts, exc):
+                    raise
+                raise FileNotFoundError("a part was put aside") from None
             for row in rows_of(self._db, "found"):
                 found.setdefault(row.call_id, []).append(row)
             self._db.execute("DROP TABLE found")

@@ -287,6 +287,68 @@ def test_a_call_that_is_written_while_it_is_forgotten_is_out_after_the_next_look
         assert raw(store) == []
 
 
+def damage(store: ObjectStore, path: str, column: str) -> None:
+    """Make one column of a part unreadable; with no column, all of it."""
+    content = bytearray(bytes(store.get(path).bytes()))
+    with TemporaryDirectory() as folder, closing(duckdb.connect()) as db:
+        file = Path(folder, "part.parquet")
+        file.write_bytes(content)
+        query = "SELECT data_page_offset, total_compressed_size FROM parquet_metadata(?) WHERE path_in_schema = ?"
+        for begin, size in db.execute(query, [str(file), column]).fetchall():
+            content[begin : begin + size] = bytes(size)
+    store.put(path, bytes(content) if column else b"")
+
+
+@pytest.mark.parametrize("column", ["", "call_id", "text"])
+def test_a_part_that_is_damaged_takes_no_other_call_with_it(
+    store: ObjectStore, column: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Shelf(store) as shelf:
+        put(shelf, socket(1))
+        (path,) = [one["path"] for page in store.list() for one in page if one["path"].endswith(".parquet")]
+        put(shelf, socket(2), socket(3, NOON - DAY_S))
+    damage(store, path, column)
+    with Shelf(store) as shelf:
+        assert put(shelf, retell(1), retell(2), socket(4)) == 3  # the first one, as if it were new
+        assert caplog.text.count(path) == 1
+        assert rows(shelf).keys() == {call_id(number) for number in (1, 2, 3, 4)}
+        assert shelf.find(call_id(3)) is not None
+        assert shelf.forget(call_id(2))
+        assert shelf.mend(NOON) == 0
+        shelf.tidy(time.time() + 2 * DAY_S)
+        assert rows(shelf).keys() == {call_id(number) for number in (1, 3, 4)}
+    assert caplog.text.count(path) == 1
+
+
+def test_many_damaged_parts_hold_nothing_up(store: ObjectStore) -> None:
+    for number in range(shelves.TRIES + 5):
+        store.put(f"transcripts/day=2026-11-28/part-{number:02}.parquet", b"")
+    with Shelf(store) as shelf:
+        assert put(shelf, socket(1)) == 1
+        assert rows(shelf).keys() == {call_id(1)}
+
+
+def test_a_part_that_could_not_be_read_once_is_read_the_next_time(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Shelf(store) as shelf:
+        put(shelf, socket(1))
+    with Shelf(store) as shelf:
+        execute = shelf._db.execute
+
+        def short_of_memory(query: str, values: Any = ()) -> Any:
+            if "INSERT" in query:
+                raise duckdb.OutOfMemoryException("no room")
+            return execute(query, values)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(shelf._db, "execute", short_of_memory)
+            with pytest.raises(duckdb.OutOfMemoryException):
+                put(shelf, retell(1))
+        assert put(shelf, retell(1)) == 1
+        assert len(raw(store)) == 1
+
+
 def test_days_that_are_too_old_go_and_with_them_what_was_forgotten(shelf: Shelf, store: ObjectStore) -> None:
     put(shelf, socket(1, NOON - 10 * DAY_S), socket(2), socket(3))
     shelf.forget(call_id(3))
