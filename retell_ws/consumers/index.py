@@ -82,11 +82,16 @@ class Index:
             found.setdefault(call_id, set()).add(self._known[number])
         return found
 
-    def twice(self) -> Collection[str]:
-        """Find the calls that stand in several parts: somebody was killed, or wrote at the same time."""
+    def twice(self, most: int) -> Collection[str]:
+        """Find calls that stand in several parts: somebody was killed, or wrote at the same time.
+
+        Args:
+            most: Of them; those of the same parts come together.
+        """
         if self._is_single:
             return ()
-        found = self._db.execute("SELECT call_id FROM ids GROUP BY call_id HAVING count(*) > 1").fetchall()
+        query = "SELECT call_id FROM ids GROUP BY call_id HAVING count(*) > 1 ORDER BY min(part), call_id LIMIT ?"
+        found = self._db.execute(query, [most]).fetchall()
         self._is_single = not found
         return [call_id for (call_id,) in found]
 

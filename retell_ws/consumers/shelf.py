@@ -55,6 +55,9 @@ MEMORY_MB: Final = 512
 """Megabytes for writing and merging, and as many for the index: two thousand calls are in memory at once, and long ones
 take 100 KB."""
 
+SLICE: Final = 1000
+"""Calls that stand twice and are in memory together: where a process was killed it may be all those of a day."""
+
 TRIES: Final = 20
 """Times a write begins anew, because what it was to replace went away under its hands."""
 
@@ -156,7 +159,12 @@ class Shelf:
         Returns:
             How many calls there were.
         """
-        return self._write(lambda: self._settle({}, _around((day_of(now),))))
+        days, count = _around((day_of(now),)), 0
+        while True:
+            some = self._write(lambda: self._settle({}, days))
+            count += some
+            if some < SLICE:
+                return count
 
     def forget(self, call_id: str) -> bool:
         """Delete a call, and see to it that it does not come back: also not from an entry that is delivered later.
@@ -240,7 +248,8 @@ class Shelf:
     def _settle(self, coming: Mapping[str, Row], days: Collection[date]) -> int:
         self._index.look(days)
         forgotten = self.forgotten()
-        places = self._index.where({*coming, *self._index.twice(), *forgotten})
+        twice = self._index.twice(SLICE)
+        places = self._index.where({*coming, *twice, *forgotten})
         there = self._rows(places)
         changed: dict[str, Row | None] = {}
         for call_id in {*coming, *places}:
@@ -252,19 +261,21 @@ class Shelf:
             new = reduce(joined, (*rows, coming[call_id]) if call_id in coming else rows)
             if len(rows) != 1 or not _is_same(rows[0], new):
                 changed[call_id] = new
-        self._rewrite(changed, {part for call_id in changed for part in places.get(call_id, ())})
+        # Where more calls stand twice, parts that are put together would lose one row of each, and it may tell more.
+        alone = ALONE_BYTES if len(twice) < SLICE else 0
+        self._rewrite(changed, {part for call_id in changed for part in places.get(call_id, ())}, alone)
         return len(changed)
 
-    def _rewrite(self, changed: Mapping[str, Row | None], old: Collection[Part]) -> None:
+    def _rewrite(self, changed: Mapping[str, Row | None], old: Collection[Part], alone: int) -> None:
         new: dict[date, list[Row]] = {part.day: [] for part in old}
         for row in changed.values():
             if row is not None:
                 new.setdefault(date.fromisoformat(row.day), []).append(row)
         written = []
         for day, rows in new.items():
-            small = [part for part in old if part.day == day and part.size < ALONE_BYTES]
+            small = [part for part in old if part.day == day and part.size < alone]
             groups = [(rows, small)] if rows or small else []
-            groups += [([], [part]) for part in old if part.day == day and part.size >= ALONE_BYTES]
+            groups += [([], [part]) for part in old if part.day == day and part.size >= alone]
             for coming, gone in groups:
                 part = self._parts.replace(day, map(as_json, coming), old=gone, without=list(changed))
                 written.append((part, gone, [row.call_id for row in coming]))

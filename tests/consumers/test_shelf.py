@@ -210,6 +210,35 @@ def test_two_that_wrote_the_same_call_at_once_are_made_one(store: ObjectStore, m
         assert one.mend(MIDNIGHT) == other.mend(MIDNIGHT) == 0
 
 
+def test_of_many_calls_that_stand_twice_some_are_in_memory_at_a_time(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelves, "SLICE", 4)
+    with Shelf(store) as one, Shelf(store) as other:
+        monkeypatch.setattr(other._index, "look", lambda days: None)
+        for shelf, entry in ((one, socket), (other, retell)):
+            for start in range(0, 12, 3):
+                put(shelf, *map(entry, range(start, start + 3)))
+        assert len(raw(store)) == 24
+    with Shelf(store) as one:
+        held: list[int] = []
+        find = one._rows
+
+        def counted(places: Any) -> Any:
+            held.append(len(places))
+            return find(places)
+
+        monkeypatch.setattr(one, "_rows", counted)
+        assert put(one, socket(20)) == 5  # which does not wait for all of them
+        assert len(raw(store)) == 21
+        assert one.mend(NOON) == 8
+        assert max(held) == 4
+        # Those that had to wait were joined all the same, and not the better of two taken.
+        for number in range(12):
+            assert one.find(call_id(number)) == row(socket(number), retell(number))
+    assert len(raw(store)) == 13
+
+
 def test_a_part_that_goes_away_under_its_hands_is_looked_for_again(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
