@@ -24,7 +24,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from functools import reduce
+from functools import partial, reduce
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -202,9 +202,14 @@ class Shelf:
             keep_days: Days that are kept, beside the present one; 0: all.
         """
         with self._turn, self._alone():
+            before = self._parts.days()
             self._parts.tidy(now, keep_days=keep_days, settle_s=SETTLE_S)
-            if not keep_days:
-                return
+            after = self._parts.days()
+        if self.forgotten():
+            for day in (day for day, parts in after.items() if parts != before.get(day)):
+                # What was merged may have a call that another process was forgetting, and took out of the small parts.
+                self._write(partial(self._settle, {}, (day,)))
+        if keep_days:
             # An entry that is older than the days we keep is not taken any more, so nothing can come back.
             for one in list(chain.from_iterable(self._store.list(f"{TABLE.name}/forgotten"))):
                 if now - one["last_modified"].timestamp() > (keep_days + 1) * DAY_S:

@@ -316,6 +316,27 @@ def test_a_call_that_is_written_while_it_is_forgotten_is_out_after_the_next_look
         assert raw(store) == []
 
 
+def test_a_call_that_is_forgotten_while_its_part_is_merged_does_not_stay_in_the_merged_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = MemoryStore()  # where no lock keeps two processes apart
+    with Shelf(store) as one, Shelf(store) as other:
+        put(one, socket(1), socket(2))
+        put(one, socket(3))
+        put(one, socket(4, NOON - 9 * DAY_S))
+        write = one._parts._put
+
+        def slow(*given: Any, **named: Any) -> Any:
+            monkeypatch.undo()
+            assert other.forget(call_id(1))
+            return write(*given, **named)
+
+        monkeypatch.setattr(one._parts, "_put", slow)
+        one.tidy(time.time() + 2 * DAY_S)
+        assert call_id(1) not in rows(one)
+    assert [call for _, call in raw(store)] == [call_id(4), call_id(2), call_id(3)]
+
+
 def damage(store: ObjectStore, path: str, column: str) -> None:
     """Make one column of a part unreadable; with no column, all of it."""
     content = bytearray(bytes(store.get(path).bytes()))
