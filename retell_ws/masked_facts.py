@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from .entries import AnyFact, Entry
-from .masking import CARD, FAILED, LONG, Mask
+from .masking import CARD, FAILED, Mask
 from .speech_facts import CallerSaid, CallTranscript, Line, WebhookReceived
 from .transcript import DTMF
 
@@ -151,20 +152,29 @@ def _is_key(item: _Json) -> bool:
     return isinstance(item, dict) and item.get("role") == DTMF and isinstance(item.get("digit"), str)
 
 
-def _free(value: _Json, mask: Mask, depth: int) -> _Json:
+def _free(value: _Json, mask: Mask, depth: int, name: str = "") -> _Json:
     if depth < 0:
         return FAILED
     match value:
         case str():
-            return mask(value)
+            return _named(name, value, mask)
         case dict():
-            return {mask(name): _free(inner, mask, depth - 1) for name, inner in value.items()}
+            return {mask(inner): _free(item, mask, depth - 1, inner) for inner, item in value.items()}
         case list():
-            return [_free(item, mask, depth - 1) for item in value]
-        case int() | float() if abs(value) >= 10 ** (LONG - 1):
-            return _number(value, mask)
+            return [_free(item, mask, depth - 1, name) for item in value]
+        case int() | float() if not isinstance(value, bool):
+            return _number(value, partial(_named, name, mask=mask))
         case _:
             return value
+
+
+def _named(name: str, value: str, mask: Mask) -> str:
+    """Mask a value where it stands, beside its name: `pin: 4821` is a secret, and `4821` alone is none."""
+    if not name:
+        return mask(value)
+    before = f"{mask(name)}: "
+    shown = mask(f"{name}: {value}")
+    return shown[len(before) :] if shown.startswith(before) else mask(value)
 
 
 def _number(value: float, mask: Mask) -> _Json:

@@ -107,17 +107,24 @@ _PARTS: Final = re.compile(
 
 _GAP: Final = re.compile(
     rf"[\s().,/+\-–—_*#…·•\u200b-\u200d\u2060\ufeff]{{0,{GAP}}}"
-    rf"(?:(?<![^\W_])(?:u[hm]|erm?|hmm?|dash|hyphen)[\s.,…-]{{1,{GAP}}}){{0,2}}",
+    rf"(?:(?<![^\W_])(?:u[hm]|erm?|hmm?|dash|hyphen|okay|(?:and\s{{1,2}})?then)[\s.,…-]{{1,{GAP}}}){{0,2}}",
     re.IGNORECASE,
 )
 """What may stand between two parts of a number: marks, and what people say while they read on."""
 
-_GAP_ROOM: Final = 3 * GAP + 2 * len("hyphen")
+_GAP_ROOM: Final = 3 * GAP + 2 * len("and  then")
 
-_DIALLED: Final = re.compile(r"(?<!\d)\d{3}, ?\d{3}, ?\d{4}(?!\d)")
-"""A phone number that was written with the pauses of who said it."""
+_PAUSE: Final = re.compile(",|okay|then", re.IGNORECASE)
+"""In a gap: it may as well stand between two numbers."""
 
 _BETWEEN: Final = r"[^\w]{1,3}(?:(?:and|then|u[hm]|erm?|okay)[^\w]{1,3}){0,2}"
+
+_SAID_ON: Final = r"(?:, ?|[\s.,…-]{1,3}(?:(?:and|then|u[hm]|erm?|okay)[\s.,…-]{1,3}){1,2})"
+
+_DIALLED: Final = re.compile(
+    rf"(?<!\d)\d{{3}}(?:{_SAID_ON}\d{{3}}(?:{_SAID_ON}|[ -])|[ -]\d{{3}}{_SAID_ON})\d{{4}}(?!\d)", re.IGNORECASE
+)
+"""A phone number that was written with the pauses of who said it. Of fewer digits, or others, it may be a list."""
 
 _FOURS: Final = re.compile(
     rf"(?<!\d)(?:(?:[3-6]\d|2[2-7])\d\d(?:{_BETWEEN}\d{{4}}){{3}}|3[47]\d\d{_BETWEEN}\d{{6}}{_BETWEEN}\d{{5}})(?!\d)",
@@ -130,13 +137,16 @@ _IBAN: Final = re.compile(
 )
 
 _CODE: Final = re.compile(
-    r"(?<![^\W_])(?:cv[vc]2?|pin|passcode|(?:security|verification|one[ -]time) code)"
-    r"(?: code| number)?(?:'s| is| was)?[\s:,-]{0,3}\Z",
+    # Also as a name of JSON: `card_cvv`, `securityCode`.
+    r"(?:(?<![^\W_])|(?-i:(?<=[a-z])(?=[A-Z])))"
+    r"(?:cv[vc]2?|pin|passcode|(?:security|verification|one[ _-]?time)[ _-]?code)(?:[ _-]?(?:code|number))?"
+    r"(?:['’]s| on the (?:back|front))?"
+    r"(?:\W{1,10}(?:is|was|would be|(?:it|that)(?:['’]?s)?|u[hm]|erm?|hmm?)){0,4}\W{0,10}\Z",
     re.IGNORECASE,
 )
 """What stands before a number that is short, and still opens something: nobody may keep a card's code (PCI DSS 3.3)."""
 
-_CODE_ROOM: Final = 40
+_CODE_ROOM: Final = 96
 
 _DOMAIN: Final = re.compile(r"[^\W_][\w-]{0,62}(?:\.[^\W_][\w-]{0,62}){1,8}")
 
@@ -313,8 +323,8 @@ def _spoken(found: re.Match[str], word: str) -> _Part:
 def _joined(one: _Part, other: _Part, text: str) -> bool:
     if other.begin - one.end > _GAP_ROOM or not _GAP.fullmatch(text, one.end, other.begin):
         return False
-    # A list of short numbers is none long: `101, 102, 103`. Digits that are dictated come one or two at a time.
-    return "," not in text[one.end : other.begin] or (len(one.digits) <= 2 and len(other.digits) <= 2)
+    # A list of short numbers is none long: `101, 102, then 103`. Digits that are dictated come one or two at a time.
+    return (len(one.digits) <= 2 and len(other.digits) <= 2) or not _PAUSE.search(text, one.end, other.begin)
 
 
 def _said(run: list[_Part]) -> str:

@@ -137,6 +137,34 @@ def test_what_others_filled_in_is_masked_all_through() -> None:
     assert fact == WebhookReceived("x", {"metadata": {"n": 4155550123}})
 
 
+def test_a_code_that_others_filled_in_is_known_by_its_name() -> None:
+    given = {
+        "cvv": "123",
+        "pin": 4821,
+        "security_code": ["one two three", 123.0],
+        "n": 4821,
+        "is_pin": True,
+        "PIN": 0.5,
+    }
+    assert webhook(call_analysis={"custom_analysis_data": given}) == {
+        "call_analysis": {
+            "custom_analysis_data": {
+                **given,
+                **{"cvv": "[number]", "pin": "[number]", "security_code": ["[number]", "[number]"]},
+            }
+        }
+    }
+    assert webhook(metadata="my pin: 4821") == {"metadata": "my pin: [number]"}
+    assert webhook(metadata={PHONE: "4821", "x": ["4821", 4821]}) == {
+        "metadata": {"[phone]": "4821", "x": ["4821", 4821]}
+    }
+
+
+def test_a_mask_that_leaves_nothing_of_a_name_has_the_value_alone() -> None:
+    fact = masked(WebhookReceived("x", {"metadata": {"pin": "4821"}}), lambda text: f"<{len(text)}>")
+    assert fact == WebhookReceived("x", {"metadata": {"<3>": "<4>"}})
+
+
 def test_the_words_of_an_utterance_are_left_out_when_together_they_hold_a_number() -> None:
     def words(text: str) -> list[dict[str, Any]]:
         return [{"word": word, "start": 1.0, "end": 2.0} for word in text.split()]

@@ -51,6 +51,29 @@ MASKED = [
     ("4111111111111111, exp 12/27, CVV 123", "[card], exp 12/27, CVV [number]"),
     ("the security code is one two three", "the security code is [number]"),
     ("my PIN's 4821, the one-time code: 123456", "my PIN's [number], the one-time code: [number]"),
+    ('{"cvv":"123"}', '{"cvv":"[number]"}'),
+    ('{"card_cvv": 123, "n": 1}', '{"card_cvv": [number], "n": 1}'),
+    ('{"security_code": "123"}', '{"security_code": "[number]"}'),
+    ('{"securityCode": "123", "cardPin": "4821"}', '{"securityCode": "[number]", "cardPin": "[number]"}'),
+    ('{"pin": ["4821"]}', '{"pin": ["[number]"]}'),
+    (r'{"arguments": "{\"cvv\": \"123\"}"}', r'{"arguments": "{\"cvv\": \"[number]\"}"}'),
+    ("the cvv is um 123", "the cvv is um [number]"),
+    ("CVV: it's 123", "CVV: it's [number]"),
+    ("my cvc code, that's 123", "my cvc code, that's [number]"),
+    ("CVV2 = 123", "CVV2 = [number]"),
+    ("(CVV) 123", "(CVV) [number]"),
+    ("security code: uh 123", "security code: uh [number]"),
+    ("cvv it is 123, my pin would be 4821", "cvv it is [number], my pin would be [number]"),
+    ("the cvv on the back is 123", "the cvv on the back is [number]"),
+    ("my PIN. It’s, um, one two three four", "my PIN. It’s, um, [number]"),
+    ("415, then 555, then 0123", "[phone]"),
+    ("the number is 415 and 555 and 0123", "the number is [phone]"),
+    ("415 555, and then 0123", "[phone]"),
+    ("415, okay, 555-0123", "[phone]"),
+    ("four one five, then five five five, then oh one two three", "[phone]"),
+    ("four one one one" + " then one one one one" * 3, "[card]"),
+    ("four one one one" + " and then one one one one" * 3, "[card]"),
+    ("four one one one. Okay, um," + " one one one one. And then" * 2 + " one one one one.", "[card]."),
     ("4111, um, 1111 and 1111, 1111.", "[card]."),
     ("3782, 822463, then 10005", "[card]"),
     ("4111 um 1111 uh 1111 1111", "[card]"),
@@ -100,7 +123,13 @@ def test_this_is_masked(text: str, shown: str) -> None:
         "1985, 1990, 1995, 2000",
         "AB12 CDEF GHIJ KLMN",
         "order 4821, then 4822",
+        "order 4821 then 4822 okay 4823 and then 4825",
+        "rooms 101, then 102, then 103",
+        "one two three and four five six seven",
+        "room 415 and 555 or 0123, and 1415 and 555 and 0123",
         "spinning 123, the code is 4821, pin two of them, room 12 security",
+        "the spinning it's 123, cvvs 123, my pin and 123, the PIN costs 123",
+        '{"pin_count": 123, "pinned": "123", "SPIN": 123, "pin": "12", "code": {"x": 123}}',
         "one two three four five six",
         "123456",
         "suite 400, 12345 Main Street",
@@ -126,6 +155,7 @@ SPEECH = st.lists(
     st.one_of(
         st.sampled_from(
             "one two oh o five twenty fifteen hundred double triple at dot com gmail underscore dollars a ana "
+            "then and okay um pin is "
             "[email] [phone] [number] ( ) + - . , : / @ $ € % _ 1 12 555 2671 4155550123 1,234 10:30 2024-01-15 x.com "
             "a@b.co 12.50 1.2 12/05/24 2019-2020".split()
         ),
@@ -157,9 +187,12 @@ def test_seven_digits_in_a_row_never_stay(digits: str, between: str, around: str
         assert not any(character.isdigit() for character in shown)
 
 
-@given(st.lists(st.sampled_from("zero one two three four five six seven eight nine".split()), min_size=7, max_size=25))
-def test_seven_spoken_digits_never_stay(words: list[str]) -> None:
-    assert mask(f"it is {' '.join(words)} ok") in (f"it is {kind} ok" for kind in (PHONE, CARD, NUMBER))
+@given(
+    st.lists(st.sampled_from("zero one two three four five six seven eight nine".split()), min_size=7, max_size=25),
+    st.sampled_from([" ", ", ", ". ", " then ", ", and then ", " okay, um, ", ". Okay. "]),
+)
+def test_seven_spoken_digits_never_stay(words: list[str], between: str) -> None:
+    assert mask(f"it is {between.join(words)} ok") in (f"it is {kind} ok" for kind in (PHONE, CARD, NUMBER))
 
 
 @pytest.mark.parametrize(
@@ -167,6 +200,8 @@ def test_seven_spoken_digits_never_stay(words: list[str]) -> None:
     [
         *("1 ", "a", "a@", "a@a.", "one ", "at a ", "1,", "1.1", "at a dot ", "a dot ", "$1,111", "x.com at ", "10:"),
         *("twenty ", "double ", "((", "+1(", "a b ", "2024-01-", "1/1/", "at a b c ", "a.a.", "@", "12, ", "\n", "é1"),
+        *("pin um ", "cvv it's 123 ", "security code ", "pin" + " " * 9, "pin 123, "),
+        *("415 and ", "415, then ", "1 then ", "one okay, and then ", "415 555 and "),
     ],
 )
 def test_a_long_text_takes_no_more_than_its_length(piece: str) -> None:

@@ -96,18 +96,13 @@ def report(
 def _read(where: str, since: float, until: float, budget_s: float) -> tuple[Figures | None, str]:
     """Gather the figures, and the latest day there is."""
     with needing("analytics", "report"):
-        import duckdb
-
         from ..consumers.analytics import FIGURES
         from ..consumers.parts import Parts, place, reaching
         from ..report.questions import gather
     if "://" not in where and not Path(where).is_dir():
         return None, ""  # to open it would make it
     with Parts(place(where), FIGURES) as parts, reaching("the figures"):
-        try:
-            figures = gather(parts, since, until, budget_s)
-        except duckdb.InvalidInputException:
-            raise SinkError("a file of it is no Parquet, or a broken one") from None
+        figures = gather(parts, since, until, budget_s)
         return figures, "" if figures else str(max(parts.days(), default=""))
 
 

@@ -1,7 +1,7 @@
 """Which parts of the archive have which calls, so that it need not be looked up in all of them for every batch.
 
-It holds the ids of a few days' calls, some 60 bytes each, and is as true as the last look at the store: a part is never
-changed, so its path tells whether it was read already.
+It holds the ids of a few days' calls, some 60 bytes each, and is as true of each day as the last look at it: a part is
+never changed, so its path tells whether it was read already, but another process may have replaced it since.
 """
 
 from __future__ import annotations
@@ -57,18 +57,22 @@ class Index:
             self._forget(number for number, part in self._known.items() if part.day == oldest)
         known = {part.path for part in self._known.values()}
         fresh = [part for path, part in listed.items() if path not in known]
+        if fresh:
+            self._is_single = False
         with self._parts.local(fresh) as files:
             for part, file in zip(fresh, files, strict=True):
                 try:
-                    self._db.execute(
-                        "INSERT INTO ids SELECT call_id, ? FROM read_parquet(?, hive_partitioning = false)",
-                        [self._number(part), plain(file)],
-                    )
+                    self._add(part, "SELECT call_id, $1 FROM read_parquet($2, hive_partitioning = false)", plain(file))
                 except duckdb.IOException:
-                    self._forget((self._last,))
                     raise FileNotFoundError(part.path) from None
-        if fresh:
-            self._is_single = False
+                except duckdb.Error as exc:
+                    if not self._parts.put_aside((part,), exc):
+                        raise
+
+    def clear(self) -> None:
+        """Forget all days, as what it knows of them may be gone."""
+        self._forget(self._known)
+        self._days.clear()
 
     def where(self, call_ids: Collection[str]) -> Mapping[str, Collection[Part]]:
         """Find the parts of calls; those that no day it has looked at has are left out."""
@@ -78,11 +82,16 @@ class Index:
             found.setdefault(call_id, set()).add(self._known[number])
         return found
 
-    def twice(self) -> Collection[str]:
-        """Find the calls that stand in several parts: somebody was killed, or wrote at the same time."""
+    def twice(self, most: int) -> Collection[str]:
+        """Find calls that stand in several parts: somebody was killed, or wrote at the same time.
+
+        Args:
+            most: Of them; those of the same parts come together.
+        """
         if self._is_single:
             return ()
-        found = self._db.execute("SELECT call_id FROM ids GROUP BY call_id HAVING count(*) > 1").fetchall()
+        query = "SELECT call_id FROM ids GROUP BY call_id HAVING count(*) > 1 ORDER BY min(part), call_id LIMIT ?"
+        found = self._db.execute(query, [most]).fetchall()
         self._is_single = not found
         return [call_id for (call_id,) in found]
 
@@ -99,18 +108,25 @@ class Index:
         """
         numbers = [number for number, part in self._known.items() if part in old]
         if new is not None:
-            number = self._number(new)
-            self._db.execute(
-                "INSERT INTO ids SELECT call_id, ? FROM ids WHERE part IN (SELECT unnest(?::INTEGER[])) "
-                "AND call_id NOT IN (SELECT unnest(?::VARCHAR[])) UNION ALL SELECT unnest(?::VARCHAR[]), ?",
-                [number, numbers, list(without), list(rows), number],
+            self._add(
+                new,
+                "SELECT call_id, $1 FROM ids WHERE part IN (SELECT unnest($2::INTEGER[])) "
+                "AND call_id NOT IN (SELECT unnest($3::VARCHAR[])) UNION ALL SELECT unnest($4::VARCHAR[]), $1",
+                numbers,
+                list(without),
+                list(rows),
             )
         self._forget(numbers)
 
-    def _number(self, part: Part) -> int:
+    def _add(self, part: Part, query: str, *values: object) -> None:
+        """Know a part, and of it what a query finds, whose `$1` is its number; when that fails it is not known."""
         self._last += 1
         self._known[self._last] = part
-        return self._last
+        try:
+            self._db.execute(f"INSERT INTO ids {query}", (self._last, *values))
+        except duckdb.Error:
+            self._forget((self._last,))
+            raise
 
     def _forget(self, numbers: Iterable[int]) -> None:
         gone = list(numbers)

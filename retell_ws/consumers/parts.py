@@ -11,6 +11,9 @@ process killed in between leaves rows twice, and so do two that do the same at o
 with the same key only the best is read (`Table.best`), and only the best goes into the large one. No row is lost, for
 nobody deletes a part whose rows he has not put elsewhere.
 
+A part that is damaged, as a disk or a cut of the power may leave it, is put aside when somebody comes upon it
+(`part-5f0c….parquet.damaged`), and the others are read. It goes with its day.
+
 All of it waits for the disk or the network, so it belongs in a thread. Days are those of UTC.
 """
 
@@ -18,12 +21,13 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from pathlib import Path
@@ -33,14 +37,17 @@ from uuid import uuid4
 
 import duckdb
 import msgspec
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore
 
 from .database import Database
 from .places import MEMORY_MB, connect, place, reaching
-from .queries import Table, given, name_of, once, text_of
+from .queries import Table, given, name_of, once, plain, text_of
 from .scratch import Scratch
 
 __all__ = ["Part", "Parts", "Table", "connect", "day_of", "place", "reaching"]
+
+logger = logging.getLogger(__name__)
 
 SMALL_BYTES: Final = 64 << 20
 """A part below this is merged with others; one above is read as fast alone."""
@@ -63,7 +70,9 @@ FETCHES: Final = 8
 TRIES: Final = 20
 """Times a reader looks again, because what it had found was merged under its hands."""
 
-_PART: Final = re.compile(r"day=(\d{4}-\d\d-\d\d)/(part-[0-9a-f]+\.parquet)")
+_DAMAGED: Final = ".damaged"
+
+_PART: Final = re.compile(rf"day=(\d{{4}}-\d\d-\d\d)/part-[0-9a-f]+\.parquet(?:{re.escape(_DAMAGED)})?")
 _lines: Final = msgspec.json.Encoder()
 
 
@@ -113,7 +122,9 @@ class Parts:
         self._folder = Path(str(store.prefix)) if isinstance(store, LocalStore) else None
         self._turn = threading.Lock()
         self._scratch = Scratch()
+        self._memory_mb = memory_mb
         self._db = Database(self._scratch.name, memory_mb=memory_mb, threads=threads)
+        self._left_out: set[tuple[str, int]] = set()
 
     def close(self) -> None:
         """Let go of memory and scratch files. What was written stays."""
@@ -162,7 +173,8 @@ class Parts:
             The part, without its time; None when there would be no row in it.
 
         Raises:
-            FileNotFoundError: An old part is gone: another process has replaced or merged it. Nothing was put.
+            FileNotFoundError: An old part is gone: another process has replaced or merged it, or it is damaged. Nothing
+                was put.
         """
         lines = b"\n".join(map(_lines.encode, rows))
         with self._turn, self.local(old) as files:
@@ -172,10 +184,10 @@ class Parts:
                 query += f" UNION ALL BY NAME {self._given(lines)}"
             try:
                 return self._put(day, uuid4().hex, query, values=(list(without),))
-            except duckdb.IOException:
-                if self._has_all(old):
+            except duckdb.Error as exc:
+                if not self._is_gone(old, exc):
                     raise
-                raise FileNotFoundError("a part was replaced or merged") from None
+                raise FileNotFoundError("a part was replaced or merged, or put aside") from None
 
     def days(self, only: Sequence[date] | None = None) -> Mapping[date, Sequence[Part]]:
         """Find parts, by day, the oldest day first.
@@ -193,6 +205,8 @@ class Parts:
             seen = again
         found: dict[date, list[Part]] = {}
         for part in sorted(seen):
+            if part.path.endswith(_DAMAGED) or (part.path, part.size) in self._left_out:
+                continue
             found.setdefault(part.day, []).append(part)
         return found
 
@@ -237,8 +251,8 @@ class Parts:
                         list(given),
                     )
                 break
-            except (FileNotFoundError, duckdb.IOException):
-                if tries == TRIES - 1 or self._has_all(parts):
+            except (FileNotFoundError, duckdb.Error) as exc:
+                if tries == TRIES - 1 or not self._is_gone(parts, exc):
                     raise
         found = db.execute(f"SELECT count(*) FROM {name_of(into)}").fetchone()
         return int(found[0]) if found else 0
@@ -259,10 +273,9 @@ class Parts:
             if not is_alone:
                 return False
             self._sweep(now)
+            if keep_days:
+                self.delete(part for part in self._list() if part.day < today - timedelta(days=keep_days))
             for day, parts in self.days().items():
-                if keep_days and day < today - timedelta(days=keep_days):
-                    self.delete(parts)
-                    continue
                 settled = (
                     part
                     for part in parts
@@ -287,11 +300,56 @@ class Parts:
             try:
                 with self.local(group) as files:
                     self._put(day, name, once(self._table, files))
-            except (FileNotFoundError, duckdb.IOException):
-                if self._has_all(group):
+            except (FileNotFoundError, duckdb.Error) as exc:
+                if not self._is_gone(group, exc):
                     raise
-                return  # a process on another machine has merged them
+                return  # a process on another machine has merged them, or one is damaged: next time
             self.delete(group)
+
+    def put_aside(self, parts: Iterable[Part], exc: Exception) -> bool:
+        """Put those of some parts aside that are damaged; where that cannot be done they are left out from now on.
+
+        Args:
+            parts: In which they may be.
+            exc: What came of reading them.
+
+        Returns:
+            False when none is: it was something else.
+        """
+        # Neither what the store raises, nor no room, no such file, or a kind of Parquet that only a newer one reads.
+        if not isinstance(exc, duckdb.Error) or isinstance(exc, duckdb.OperationalError | duckdb.NotSupportedError):
+            return False
+        damaged = [part for part in parts if self._is_damaged(part)]
+        for part in damaged:
+            aside = part._replace(path=f"{part.path}{_DAMAGED}")
+            try:
+                self._store.rename(part.path, aside.path)
+                if not self._is_damaged(aside):  # the same rows were written again meanwhile
+                    self._store.rename(aside.path, part.path)
+                    continue
+            except FileNotFoundError:  # somebody else did
+                continue
+            except (OSError, BaseError) as why:
+                self._left_out.add((part.path, part.size))
+                logger.error("%s is damaged and left out; it cannot be moved aside: %s", part.path, type(why).__name__)
+            else:
+                logger.error("a part is damaged, and its rows are left out: it lies in %s", aside.path)
+        return bool(damaged)
+
+    def _is_damaged(self, part: Part) -> bool:
+        try:
+            with self.local((part,)) as (file,), closing(connect(memory_mb=self._memory_mb)) as db:
+                query = "SELECT max(hash(one)) FROM read_parquet(?, hive_partitioning = false) one"  # all that is in it
+                db.execute(query, [plain(file)]).fetchall()
+        except (FileNotFoundError, duckdb.OperationalError, duckdb.NotSupportedError):
+            return False
+        except duckdb.Error:
+            return True
+        return False
+
+    def _is_gone(self, parts: Sequence[Part], exc: Exception) -> bool:
+        """Tell whether one of some parts was replaced or merged meanwhile, or has to be put aside: look again."""
+        return not self._has_all(parts) or self.put_aside(parts, exc)
 
     def _given(self, lines: bytes) -> str:
         source = Path(self._scratch.name, "rows.json")

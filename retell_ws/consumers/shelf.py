@@ -24,7 +24,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from functools import reduce
+from functools import partial, reduce
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -54,6 +54,9 @@ ALONE_BYTES: Final = 1 << 20
 MEMORY_MB: Final = 512
 """Megabytes for writing and merging, and as many for the index: two thousand calls are in memory at once, and long ones
 take 100 KB."""
+
+SLICE: Final = 1000
+"""Calls that stand twice and are in memory together: where a process was killed it may be all those of a day."""
 
 TRIES: Final = 20
 """Times a write begins anew, because what it was to replace went away under its hands."""
@@ -156,7 +159,12 @@ class Shelf:
         Returns:
             How many calls there were.
         """
-        return self._write(lambda: self._settle({}, _around((day_of(now),))))
+        days, count = _around((day_of(now),)), 0
+        while True:
+            some = self._write(lambda: self._settle({}, days))
+            count += some
+            if some < SLICE:
+                return count
 
     def forget(self, call_id: str) -> bool:
         """Delete a call, and see to it that it does not come back: also not from an entry that is delivered later.
@@ -194,9 +202,14 @@ class Shelf:
             keep_days: Days that are kept, beside the present one; 0: all.
         """
         with self._turn, self._alone():
+            before = self._parts.days()
             self._parts.tidy(now, keep_days=keep_days, settle_s=SETTLE_S)
-            if not keep_days:
-                return
+            after = self._parts.days()
+        if self.forgotten():
+            for day in (day for day, parts in after.items() if parts != before.get(day)):
+                # What was merged may have a call that another process was forgetting, and took out of the small parts.
+                self._write(partial(self._settle, {}, (day,)))
+        if keep_days:
             # An entry that is older than the days we keep is not taken any more, so nothing can come back.
             for one in list(chain.from_iterable(self._store.list(f"{TABLE.name}/forgotten"))):
                 if now - one["last_modified"].timestamp() > (keep_days + 1) * DAY_S:
@@ -232,14 +245,16 @@ class Shelf:
             for _ in range(TRIES):
                 try:
                     return step()
-                except FileNotFoundError:  # a process on another machine has replaced or merged a part: look again
-                    continue
+                except FileNotFoundError:  # another process has replaced or merged a part
+                    # It may be of a day that this step does not ask for, and which is not looked at again.
+                    self._index.clear()
             return step()
 
     def _settle(self, coming: Mapping[str, Row], days: Collection[date]) -> int:
         self._index.look(days)
         forgotten = self.forgotten()
-        places = self._index.where({*coming, *self._index.twice(), *forgotten})
+        twice = self._index.twice(SLICE)
+        places = self._index.where({*coming, *twice, *forgotten})
         there = self._rows(places)
         changed: dict[str, Row | None] = {}
         for call_id in {*coming, *places}:
@@ -251,19 +266,21 @@ class Shelf:
             new = reduce(joined, (*rows, coming[call_id]) if call_id in coming else rows)
             if len(rows) != 1 or not _is_same(rows[0], new):
                 changed[call_id] = new
-        self._rewrite(changed, {part for call_id in changed for part in places.get(call_id, ())})
+        # Where more calls stand twice, parts that are put together would lose one row of each, and it may tell more.
+        alone = ALONE_BYTES if len(twice) < SLICE else 0
+        self._rewrite(changed, {part for call_id in changed for part in places.get(call_id, ())}, alone)
         return len(changed)
 
-    def _rewrite(self, changed: Mapping[str, Row | None], old: Collection[Part]) -> None:
+    def _rewrite(self, changed: Mapping[str, Row | None], old: Collection[Part], alone: int) -> None:
         new: dict[date, list[Row]] = {part.day: [] for part in old}
         for row in changed.values():
             if row is not None:
                 new.setdefault(date.fromisoformat(row.day), []).append(row)
         written = []
         for day, rows in new.items():
-            small = [part for part in old if part.day == day and part.size < ALONE_BYTES]
+            small = [part for part in old if part.day == day and part.size < alone]
             groups = [(rows, small)] if rows or small else []
-            groups += [([], [part]) for part in old if part.day == day and part.size >= ALONE_BYTES]
+            groups += [([], [part]) for part in old if part.day == day and part.size >= alone]
             for coming, gone in groups:
                 part = self._parts.replace(day, map(as_json, coming), old=gone, without=list(changed))
                 written.append((part, gone, [row.call_id for row in coming]))
@@ -288,6 +305,10 @@ class Shelf:
                 )
             except duckdb.IOException:
                 raise FileNotFoundError("a part was replaced or merged") from None
+            except duckdb.Error as exc:
+                if not self._parts.put_aside(parts, exc):
+                    raise
+                raise FileNotFoundError("a part was put aside") from None
             for row in rows_of(self._db, "found"):
                 found.setdefault(row.call_id, []).append(row)
             self._db.execute("DROP TABLE found")

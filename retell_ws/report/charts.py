@@ -66,18 +66,22 @@ LEAST: Final = 1e-12
 """A highest value at or below this is drawn as if all were nothing."""
 
 
-def ticks(highest: float, count: int = 4) -> list[float]:
+def ticks(highest: float, count: int = 4, *, whole: bool = False) -> list[float]:
     """Give round values from 0 on, the last of which is not below the highest.
 
     Args:
         highest: Of what is shown.
         count: About so many steps.
+        whole: What is shown are counts: there is nothing between 0 and 1.
     """
     if not highest > LEAST:
         return [0.0, 1.0]
     rough = highest / count
     size = 10.0 ** math.floor(math.log10(rough))
-    step = next(size * nice for nice in (1, 2, 2.5, 5, 10, 20) if size * nice * count >= highest * (1 - 1e-9))
+    if whole:
+        size = max(size, 1.0)
+    sizes = (size * nice for nice in (1, 2, 2.5, 5, 10, 20) if not whole or (size * nice).is_integer())
+    step = next(step for step in sizes if step * count >= highest * (1 - 1e-9))
     steps = min(math.ceil(highest / step - 1e-9), count)
     return [step * number for number in range(steps + 1)]
 
@@ -135,6 +139,7 @@ def columns(
     height: int,
     label: Callable[[float], str],
     highest: float | None = None,
+    whole: bool = False,
     about: str,
 ) -> str:
     """Draw a column for each point.
@@ -147,10 +152,11 @@ def columns(
         height: In pixels.
         label: Writes a value of the left axis.
         highest: The top of the left axis; None: as high as needed.
+        whole: The heights are counts.
         about: What the picture shows, for who does not see it.
     """
     values = [value or 0.0 for value in series.values]
-    steps = ticks(max(values, default=0.0) if highest is None else highest, 2)
+    steps = ticks(max(values, default=0.0) if highest is None else highest, 2, whole=whole)
     frame = _Frame(axis, steps[-1], width, height)
     drawn = [frame.grid(steps, label)]
     for point, value in zip(points, values, strict=True):

@@ -119,6 +119,7 @@ def _over_time(figures: Figures) -> str:
             width=width,
             height=low,
             label=number,
+            whole=True,
             about="Turns over time",
         )
         pictures.append(f'<div class="{kind}">{above}<h3>Within the budget</h3>{within}<h3>Turns</h3>{turns}</div>')

@@ -115,15 +115,19 @@ async def test_what_cannot_be_done_is_said_in_a_line(data: Path, tmp_path: Path)
     assert "cannot open nowhere://bucket" in await refused("report", "--data", "nowhere://bucket")
 
 
-async def test_a_broken_file_of_figures_is_said_in_a_line(data: Path) -> None:
-    def damage() -> None:
-        for part in data.rglob("part-*.parquet"):
-            part.write_bytes(b"no Parquet")
-
-    await asyncio.to_thread(damage)
+async def test_a_broken_file_of_figures_is_named_and_the_others_are_reported(data: Path) -> None:
+    (whole,) = await asyncio.to_thread(lambda: list(data.rglob("part-*.parquet")))
+    await asyncio.to_thread(whole.with_name("part-00.parquet").write_bytes, b"no Parquet")
+    status, stdout, stderr = await run("--data", str(data), "--json")
+    assert (status, len(stderr.splitlines())) == (0, 1)
+    assert stderr.rstrip().endswith("part-00.parquet.damaged")
+    assert msgspec.json.decode(stdout, type=Figures).calls.count == 20
+    assert (await run("--data", str(data), "--json"))[2] == ""
+    await asyncio.to_thread(whole.write_bytes, b"")
     status, stdout, stderr = await run("--data", str(data))
-    assert (status, stdout, len(stderr.splitlines())) == (1, b"", 1)
-    assert stderr.startswith(f"retell_ws: cannot read {data}: ")
+    assert (status, stdout) == (1, b"")
+    damaged, none = stderr.splitlines()
+    assert damaged.endswith(f"{whole.name}.damaged") and none.startswith(f"retell_ws: no figures in {data} since ")
 
 
 async def test_a_bucket_that_cannot_be_reached_is_said_in_a_line_that_holds_no_key() -> None:

@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -233,13 +233,121 @@ def test_a_listing_that_missed_a_merge_is_not_believed(store: ObjectStore, monke
         assert parts.days() == {TODAY: [merged]}
 
 
-def test_a_part_that_is_broken_is_an_error(tmp_path: Path) -> None:
-    with Parts(place(tmp_path), NOTES) as parts:
+def cut(whole: bytes) -> bytes:
+    return whole[:-20]
+
+
+def hollow(whole: bytes) -> bytes:
+    """Keep its beginning and its end: pages that a file was given, and that were never written."""
+    end = 8 + int.from_bytes(whole[-8:-4], "little")
+    return whole[:4] + bytes(len(whole) - 4 - end) + whole[-end:]
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda _: b"no Parquet at all", cut, hollow])
+def test_a_part_that_is_damaged_is_put_aside_and_the_others_are_read(
+    store: ObjectStore, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    with Parts(store, NOTES) as parts, Parts(store, NOTES) as other:
+        parts.write({YESTERDAY: [row(0)], TODAY: [row(1)]})
+        whole = one_more(store, parts, 2)
+        store.put(whole, damage(bytes(store.get(whole).bytes())))
+        for _ in range(2):
+            assert ids(parts) == ids(other) == ["r0", "r1"]
+        assert caplog.text.count(whole) == 1
+        assert store.head(f"{whole}.damaged")
+        parts.write({TODAY: [row(3)]})
+        assert parts.tidy(old(parts))
+        assert {day: len(ones) for day, ones in parts.days().items()} == {TODAY: 1, YESTERDAY: 1}
+        parts.tidy(NOW + 2 * 86_400, keep_days=1)
+        assert [one["path"] for page in store.list() for one in page if "day=" in one["path"]] == []
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"", hollow])
+def test_a_part_that_is_damaged_keeps_no_others_from_being_merged(
+    store: ObjectStore, damage: Callable[[bytes], bytes]
+) -> None:
+    with Parts(store, NOTES) as parts:
+        parts.write({TODAY: [row(0)]})
         parts.write({TODAY: [row(1)]})
+        whole = one_more(store, parts, 2)
+        store.put(whole, damage(bytes(store.get(whole).bytes())))
+        for _ in range(2):
+            assert parts.tidy(old(parts))
+        assert len(parts.days()[TODAY]) == 1
+        assert ids(parts) == ["r0", "r1"]
+
+
+def one_more(store: ObjectStore, parts: Parts, number: int) -> str:
+    """Write a row, and give the path of its part."""
+    before = {one["path"] for page in store.list() for one in page}
+    parts.write({TODAY: [row(number)]})
+    (path,) = {part.path for ones in parts.days().values() for part in ones} - before
+    return path
+
+
+def test_a_part_that_was_merged_or_cannot_be_read_now_is_not_called_damaged(store: ObjectStore) -> None:
+    with Parts(store, NOTES) as parts:
+        whole = one_more(store, parts, 1)
         ((part,),) = parts.days().values()
-        (tmp_path / part.path).write_bytes(b"no Parquet")
-        with pytest.raises(duckdb.Error):
-            read(parts)
+        gone = part._replace(path=part.path.replace("part-", "part-0"))
+        assert not parts.put_aside((part, gone), duckdb.InvalidInputException("of another one"))
+        store.put(whole, b"")
+        for exc in (duckdb.OutOfMemoryException("x"), duckdb.IOException("x"), duckdb.NotImplementedException("x")):
+            assert not parts.put_aside((part,), exc)
+        assert not parts.put_aside((part,), FileNotFoundError(whole))
+        assert store.head(whole)
+
+
+class Renaming:
+    """A store that does something before it renames."""
+
+    def __init__(self, store: ObjectStore, first: Callable[[ObjectStore, str], None]) -> None:
+        self.store, self.first = store, first
+        self.prefix = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def rename(self, path: str, to: str) -> None:
+        self.first(self.store, path)
+        self.store.rename(path, to)
+
+
+def test_a_part_that_is_damaged_and_cannot_be_moved_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(store: ObjectStore, path: str) -> None:
+        raise PermissionError(path)
+
+    store = MemoryStore()
+    with Parts(Renaming(store, refuse), NOTES) as parts:  # type: ignore[arg-type]
+        parts.write({TODAY: [row(1)]})
+        whole = one_more(store, parts, 2)
+        store.put(whole, b"")
+        for _ in range(2):
+            assert ids(parts) == ["r1"]
+        assert caplog.text.count(whole) == 1 and "PermissionError" in caplog.text
+        parts.write({TODAY: [row(2)]})  # the same part, and whole
+        assert ids(parts) == ["r1", "r2"]
+
+
+@pytest.mark.parametrize("first", ["written", "moved"])
+def test_a_part_that_another_process_has_mended_or_moved_meanwhile_is_none_of_ours(
+    first: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MemoryStore()
+    with Parts(store, NOTES) as other:
+        other.write({TODAY: [row(1)]})
+        whole = one_more(store, other, 2)
+        content = bytes(store.get(whole).bytes())
+        steps = iter([True])
+
+        def meanwhile(store: ObjectStore, path: str) -> None:
+            if next(steps, False):
+                store.put(path, content) if first == "written" else store.delete(path)
+
+        store.put(whole, b"")
+        with Parts(Renaming(store, meanwhile), NOTES) as parts:  # type: ignore[arg-type]
+            assert ids(parts) == (["r1", "r2"] if first == "written" else ["r1"])
+    assert caplog.text == ""
 
 
 def test_one_process_tidies_a_folder_at_a_time(tmp_path: Path) -> None:

@@ -210,6 +210,35 @@ def test_two_that_wrote_the_same_call_at_once_are_made_one(store: ObjectStore, m
         assert one.mend(MIDNIGHT) == other.mend(MIDNIGHT) == 0
 
 
+def test_of_many_calls_that_stand_twice_some_are_in_memory_at_a_time(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelves, "SLICE", 4)
+    with Shelf(store) as one, Shelf(store) as other:
+        monkeypatch.setattr(other._index, "look", lambda days: None)
+        for shelf, entry in ((one, socket), (other, retell)):
+            for start in range(0, 12, 3):
+                put(shelf, *map(entry, range(start, start + 3)))
+        assert len(raw(store)) == 24
+    with Shelf(store) as one:
+        held: list[int] = []
+        find = one._rows
+
+        def counted(places: Any) -> Any:
+            held.append(len(places))
+            return find(places)
+
+        monkeypatch.setattr(one, "_rows", counted)
+        assert put(one, socket(20)) == 5  # which does not wait for all of them
+        assert len(raw(store)) == 21
+        assert one.mend(NOON) == 8
+        assert max(held) == 4
+        # Those that had to wait were joined all the same, and not the better of two taken.
+        for number in range(12):
+            assert one.find(call_id(number)) == row(socket(number), retell(number))
+    assert len(raw(store)) == 13
+
+
 def test_a_part_that_goes_away_under_its_hands_is_looked_for_again(
     store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,6 +256,17 @@ def test_a_part_that_goes_away_under_its_hands_is_looked_for_again(
         put_unlocked(one, retell(1))
         assert rows(one) == {call_id(1): "Bye 1", call_id(2): "Bye 2", call_id(3): "Hello 3"}
     assert len(raw(store)) == 3
+
+
+def test_a_call_of_some_days_ago_that_another_process_forgets_holds_nothing_up(store: ObjectStore) -> None:
+    with Shelf(store) as one, Shelf(store) as other:
+        put(one, socket(1), socket(2))
+        for days in (1, 2, 3):
+            one.mend(NOON + days * DAY_S)
+        assert other.forget(call_id(1))
+        assert put(one, socket(3, NOON + 3 * DAY_S)) == 1
+        assert one.mend(NOON + 3 * DAY_S) == 0
+        assert rows(one).keys() == {call_id(2), call_id(3)}
 
 
 def put_unlocked(shelf: Shelf, entry: Entry) -> None:
@@ -274,6 +314,89 @@ def test_a_call_that_is_written_while_it_is_forgotten_is_out_after_the_next_look
         assert len(raw(store)) == 1
         assert other.mend(NOON) == 1
         assert raw(store) == []
+
+
+def test_a_call_that_is_forgotten_while_its_part_is_merged_does_not_stay_in_the_merged_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = MemoryStore()  # where no lock keeps two processes apart
+    with Shelf(store) as one, Shelf(store) as other:
+        put(one, socket(1), socket(2))
+        put(one, socket(3))
+        put(one, socket(4, NOON - 9 * DAY_S))
+        write = one._parts._put
+
+        def slow(*given: Any, **named: Any) -> Any:
+            monkeypatch.undo()
+            assert other.forget(call_id(1))
+            return write(*given, **named)
+
+        monkeypatch.setattr(one._parts, "_put", slow)
+        one.tidy(time.time() + 2 * DAY_S)
+        assert call_id(1) not in rows(one)
+    assert [call for _, call in raw(store)] == [call_id(4), call_id(2), call_id(3)]
+
+
+def damage(store: ObjectStore, path: str, column: str) -> None:
+    """Make one column of a part unreadable; with no column, all of it."""
+    content = bytearray(bytes(store.get(path).bytes()))
+    with TemporaryDirectory() as folder, closing(duckdb.connect()) as db:
+        file = Path(folder, "part.parquet")
+        file.write_bytes(content)
+        query = "SELECT data_page_offset, total_compressed_size FROM parquet_metadata(?) WHERE path_in_schema = ?"
+        for begin, size in db.execute(query, [str(file), column]).fetchall():
+            content[begin : begin + size] = bytes(size)
+    store.put(path, bytes(content) if column else b"")
+
+
+@pytest.mark.parametrize("column", ["", "call_id", "text"])
+def test_a_part_that_is_damaged_takes_no_other_call_with_it(
+    store: ObjectStore, column: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Shelf(store) as shelf:
+        put(shelf, socket(1))
+        (path,) = [one["path"] for page in store.list() for one in page if one["path"].endswith(".parquet")]
+        put(shelf, socket(2), socket(3, NOON - DAY_S))
+    damage(store, path, column)
+    with Shelf(store) as shelf:
+        assert put(shelf, retell(1), retell(2), socket(4)) == 3  # the first one, as if it were new
+        assert caplog.text.count(path) == 1
+        assert rows(shelf).keys() == {call_id(number) for number in (1, 2, 3, 4)}
+        assert shelf.find(call_id(3)) is not None
+        assert shelf.forget(call_id(2))
+        assert shelf.mend(NOON) == 0
+        shelf.tidy(time.time() + 2 * DAY_S)
+        assert rows(shelf).keys() == {call_id(number) for number in (1, 3, 4)}
+    assert caplog.text.count(path) == 1
+
+
+def test_many_damaged_parts_hold_nothing_up(store: ObjectStore) -> None:
+    for number in range(shelves.TRIES + 5):
+        store.put(f"transcripts/day=2026-11-28/part-{number:02}.parquet", b"")
+    with Shelf(store) as shelf:
+        assert put(shelf, socket(1)) == 1
+        assert rows(shelf).keys() == {call_id(1)}
+
+
+def test_a_part_that_could_not_be_read_once_is_read_the_next_time(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Shelf(store) as shelf:
+        put(shelf, socket(1))
+    with Shelf(store) as shelf:
+        execute = shelf._db.execute
+
+        def short_of_memory(query: str, values: Any = ()) -> Any:
+            if "INSERT" in query:
+                raise duckdb.OutOfMemoryException("no room")
+            return execute(query, values)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(shelf._db, "execute", short_of_memory)
+            with pytest.raises(duckdb.OutOfMemoryException):
+                put(shelf, retell(1))
+        assert put(shelf, retell(1)) == 1
+        assert len(raw(store)) == 1
 
 
 def test_days_that_are_too_old_go_and_with_them_what_was_forgotten(shelf: Shelf, store: ObjectStore) -> None:

@@ -49,6 +49,26 @@ def test_ticks_reach_the_highest_value_in_about_as_many_steps_as_asked(highest: 
     assert 2 <= len(steps) <= count + 1
 
 
+@pytest.mark.parametrize(
+    ("highest", "expected"),
+    [
+        *((0, [0, 1]), (0.2, [0, 1]), (1, [0, 1]), (2, [0, 1, 2]), (3, [0, 2, 4]), (5, [0, 5]), (9, [0, 5, 10])),
+        *((41, [0, 25, 50]), (1_000_001, [0, 1_000_000, 2_000_000])),
+    ],
+)
+def test_ticks_of_counts_are_whole(highest: float, expected: list[float]) -> None:
+    assert ticks(highest, 2, whole=True) == expected
+
+
+@given(st.integers(1, 10**12), st.integers(1, 8))
+@example(1, 8)
+def test_ticks_of_counts_reach_the_highest_with_no_label_twice(highest: int, count: int) -> None:
+    steps = ticks(highest, count, whole=True)
+    assert steps[0] == 0 and steps[-1] >= highest * (1 - 1e-6)
+    assert 2 <= len(steps) <= count + 1
+    assert all(step == int(step) for step in steps) and len(set(steps)) == len(steps)
+
+
 def test_lines_go_where_the_figures_are() -> None:
     page = parse(drawn([0.0, 100.0]))
     (line,) = [attributes for tag, attributes in page.tags if tag == "polyline"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 
@@ -155,6 +157,14 @@ def test_any_length_of_time_has_an_axis(days: float) -> None:
     read = parse(page(figures(told, since=since, until=NOON), written=NOON))
     marks = [one for tag, one in read.tags if tag == "text" and one.get("text-anchor") == "middle"]
     assert 2 <= len(marks) <= 120
+
+
+@pytest.mark.parametrize(("turns", "marks"), [(1, ["0", "1"]), (5, ["0", "5"]), (6, ["0", "5", "10"])])
+def test_the_axis_of_turns_has_whole_numbers_and_none_twice(turns: int, marks: list[str]) -> None:
+    bucket = Bucket(at=SINCE, calls=1, turns=turns, p50_ms=200.0, p95_ms=250.0, within=1.0)
+    text = page(msgspec.structs.replace(BARE, turns=TurnFigures(count=turns), over_time=[bucket]), written=NOON)
+    drawn = text.split("<h3>Turns</h3>")[1].split("</svg>")[0]
+    assert re.findall(r'text-anchor="end">([^<]*)<', drawn) == marks
 
 
 def test_few_turns_and_no_first_sentence_are_a_page_too() -> None:
