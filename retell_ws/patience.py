@@ -63,12 +63,14 @@ class Patience:
         self._hold = max(self._quiet + self._holding_s, now)
         self.next_look = min(self._hold, self._end)
 
-    def writes(self, now: float) -> None:
-        """Note that a piece of a tool call came, of which nobody hears anything."""
-        if self._written is None:
+    def writes(self, now: float) -> bool:
+        """Note that a piece of a tool call came, of which nobody hears anything; tells whether it is the first."""
+        is_first = self._written is None
+        if is_first:
             self.works(now)
             self.next_look = min(self.next_look, now + self._stall_s)
         self._written = now
+        return is_first
 
     def called(self, now: float) -> None:
         """Note that a tool call is whole. More of the answer may follow it."""

@@ -325,8 +325,9 @@ class Turn:
                             exchange = self._talk.tools.exchanges.begin(question, self._generation)
                         self._call(delta, exchange, committed)
                     elif delta is WRITING:
-                        self._patience.writes(self._loop.time())
-                        self._watch()
+                        if self._patience.writes(self._loop.time()):
+                            self._watch()
+                            self._pause()
                     elif isinstance(delta, End):
                         reason = delta.stop_reason
                         if delta.usage != UNTOLD or delta.source == "cache":
@@ -387,9 +388,7 @@ class Turn:
             return
         self._patience.called(self._loop.time())
         self._watch()
-        self._say(self._everything())
-        self._open()
-        self._is_apart = True
+        self._pause()
         tools, line, generation = self._talk.tools, self._line, self._generation
         pending = tools.understand(called, exchange)
         if pending.tool is not None and pending.tool.say and not self._spoke and not self._calls:
@@ -493,6 +492,12 @@ class Turn:
     def _open(self) -> None:
         """Begin a new round, or what is said after a tool call: it is waited for as any first sentence is."""
         self._pieces, self._is_closed = Pieces(Ear(self._talk.agent.lines.link)), False
+
+    def _pause(self) -> None:
+        """Say what came before a tool call."""
+        self._say(self._everything())
+        self._open()
+        self._is_apart = True
 
     def _everything(self) -> str:
         """Give up all there is, once; what follows needs pieces of its own."""

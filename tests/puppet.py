@@ -14,7 +14,7 @@ import msgspec
 from retell_ws.agent import Agent
 from retell_ws.blueprints import running
 from retell_ws.errors import ModelError
-from retell_ws.ports import Delta, End, Model, Rest, Text, ToolCall, no_rest
+from retell_ws.ports import WRITING, Delta, End, Model, Rest, Text, ToolCall, no_rest
 from retell_ws.race import RacingModel
 from retell_ws.request import ModelRequest
 from retell_ws.server import Server
@@ -44,6 +44,10 @@ class Stream:
         """Let the model say these pieces."""
         for text in texts:
             self._deltas.put_nowait(Text(text))
+
+    def write(self) -> None:
+        """Let the model write on a call."""
+        self._deltas.put_nowait(WRITING)
 
     def call(self, tool: str, **arguments: Any) -> None:
         """Let the model call a tool."""

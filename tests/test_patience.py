@@ -154,3 +154,34 @@ def test_after_the_tools_the_first_word_is_awaited_anew() -> None:
     assert turn.verdict(ASKED + 5) == "hold", "the caller has heard nothing for long"
     assert turn.verdict(ASKED + 8) == "wait"
     assert turn.verdict(ASKED + 9) == "no_text", "first_text_ms after it was asked"
+
+
+def test_a_call_that_is_being_written_is_no_standstill_and_a_pause_in_it_is() -> None:
+    turn = patience()
+    turn.progressed(ASKED + 0.5)
+    assert turn.writes(ASKED + 0.6)
+    for tenth in range(7, 60):
+        assert not turn.writes(ASKED + tenth / 10)
+        assert turn.verdict(ASKED + tenth / 10) in ("wait", "hold")
+    assert turn.verdict(ASKED + 7.5) == "hold"
+    assert turn.next_look == pytest.approx(ASKED + 7.9)
+    assert turn.verdict(ASKED + 7.85) == "wait"
+    assert turn.verdict(ASKED + 7.9) == "stalled"
+
+
+def test_who_waits_for_a_call_to_be_written_hears_that_it_is_worked_on() -> None:
+    turn = patience()
+    turn.progressed(ASKED + 0.5)
+    turn.writes(ASKED + 0.6)
+    assert turn.next_look == ASKED + 1.5
+    turn.writes(ASKED + 1.4)
+    assert turn.verdict(ASKED + 1.5) == "hold"
+
+
+def test_what_follows_a_whole_call_is_waited_for_like_any_text() -> None:
+    turn = patience()
+    turn.writes(ASKED + 0.5)
+    turn.called(ASKED + 3)
+    assert turn.verdict(ASKED + 4) == "wait"
+    assert turn.next_look == ASKED + 5
+    assert turn.verdict(ASKED + 5) == "stalled"

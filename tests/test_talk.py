@@ -310,11 +310,12 @@ async def test_a_long_call_is_summed_up_beside_the_talk() -> None:
         assert "line 0" not in last[0].text and last[-1].text == "line 11"
 
 
-async def test_without_a_summary_the_beginning_is_left_out_at_last() -> None:
+@pytest.mark.parametrize("given", [ModelUnavailable("no"), " "])
+async def test_without_a_summary_the_beginning_is_left_out_at_last(given: Any) -> None:
     ana = Agent("You are Ana.", window=10)
 
     def step(request: ModelRequest) -> Any:
-        return ModelUnavailable("no") if request.system == INSTRUCTIONS else "Yes."
+        return given if request.system == INSTRUCTIONS else "Yes."
 
     async with serving_script(ana, step) as (retell, model):
         for number in range(25):

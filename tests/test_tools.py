@@ -74,6 +74,51 @@ class Gate:
 # ---------------------------------------------------------------------------- rounds
 
 
+async def test_words_before_a_call_are_said_when_the_model_begins_to_write_it() -> None:
+    async with serving(agent=agent()) as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        asked = await retell.request("When?")
+        stream = await puppet.asked(1)
+        stream.say("Let me look")
+        stream.write()
+        assert await retell.piece(asked, at_least=11) == "Let me look"
+        stream.end()
+
+
+async def test_a_model_that_stops_in_the_middle_of_a_call_stalls() -> None:
+    async with serving(agent=agent(), stall_ms=200) as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        asked = await retell.request("When?")
+        stream = await puppet.asked(1)
+        stream.say("Let me look.")
+        stream.write()
+        text = (await retell.answer(asked)).text
+        assert text.startswith("Let me look. Sorry, I lost")
+        await asyncio.wait_for(stream.closed.wait(), 5)
+
+
+async def test_words_on_both_sides_of_a_call_are_two_words() -> None:
+    ana = agent()
+
+    @ana.tool(side_effect=False)
+    async def look_up() -> str:
+        """Look."""
+        return "ten"
+
+    async with serving(agent=ana) as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        asked = await retell.request("When?")
+        stream = await puppet.asked(1)
+        stream.say("Let me look.")
+        stream.call("look_up")
+        stream.say("One moment, please.")
+        stream.end("tool_use")
+        stream = await puppet.asked(2)
+        stream.say("At ten")  # too short to be said before its end
+        stream.end()
+        assert (await retell.answer(asked)).text == "Let me look. One moment, please. At ten"
+
+
 async def test_what_a_tool_gives_goes_back_to_the_model_under_the_same_id() -> None:
     ana = agent()
 

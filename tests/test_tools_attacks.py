@@ -6,6 +6,8 @@ import asyncio
 import gc
 import json
 import logging
+import os
+import threading
 import weakref
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -33,13 +35,100 @@ from retell_ws.summary import INSTRUCTIONS
 from retell_ws.testing import FakeRetell
 from retell_ws.testing.caller import calling
 from retell_ws.testing.script import Script, Step, Use
-from retell_ws.tools import WITHDRAWN
+from retell_ws.tools import FAILED, FAILED_EFFECT, WITHDRAWN
+from retell_ws.turn import MAX_CALLS
 from retell_ws.wire import CallInfo
 
 from .puppet import serving, single
 from .test_tools import Gate, agent, calling_at_a_pace, finish, finish_next, told
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
+
+
+# ---------------------------------------------------------------------------- what a function may do
+
+
+@pytest.mark.parametrize("side_effect", [True, False])
+async def test_a_plain_tool_that_finds_nothing_next_has_failed_at_once(
+    side_effect: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    ana = agent()
+
+    @ana.tool(side_effect=side_effect, timeout_s=60)
+    def first_free() -> str:
+        """Look."""
+        return next(iter(list[str]()))
+
+    async with calling(ana, [Use("first_free"), "Sorry."]) as caller:
+        await caller.says("When?")
+        assert told(caller, 1)[0].content == (FAILED_EFFECT if side_effect else FAILED)
+    assert "RuntimeError at" in caplog.text and "test_tools_attacks.py" in caplog.text
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+async def test_a_tool_that_exits_ends_no_server(is_plain: bool) -> None:
+    ana = agent()
+
+    def plain() -> str:
+        """Exit."""
+        raise SystemExit("usage: …")
+
+    async def awaited() -> str:
+        """Exit."""
+        raise SystemExit("usage: …")
+
+    ana.tool(side_effect=False, name="leave")(plain if is_plain else awaited)
+    async with calling(ana, [Use("leave"), "Sorry.", "Nine."]) as caller:
+        await caller.says("When?")
+        assert told(caller, 1)[0].content == FAILED
+        assert (await caller.says("When?")).text == "Nine."
+
+
+async def test_a_hook_and_a_condition_that_exit_end_no_server(caplog: pytest.LogCaptureFixture) -> None:
+    ana = agent()
+
+    @ana.on_start
+    async def begin(call: Call) -> None:
+        raise SystemExit
+
+    def when(call: Call) -> bool:
+        raise SystemExit
+
+    @ana.tool(side_effect=False, when=when)
+    async def look_up() -> str:
+        """Look."""
+        return "ten"
+
+    async with calling(ana, ["Nine."]) as caller:
+        assert (await caller.says("When?")).text == "Nine."
+    assert "the hook on_start failed: SystemExit" in caplog.text
+    assert "whether it may be called cannot be told: SystemExit" in caplog.text
+
+
+async def test_plain_tools_that_hang_keep_no_thread_of_the_servers() -> None:
+    ana, gate, hung = agent(), threading.Event(), threading.Semaphore(0)
+
+    @ana.tool(side_effect=False)
+    def hang(number: int) -> str:
+        """Hang."""
+        hung.release()
+        gate.wait(30)
+        return ""
+
+    many = min(32, (os.cpu_count() or 1) + 4)  # threads of the loop's own
+    async with serving(agent=ana) as (server, puppet), FakeRetell(server.url) as retell:
+        try:
+            await retell.greeting()
+            for start in range(0, many, MAX_CALLS):
+                await retell.request(f"Again {start}?")
+                stream = await puppet.asked(len(puppet.streams) + 1)
+                for number in range(MAX_CALLS):
+                    stream.call("hang", number=number)
+            async with asyncio.timeout(20):
+                for _ in range(many):
+                    assert await asyncio.to_thread(hung.acquire, timeout=5)
+        finally:
+            gate.set()
 
 
 # ---------------------------------------------------------------------------- once
