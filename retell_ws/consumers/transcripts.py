@@ -179,7 +179,7 @@ def _of_retell(entry: Entry, call: dict[str, Any]) -> Row | None:
         direction=_word(call.get("direction")),
         from_number=_word(call.get("from_number")),
         to_number=_word(call.get("to_number")),
-        agent_left=call.get("disconnection_reason") in _LEAVING,
+        agent_left=_word(call.get("disconnection_reason")) in _LEAVING,
         source="retell",
         line_count=len(lines),
         lines=lines,

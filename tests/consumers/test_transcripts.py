@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from retell_ws.consumers.transcripts import Row, as_text, day_of, joined, row_of
@@ -251,6 +251,7 @@ NAMES = ("transcript_object", "start_timestamp", "end_timestamp", "duration_ms",
     ),
     st.floats(allow_nan=False, allow_infinity=False),
 )
+@example({"transcript_object": [{"role": "", "content": None}], "disconnection_reason": []}, 0.0)
 def test_whatever_retell_sends_is_a_row_or_none(call: dict[str, Any], at: float) -> None:
     row = row_of(entry(WebhookReceived("call_ended", call), at=at))
     if row is not None:
