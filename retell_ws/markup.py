@@ -59,7 +59,7 @@ RUNS = {mark: re.compile(f"{re.escape(mark)}+") for mark in "*_~`#-="}
 LINE_MARK = re.compile(
     r"(?P<space>[ \t]+)|(?P<heading>##|#(?=[ \t\r\n]))|(?P<rule>---|===)|(?P<quote>>)|(?P<row>\|)|(?P<fence>~~~)"
     r"|(?P<bullet>[•◦‣●○]|[-+*–—·](?=[ \t\r\n])|\[[ xX]\](?=[ \t]))"
-    rf"|(?P<number>\d{{1,3}}[.)](?=[ \t])|\d{KEYCAP[0]}?{KEYCAP[1]})"
+    rf"|(?P<number>(?P<count>\d{{1,3}})[.)](?=[ \t])|\d{KEYCAP[0]}?{KEYCAP[1]})"
 )
 """A mark at the start of a line, or the spaces before it."""
 

@@ -115,6 +115,26 @@ async def test_words_leave_while_tools_run() -> None:
         assert (await retell.answer(asked)).text == "Let me look. It takes a moment. At ten."
 
 
+async def test_a_sentence_goes_on_behind_a_tool() -> None:
+    ana = agent()
+
+    @ana.tool(side_effect=False)
+    async def look_up() -> str:
+        """Look up."""
+        return "the first of May"
+
+    async with serving(agent=ana) as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        asked = await retell.request("Wann ist noch frei?")
+        stream = await puppet.asked(1)
+        stream.say("Frei ist nur der")
+        stream.call("look_up")
+        stream.say(" 1. oder der")
+        stream.end("tool_use")
+        await finish(puppet, 2, "2. Mai.")
+        assert (await retell.answer(asked)).text == "Frei ist nur der 1. oder der 2. Mai."
+
+
 async def finish(puppet: Puppet, number: int, text: str) -> Stream:
     stream = await puppet.asked(number)
     stream.say(text)
