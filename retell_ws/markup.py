@@ -114,7 +114,7 @@ _LEAKS = (
     "function_calls", "function_call", "function_results", "function_result", "invoke", "parameter",
     "tool_calls", "tool_call", "tool_use", "tool_results", "tool_result", "thinking", "think",
 )  # fmt: skip
-LEAK = re.compile(rf"<(?:[\w.\-]{{1,20}}:)?(?P<name>{'|'.join(_LEAKS)})(?=[\s/>])", re.IGNORECASE)
+LEAK = re.compile(rf"<(?:[A-Za-z][\w.\-]{{0,19}}:)?(?P<name>{'|'.join(_LEAKS)})(?=[\s/>])", re.IGNORECASE)
 """An element for a program, or for the model itself: its content is not for the caller. The tag may be broken."""
 
 LEAK_END = {name: re.compile(rf"</(?:[\w.\-]{{1,20}}:)?{name}\s{{0,8}}>", re.IGNORECASE) for name in _LEAKS}

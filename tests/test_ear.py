@@ -494,6 +494,7 @@ def cut(text: str, sizes: list[int]) -> list[str]:
 @example("|--•,a", [1], "")
 @example("a_" + "_" * 9 + "b", [2], "")
 @example("x" * 300 + "](" + "y" * 300, [7], "")
+@example("<5x:thinking>no", [1], "")
 def test_what_is_said_depends_on_the_text_alone(text: str, sizes: list[int], said_before: str) -> None:
     whole, ear = Ear(said=said_before), Ear(said=said_before)
     said = whole.feed(text) + whole.close()
