@@ -721,6 +721,17 @@ async def test_a_plain_function_runs_in_a_thread_and_may_speak_and_leave_from_th
     assert threads != [threading.get_ident()]
 
 
+@pytest.mark.parametrize(
+    ("message", "heard"),
+    [("**Bye!** 👋\n\nSee https://x.example/a", "Bye! See our website"), ("<thinking>Done.</thinking>", "Goodbye.")],
+)
+async def test_a_goodbye_of_the_model_s_is_made_fit_for_the_voice(message: str, heard: str) -> None:
+    async with calling(agent(end_call=True), [Use("end_call", message=message)]) as caller:
+        answer = await caller.says("bye")
+        assert answer.text == heard
+        assert await caller.ended() == "agent_hangup"
+
+
 async def test_a_transfer_cut_off_by_thanks_happens() -> None:
     ana = agent(transfers={"billing": "+14155550100"})
     async with calling_at_a_pace(ana) as (retell, puppet):
