@@ -34,6 +34,8 @@ _NO_ADDRESS_AFTER = frozenset(ascii_letters + digits + "@.-")
 # A star that stands alone is a star: a product, or the key of a telephone.
 _AFTER_LONE_STAR = {" ": frozenset(" \r\n,.;:!?)"), **dict.fromkeys("\"'“‘(", frozenset("\"'”’)"))}
 
+_IN_CODES = frozenset(digits + "#")
+
 # Tags that cut the text as a line break does.
 _BLOCKS = dict.fromkeys(("br", "li", "td", "th"), COMMA) | dict.fromkeys(
     ("p", "div", "tr", "hr", "ul", "ol", "table", "h1", "h2", "h3", "h4", "h5", "h6"), STOP
@@ -344,6 +346,12 @@ class Ear:
             return at + 1
         elif following in _AFTER_LONE_STAR.get(previous, ()) or (previous.isdigit() and following.isdigit()):
             return self._say(text, at)
+        elif following in _IN_CODES and not previous.isalnum():
+            code = markup.CODE.match(text, at)
+            if code is not None:
+                return self._say(text, at, len(code[0]))
+            if self._must_wait(markup.CODE_BEGUN, text, at):
+                return at
         self._drop("markup")
         return at + 1
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 
 __all__ = [
-    "ADDRESS", "ADDRESS_BEGUN", "ADDRESS_BODY", "ADDRESS_IN_ANGLES", "ADDRESS_MARKS", "COMMENT_END", "DASHES",
-    "DASHES_BEGUN", "EMOJI", "FENCE_END", "JOINER", "JSON", "JSON_BEGUN", "JSON_MARK", "KEYCAP", "LEAK", "LEAK_END",
-    "LINE_MARK", "LINE_MARK_BEGUN", "LONGEST_END", "MOST_ADDRESS_MARKS", "RUNS", "SPECIAL", "SUSPECT", "TAG",
-    "TAG_BEGUN", "TARGET", "TARGET_BEGUN", "TICKS", "TILDES_END", "UNDERSCORES",
+    "ADDRESS", "ADDRESS_BEGUN", "ADDRESS_BODY", "ADDRESS_IN_ANGLES", "ADDRESS_MARKS", "CODE", "CODE_BEGUN",
+    "COMMENT_END", "DASHES", "DASHES_BEGUN", "EMOJI", "FENCE_END", "JOINER", "JSON", "JSON_BEGUN", "JSON_MARK",
+    "KEYCAP", "LEAK", "LEAK_END", "LINE_MARK", "LINE_MARK_BEGUN", "LONGEST_END", "MOST_ADDRESS_MARKS", "RUNS",
+    "SPECIAL", "SUSPECT", "TAG", "TAG_BEGUN", "TARGET", "TARGET_BEGUN", "TICKS", "TILDES_END", "UNDERSCORES",
 ]  # fmt: skip
 
 # ---------------------------------------------------------------------------- inside a line
@@ -48,6 +48,16 @@ SUSPECT = re.compile(
 
 It begins with one set of characters, for which the engine has a fast search, and only then tells them apart.
 """
+
+_AFTER_CODE = r"""[\s.,;:!?…)\]"'”’]"""
+
+CODE = re.compile(
+    rf"""\*(?:[0-9#]|\*(?=[0-9#])){{1,32}}(?={_AFTER_CODE})"""
+    r"""(?=[^*\r\n]{32}|[^*\r\n]{0,31}(?:[\r\n]|(?<=[\s(\["'“‘])\*))"""
+)
+"""A code to dial, such as *67: near it on its line comes no star that would make it the beginning of emphasis."""
+
+CODE_BEGUN = re.compile(rf"\*[0-9#*]{{0,32}}(?:{_AFTER_CODE}[^*\r\n]{{0,31}})?\Z")
 
 UNDERSCORES = re.compile("_{1,3}")
 TICKS = re.compile("`{1,3}")

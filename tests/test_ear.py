@@ -157,6 +157,45 @@ def test_marks_are_dropped_and_their_text_is_kept(text: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "Dial *67.",
+        "*67 hides your number",
+        "Press *1 or *2, or (*3).",
+        "Dial *21*5551234#, then hang up.",
+        "To see it dial *#06#",
+        "Dial *9 now, and then tell me what it is that you hear 2*3 times.",
+    ],
+)
+def test_the_star_of_a_code_is_said(text: str) -> None:
+    check(text, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("The *5* rooms, the *5 rooms* or *10:30 at night*.", "The 5 rooms, the 5 rooms or 10:30 at night."),
+        ("Dial *9* or *#*.", "Dial 9 or #."),
+        ("**5** and **5 rooms** and ***5***", "5 and 5 rooms and 5"),
+        ("**Dial** *67 *now*.\n*Bye*", "Dial *67 now. Bye"),
+        ("Dial *67\nThe *end*", "Dial *67, The end"),
+        ("x*5 rooms, *5x", "x5 rooms, 5x"),
+        ("Press *1️⃣ or *#️⃣", "Press 1 or "),
+        (f"Dial *{'1' * 33} now", f"Dial {'1' * 33} now"),
+    ],
+)
+def test_a_star_before_a_number_that_another_one_closes_is_for_the_eye(text: str, said: str) -> None:
+    check(text, said)
+
+
+def test_a_code_waits_no_longer_than_emphasis_may_last() -> None:
+    ear = Ear()
+    assert ear.feed("Dial *67 and then") == "Dial "
+    assert ear.feed(" the number of your friend.") == "*67 and then the number of your friend."
+    assert ear.held == 0
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("```python\nx = 1\n```\nDone.", "Done."),
@@ -495,6 +534,9 @@ def cut(text: str, sizes: list[int]) -> list[str]:
 @example("a_" + "_" * 9 + "b", [2], "")
 @example("x" * 300 + "](" + "y" * 300, [7], "")
 @example("<5x:thinking>no", [1], "")
+@example("*1 0123456789 0123456789 0123456789 a*", [1], "")
+@example("*1 0123456789 0123456789 0123456*", [2], "")
+@example("*" + "1" * 40 + " ", [3], "")
 def test_what_is_said_depends_on_the_text_alone(text: str, sizes: list[int], said_before: str) -> None:
     whole, ear = Ear(said=said_before), Ear(said=said_before)
     said = whole.feed(text) + whole.close()
@@ -536,6 +578,8 @@ def cost_s(text: str, size: int) -> float:
     "unit",
     [
         "*",
+        "*1",
+        "*1 ",
         "[",
         "{",
         "<",
