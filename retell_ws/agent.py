@@ -151,9 +151,9 @@ class Agent:
         self.hooks: dict[HookName, list[Callable[..., Any]]] = {}
         self.tools: dict[str, Tool] = {}
         if end_call:
-            self._add(built_in.end_call())
+            self._add(built_in.end_call(self.lines.link))
         if self.directory.targets:
-            self._add(built_in.transfer_call(self.directory))
+            self._add(built_in.transfer_call(self.directory, self.lines.link))
 
     @overload
     def tool(self, function: Callable[_P, _R], /) -> Callable[_P, _R]: ...

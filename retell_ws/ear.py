@@ -34,6 +34,8 @@ _NO_ADDRESS_AFTER = frozenset(ascii_letters + digits + "@.-")
 # A star that stands alone is a star: a product, or the key of a telephone.
 _AFTER_LONE_STAR = {" ": frozenset(" \r\n,.;:!?)"), **dict.fromkeys("\"'“‘(", frozenset("\"'”’)"))}
 
+_IN_CODES = frozenset(digits + "#")
+
 # Tags that cut the text as a line break does.
 _BLOCKS = dict.fromkeys(("br", "li", "td", "th"), COMMA) | dict.fromkeys(
     ("p", "div", "tr", "hr", "ul", "ol", "table", "h1", "h2", "h3", "h4", "h5", "h6"), STOP
@@ -52,6 +54,8 @@ class Ear:
 
     Args:
         link: What is said for the address of a page.
+        said: What was said before this text, as far as it belongs to the same answer. Where it ends inside a sentence
+            the text goes on there; otherwise the text begins a line.
 
     Attributes:
         removed: How often something was dropped, by kind. It holds no text.
@@ -61,12 +65,14 @@ class Ear:
         "_at_cell",
         "_at_start",
         "_before",
+        "_count",
         "_depth",
         "_held",
         "_in_address",
         "_in_brackets",
         "_is_end",
         "_is_heading",
+        "_is_marked",
         "_is_plain",
         "_link",
         "_quotes",
@@ -77,7 +83,7 @@ class Ear:
         "removed",
     )
 
-    def __init__(self, link: str = "the link") -> None:
+    def __init__(self, link: str = "the link", said: str = "") -> None:
         self._link = link
         self.removed: Counter[Kind] = Counter()
         self._spoken = Spoken()
@@ -90,6 +96,9 @@ class Ear:
         self._at_start = True
         self._at_cell = False
         self._is_heading = False
+        # A mark was dropped at the start of this line; the last number that was.
+        self._is_marked = False
+        self._count = 0
         # What is being dropped: a run of one mark, an address, all until an end, a JSON value.
         self._run = ""
         self._in_address = False
@@ -98,6 +107,13 @@ class Ear:
         self._depth = 0
         self._quotes = ""
         self._string = ""
+        if self._spoken.goes_on(said):
+            self._before = " "
+            self._at_start = False
+
+    def next(self) -> Ear:
+        """Make an ear for the text that follows in the same answer. You must have closed this one."""
+        return Ear(self._link, "" if self._at_start else self._spoken.mark + self._spoken.last)
 
     @property
     def held(self) -> int:
@@ -242,7 +258,7 @@ class Ear:
         mark = markup.LINE_MARK.match(text, at)
         if mark is None and self._must_wait(markup.LINE_MARK_BEGUN, text, at):
             return at
-        if mark is None or self._is_answer(mark):
+        if mark is None or (mark.lastgroup == "number" and not self._counts(mark)):
             self._at_start = False
             return self._go_on(text, at, end)
         kind = mark.lastgroup
@@ -251,6 +267,7 @@ class Ear:
                 self._spoken.say(" ")  # what is said may follow another text
             return mark.end()
         self._drop("markup")
+        self._is_marked = True
         if kind == "heading":
             self._is_heading = True
             self._spoken.rest(STOP)
@@ -263,10 +280,19 @@ class Ear:
             self._run = mark[0][0]
         return mark.end()
 
-    def _is_answer(self, mark: re.Match[str]) -> bool:
-        """Tell whether a number is the first thing said, as in "2. Shall I book them?": a list begins with 1."""
-        first, second = mark[0][:1], mark[0][1:2]
-        return mark.lastgroup == "number" and not self._spoken.mark and (first != "1" or second.isdigit())
+    def _counts(self, mark: re.Match[str]) -> bool:
+        """Tell whether a number does no more than count the items of a list, from 1 on.
+
+        Any other may be a day, a floor or an answer, as in "- 3. Mai" and "2. Shall I book them?". So may a "1." with
+        which the text begins: a number too many does no harm, and one that is missing does.
+        """
+        number = int(mark["count"] or mark[0][0])
+        if self._is_marked or number not in (1, self._count + 1):
+            return False
+        if mark["count"] and not self._spoken.mark:
+            return False
+        self._count = number
+        return True
 
     def _start_cell(self, text: str, at: int, end: int) -> int:
         dashes = markup.DASHES.match(text, at, at + MAX_HELD)
@@ -299,7 +325,7 @@ class Ear:
 
     def _line_break(self, text: str, at: int) -> int:
         self._spoken.end_line(STOP if self._is_heading else COMMA)
-        self._is_heading = self._at_cell = False
+        self._is_heading = self._is_marked = self._at_cell = False
         self._at_start = True
         return at + 1
 
@@ -320,6 +346,12 @@ class Ear:
             return at + 1
         elif following in _AFTER_LONE_STAR.get(previous, ()) or (previous.isdigit() and following.isdigit()):
             return self._say(text, at)
+        elif following in _IN_CODES and not previous.isalnum():
+            code = markup.CODE.match(text, at)
+            if code is not None:
+                return self._say(text, at, len(code[0]))
+            if self._must_wait(markup.CODE_BEGUN, text, at):
+                return at
         self._drop("markup")
         return at + 1
 

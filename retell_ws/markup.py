@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 
 __all__ = [
-    "ADDRESS", "ADDRESS_BEGUN", "ADDRESS_BODY", "ADDRESS_IN_ANGLES", "ADDRESS_MARKS", "COMMENT_END", "DASHES",
-    "DASHES_BEGUN", "EMOJI", "FENCE_END", "JOINER", "JSON", "JSON_BEGUN", "JSON_MARK", "KEYCAP", "LEAK", "LEAK_END",
-    "LINE_MARK", "LINE_MARK_BEGUN", "LONGEST_END", "MOST_ADDRESS_MARKS", "RUNS", "SPECIAL", "SUSPECT", "TAG",
-    "TAG_BEGUN", "TARGET", "TARGET_BEGUN", "TICKS", "TILDES_END", "UNDERSCORES",
+    "ADDRESS", "ADDRESS_BEGUN", "ADDRESS_BODY", "ADDRESS_IN_ANGLES", "ADDRESS_MARKS", "CODE", "CODE_BEGUN",
+    "COMMENT_END", "DASHES", "DASHES_BEGUN", "EMOJI", "FENCE_END", "JOINER", "JSON", "JSON_BEGUN", "JSON_MARK",
+    "KEYCAP", "LEAK", "LEAK_END", "LINE_MARK", "LINE_MARK_BEGUN", "LONGEST_END", "MOST_ADDRESS_MARKS", "RUNS",
+    "SPECIAL", "SUSPECT", "TAG", "TAG_BEGUN", "TARGET", "TARGET_BEGUN", "TICKS", "TILDES_END", "UNDERSCORES",
 ]  # fmt: skip
 
 # ---------------------------------------------------------------------------- inside a line
@@ -49,6 +49,16 @@ SUSPECT = re.compile(
 It begins with one set of characters, for which the engine has a fast search, and only then tells them apart.
 """
 
+_AFTER_CODE = r"""[\s.,;:!?…)\]"'”’]"""
+
+CODE = re.compile(
+    rf"""\*(?:[0-9#]|\*(?=[0-9#])){{1,32}}(?={_AFTER_CODE})"""
+    r"""(?=[^*\r\n]{32}|[^*\r\n]{0,31}(?:[\r\n]|(?<=[\s(\["'“‘])\*))"""
+)
+"""A code to dial, such as *67: near it on its line comes no star that would make it the beginning of emphasis."""
+
+CODE_BEGUN = re.compile(rf"\*[0-9#*]{{0,32}}(?:{_AFTER_CODE}[^*\r\n]{{0,31}})?\Z")
+
 UNDERSCORES = re.compile("_{1,3}")
 TICKS = re.compile("`{1,3}")
 RUNS = {mark: re.compile(f"{re.escape(mark)}+") for mark in "*_~`#-="}
@@ -59,7 +69,7 @@ RUNS = {mark: re.compile(f"{re.escape(mark)}+") for mark in "*_~`#-="}
 LINE_MARK = re.compile(
     r"(?P<space>[ \t]+)|(?P<heading>##|#(?=[ \t\r\n]))|(?P<rule>---|===)|(?P<quote>>)|(?P<row>\|)|(?P<fence>~~~)"
     r"|(?P<bullet>[•◦‣●○]|[-+*–—·](?=[ \t\r\n])|\[[ xX]\](?=[ \t]))"
-    rf"|(?P<number>\d{{1,3}}[.)](?=[ \t])|\d{KEYCAP[0]}?{KEYCAP[1]})"
+    rf"|(?P<number>(?P<count>\d{{1,3}})[.)](?=[ \t])|\d{KEYCAP[0]}?{KEYCAP[1]})"
 )
 """A mark at the start of a line, or the spaces before it."""
 
@@ -114,7 +124,7 @@ _LEAKS = (
     "function_calls", "function_call", "function_results", "function_result", "invoke", "parameter",
     "tool_calls", "tool_call", "tool_use", "tool_results", "tool_result", "thinking", "think",
 )  # fmt: skip
-LEAK = re.compile(rf"<(?:[\w.\-]{{1,20}}:)?(?P<name>{'|'.join(_LEAKS)})(?=[\s/>])", re.IGNORECASE)
+LEAK = re.compile(rf"<(?:[A-Za-z][\w.\-]{{0,19}}:)?(?P<name>{'|'.join(_LEAKS)})(?=[\s/>])", re.IGNORECASE)
 """An element for a program, or for the model itself: its content is not for the caller. The tag may be broken."""
 
 LEAK_END = {name: re.compile(rf"</(?:[\w.\-]{{1,20}}:)?{name}\s{{0,8}}>", re.IGNORECASE) for name in _LEAKS}

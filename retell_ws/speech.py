@@ -82,6 +82,10 @@ class Pieces:
         """The kinds of what was not fit for the voice."""
         return self._ear.removed
 
+    def next(self) -> Pieces:
+        """Make pieces of the text that follows in the same answer. You must have closed these."""
+        return Pieces(self._ear.next())
+
     def feed(self, text: str) -> str:
         """Take the next piece of the answer, as the model gave it.
 

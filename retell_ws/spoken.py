@@ -23,6 +23,7 @@ WEAK = " \"'”’)»"
 _PAUSES = {COMMA: ", ", STOP: ". "}
 _PUNCTUATION = ".,;:!?…-–—。，、；：！？।؟،؛۔"
 _ENDING = ".!?…"
+_OVER = ".!?…:。！？：।؟۔"  # no sentence goes on after these
 _LEANING = " ,.;:!?…)"
 _SPACES = re.compile(r"[ \t]{2,}|\t")
 
@@ -94,6 +95,18 @@ class Spoken:
         core = text.rstrip(WEAK)
         if core:
             self.mark = core[-1]
+
+    def goes_on(self, said: str) -> bool:
+        """Take in what was said before, and tell whether it broke off inside a sentence, which then goes on here.
+
+        Behind a whole sentence nothing is due: what comes next is said as if it were the first.
+        """
+        core = said.rstrip(WEAK)
+        if not core or core[-1] in _OVER:
+            return False
+        self.note(said)
+        self.is_blank = False
+        return True
 
     def cut(self) -> None:
         """Note that something was dropped here."""

@@ -48,8 +48,11 @@ _MARKS = re.compile(r"""(?<!\w)(?:(?!\.\d)[.,!?;:…"'“”‘’()¿¡])+|[.,!
 
 
 # Sounds of thinking, which speech recognition writes down or leaves out as it likes. "Hmm" is not among them: it may be
-# all that somebody answers.
-_FILLERS = frozenset({"um", "umm", "uhm", "uh", "uhh", "er", "erm", "äh", "ähm", "euh"})
+# all that somebody answers. Nor is what may be a word: "er" is "he" in German, and a part of a hospital in English.
+_FILLERS = frozenset({"umm", "uhm", "uh", "uhh", "erm", "äh", "ähm", "euh"})
+
+# "Um" is "one" in Portuguese and "at" in German, but hardly where somebody begins with it and halts.
+_LEADING_UM = re.compile(r"\s*um(?:,|…|\.{3})\s*(?=\w)", re.IGNORECASE)
 
 
 class Utterance(msgspec.Struct, frozen=True, gc=False):
@@ -212,6 +215,8 @@ def normalised(text: str) -> str:
 
 def without_fillers(text: str) -> str:
     """Normalise a text, and leave out sounds of thinking, unless it is nothing else."""
+    if (um := _LEADING_UM.match(text)) is not None:
+        text = text[um.end() :]
     words = normalised(text)
     if _FILLERS.isdisjoint(parts := words.split()):
         return words

@@ -136,7 +136,7 @@ class Turn:
         self._patience = Patience(settings, self._loop.time())
         if start.said:  # nobody is told to hold in the middle of a sentence
             self._patience.progressed(self._loop.time())
-        self._pieces = Pieces(Ear(talk.agent.lines.link))
+        self._pieces = Pieces(Ear(talk.agent.lines.link, start.said))
         self._is_closed = False  # the pieces were given up
         self._said: list[str] = []  # the words of this round, as the model gave them
         self._is_fresh = True  # this round has said nothing yet
@@ -491,7 +491,7 @@ class Turn:
 
     def _open(self) -> None:
         """Begin a new round, or what is said after a tool call: it is waited for as any first sentence is."""
-        self._pieces, self._is_closed = Pieces(Ear(self._talk.agent.lines.link)), False
+        self._pieces, self._is_closed = self._pieces.next(), False
 
     def _pause(self) -> None:
         """Say what came before a tool call."""

@@ -174,8 +174,9 @@ def test_the_built_in_tools_are_switched_on() -> None:
     assert "billing: invoices" in told["properties"]["to"]["description"]
 
 
-def test_the_built_in_tools_do_what_they_say() -> None:
-    asked: list[Any] = []
+def placed_by(tool: str, arguments: str) -> tuple[Intent, str]:
+    """What a built-in tool lets happen when the model calls it with these arguments, and the words before it."""
+    asked: list[tuple[Intent, str]] = []
 
     class Controls:
         def place(self, generation: int | None, intent: Intent, words: str) -> None:
@@ -185,12 +186,33 @@ def test_the_built_in_tools_do_what_they_say() -> None:
         def update(self, config: AgentConfig) -> None: ...
         def send(self, metadata: dict[str, Any]) -> None: ...
 
-    agent = Agent("You are Ana.", end_call=True, transfers={"billing": "+14155550100"})
+    billing = Transfer("+14155550100", message="To billing.")
+    agent = Agent("You are Ana.", end_call=True, transfers={"billing": billing}, lines=Lines(link="our page"))
     call = Call("c", directory=agent.directory, controls=Controls())
-    for name, arguments in (("end_call", '{"message":"Bye."}'), ("transfer_call", '{"to":"billing"}')):
-        tool = agent.tools[name]
-        assert "once this was said" in tool.bind(call, tool.decode(arguments))()
-    assert asked == [(EndCall(), "Bye."), (TransferCall("+14155550100"), "")]
+    built_in = agent.tools[tool]
+    assert "once this was said" in built_in.bind(call, built_in.decode(arguments))()
+    (happens,) = asked
+    return happens
+
+
+def test_the_built_in_tools_do_what_they_say() -> None:
+    assert placed_by("end_call", '{"message":"Bye."}') == (EndCall(), "Bye.")
+    assert placed_by("transfer_call", '{"to":"billing"}') == (TransferCall("+14155550100"), "To billing.")
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (r"**Goodbye!** 👋\n- See https://clinic.example/a?b=1\n<thinking>She seems annoyed.", "Goodbye! See our page"),
+        (" [All the best](/x). ", "All the best."),
+        ("<thinking>He seems done.</thinking>", ""),
+        ("👋", ""),
+    ],
+)
+def test_what_is_said_before_leaving_is_made_fit_for_the_voice(message: str, words: str) -> None:
+    assert placed_by("end_call", f'{{"message":"{message}"}}') == (EndCall(), words)
+    transfer = TransferCall("+14155550100"), words or "To billing."
+    assert placed_by("transfer_call", f'{{"to":"billing","message":"{message}"}}') == transfer
 
 
 def test_a_built_in_tool_that_cannot_do_it_did_nothing() -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from retell_ws.ear import MAX_HELD, Ear
 
 
-def heard(*pieces: str, link: str = "the link") -> str:
+def heard(*pieces: str, link: str = "the link", said: str = "") -> str:
     """All that is said of a text that came in these pieces."""
-    ear = Ear(link)
+    ear = Ear(link, said)
     return "".join([ear.feed(piece) for piece in pieces]) + ear.close()
 
 
@@ -157,6 +157,45 @@ def test_marks_are_dropped_and_their_text_is_kept(text: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "Dial *67.",
+        "*67 hides your number",
+        "Press *1 or *2, or (*3).",
+        "Dial *21*5551234#, then hang up.",
+        "To see it dial *#06#",
+        "Dial *9 now, and then tell me what it is that you hear 2*3 times.",
+    ],
+)
+def test_the_star_of_a_code_is_said(text: str) -> None:
+    check(text, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("The *5* rooms, the *5 rooms* or *10:30 at night*.", "The 5 rooms, the 5 rooms or 10:30 at night."),
+        ("Dial *9* or *#*.", "Dial 9 or #."),
+        ("**5** and **5 rooms** and ***5***", "5 and 5 rooms and 5"),
+        ("**Dial** *67 *now*.\n*Bye*", "Dial *67 now. Bye"),
+        ("Dial *67\nThe *end*", "Dial *67, The end"),
+        ("x*5 rooms, *5x", "x5 rooms, 5x"),
+        ("Press *1️⃣ or *#️⃣", "Press 1 or "),
+        (f"Dial *{'1' * 33} now", f"Dial {'1' * 33} now"),
+    ],
+)
+def test_a_star_before_a_number_that_another_one_closes_is_for_the_eye(text: str, said: str) -> None:
+    check(text, said)
+
+
+def test_a_code_waits_no_longer_than_emphasis_may_last() -> None:
+    ear = Ear()
+    assert ear.feed("Dial *67 and then") == "Dial "
+    assert ear.feed(" the number of your friend.") == "*67 and then the number of your friend."
+    assert ear.held == 0
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("```python\nx = 1\n```\nDone.", "Done."),
@@ -187,7 +226,6 @@ def test_a_code_block_is_dropped_with_its_code(text: str, said: str) -> None:
         ("- one\n- two\n* three\n+ four\n• five\n– six\n•seven", "one, two, three, four, five, six, seven"),
         ("Free:\n  - one,\n    - two.\n", "Free: one, two. "),
         ("- [ ] one\n- [x] two\n- [x](y)", "one, two, x"),
-        ("1. one\n2) two\n10. ten", "one, two, ten"),
         ("1️⃣ one\n2️⃣ two", "one, two"),
         ("- one\n- two\n\nGood", "one, two. Good"),
         ("One  \n- two", "One - two"),
@@ -209,9 +247,60 @@ def test_a_line_break_becomes_a_pause(text: str, said: str) -> None:
     check(text, said)
 
 
-@pytest.mark.parametrize("text", ["2. Shall I book them?", "10. Shall I?", "3) Yes"])
-def test_a_number_that_answers_a_question_is_said(text: str) -> None:
+@pytest.mark.parametrize("text", ["2. Shall I book them?", "10. Shall I?", "3) Yes", "1. Mai wäre frei."])
+def test_a_number_that_a_text_begins_with_is_said(text: str) -> None:
     check(text, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Free:\n1. one\n2) two\n  3. three", "Free: one, two, three"),
+        ("Free:\n1. one\n   - small\n2. two\n\nOr:\n1. ten\n1. eleven", "Free: one, small, two. Or: ten, eleven"),
+        ("Press:\n1️⃣ now\n2️⃣ then\n9️⃣ last", "Press: now, then, 9 last"),
+    ],
+)
+def test_numbers_that_count_on_from_one_are_a_list_s(text: str, said: str) -> None:
+    check(text, said)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Termine:\n\n- 3. Mai um 10 Uhr\n- 5. Mai um 11 Uhr", "Termine: 3. Mai um 10 Uhr, 5. Mai um 11 Uhr"),
+        ("Frei sind:\n3. Mai\n5. Mai", "Frei sind: 3. Mai, 5. Mai"),
+        ("Your options:\n- 1. floor\n- 2. floor", "Your options: 1. floor, 2. floor"),
+        ("Your number is:\n12. Thanks.", "Your number is: 12. Thanks."),
+        ("Free:\n1. one\n2. two\n10. ten", "Free: one, two, 10. ten"),
+        ("Free:\n1. 1. Mai\n2. 5. Mai", "Free: 1. Mai, 5. Mai"),
+        ("1. one\n2. two", "1. one, 2. two"),
+    ],
+)
+def test_a_number_that_may_be_a_day_or_a_floor_is_said(text: str, said: str) -> None:
+    check(text, said)
+
+
+@pytest.mark.parametrize(
+    ("before", "text", "said"),
+    [
+        ("Frei ist nur der", " 1. Mai.", " 1. Mai."),
+        ("The range is 5", " - 6 pm", " - 6 pm"),
+        ("The range is 5 ", " - 6 pm", "- 6 pm"),
+        ("Press", " # to confirm", " # to confirm"),
+        ('He said "', "- well, no", "- well, no"),
+        ("Your options", "\n- one\n- two", ", one, two"),
+        ("Your options", "\n1. one\n2. two", ", one, two"),
+        ("See", "https://x.example now", " the link now"),
+    ],
+)
+def test_a_text_that_goes_on_in_the_middle_of_a_sentence_begins_no_line(before: str, text: str, said: str) -> None:
+    assert heard(text, said=before) == said
+    assert heard(*text, said=before) == said
+
+
+@pytest.mark.parametrize("before", ["", " ", "Sure. ", "Sure!", 'He said "yes."', "Free:", "好。"])
+def test_a_text_that_goes_on_behind_a_sentence_begins_a_line(before: str) -> None:
+    assert heard("- one\n- two", said=before) == "one, two"
 
 
 def test_a_finished_line_does_not_wait_for_the_next() -> None:
@@ -234,6 +323,26 @@ def test_a_finished_line_does_not_wait_for_the_next() -> None:
 )
 def test_a_row_of_a_table_is_read_cell_by_cell(text: str, said: str) -> None:
     check(text, said)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "said"),
+    [
+        ("The range is 5", " - 6 pm", " - 6 pm"),
+        ('She said "**yes**', " # or no", " # or no"),
+        ("Let me look.", "- one", "one"),
+        ("Your options\n", "- one", "one"),
+        ("🎉", "- one", "one"),
+    ],
+)
+def test_an_ear_follows_another_where_that_one_ended(first: str, then: str, said: str) -> None:
+    ear = Ear("our page")
+    ear.feed(first)
+    ear.close()
+    following = ear.next()
+    assert following.feed(then) + following.close() == said
+    following = following.next()
+    assert following.feed(" and www.x.example") + following.close() == " and our page"
 
 
 # ---------------------------------------------------------------------------- links
@@ -419,13 +528,17 @@ def cut(text: str, sizes: list[int]) -> list[str]:
     return pieces
 
 
-@given(nasty, st.lists(st.integers(1, 7), min_size=1, max_size=12))
-@example("http://</b>www.a", [1])
-@example("|--•,a", [1])
-@example("a_" + "_" * 9 + "b", [2])
-@example("x" * 300 + "](" + "y" * 300, [7])
-def test_what_is_said_depends_on_the_text_alone(text: str, sizes: list[int]) -> None:
-    whole, ear = Ear(), Ear()
+@given(nasty, st.lists(st.integers(1, 7), min_size=1, max_size=12), st.sampled_from(["", "Sure", "The 5 "]))
+@example("http://</b>www.a", [1], "")
+@example("|--•,a", [1], "")
+@example("a_" + "_" * 9 + "b", [2], "")
+@example("x" * 300 + "](" + "y" * 300, [7], "")
+@example("<5x:thinking>no", [1], "")
+@example("*1 0123456789 0123456789 0123456789 a*", [1], "")
+@example("*1 0123456789 0123456789 0123456*", [2], "")
+@example("*" + "1" * 40 + " ", [3], "")
+def test_what_is_said_depends_on_the_text_alone(text: str, sizes: list[int], said_before: str) -> None:
+    whole, ear = Ear(said=said_before), Ear(said=said_before)
     said = whole.feed(text) + whole.close()
     pieces = ""
     for piece in cut(text, sizes):
@@ -465,6 +578,8 @@ def cost_s(text: str, size: int) -> float:
     "unit",
     [
         "*",
+        "*1",
+        "*1 ",
         "[",
         "{",
         "<",

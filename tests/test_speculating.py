@@ -302,7 +302,7 @@ SEED = 20_261_126
 PHRASES = [
     "Tuesday.",
     "Tuesday at ten.",
-    "um, Tuesday at ten",
+    "uh, Tuesday at ten",
     "Tuesday at ten?",
     "No, Friday.",
     "Friday",

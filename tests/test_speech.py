@@ -242,6 +242,14 @@ def test_what_is_gathered_is_made_fit_for_the_ear_too() -> None:
     assert set(pieces.removed) == {"markup", "link"}
 
 
+def test_pieces_follow_others_in_the_middle_of_a_sentence() -> None:
+    pieces = Pieces(Ear("our website"))
+    assert pieces.feed("Sure. Frei ist der") + pieces.close() == "Sure. Frei ist der"
+    pieces = pieces.next()
+    assert not pieces.is_spoken
+    assert pieces.feed("1. Mai, see www.a.example ") + pieces.close() == "1. Mai, see our website "
+
+
 def test_what_the_ear_holds_back_begins_no_gathering() -> None:
     pieces = Pieces(Ear())
     assert pieces.feed("[") == "" and not pieces.is_spoken

@@ -152,6 +152,20 @@ async def test_an_open_answer_goes_on_where_it_stood() -> None:
         assert retell.rules.exchanges[0].text == GREETING
 
 
+async def test_what_goes_on_in_the_middle_of_a_sentence_is_no_line_of_its_own() -> None:
+    async with fleet() as two, two.call() as retell:
+        await retell.greeting()
+        asked = await retell.request("Wann ist noch frei?")
+        stream = await two.models[0].asked(1)
+        stream.say("Frei ist nur", " der")
+        assert await retell.piece(asked, at_least=16) == "Frei ist nur der"
+        two.move()
+        other = await two.models[1].asked(1)
+        other.say("der ", "1. Mai.")
+        other.end()
+        assert (await retell.answer(asked)).text == "Frei ist nur der 1. Mai."
+
+
 async def test_a_question_whose_answer_had_not_begun_is_answered() -> None:
     async with fleet() as two, two.call() as retell:
         await retell.greeting()

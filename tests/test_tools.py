@@ -160,6 +160,26 @@ async def test_words_leave_while_tools_run() -> None:
         assert (await retell.answer(asked)).text == "Let me look. It takes a moment. At ten."
 
 
+async def test_a_sentence_goes_on_behind_a_tool() -> None:
+    ana = agent()
+
+    @ana.tool(side_effect=False)
+    async def look_up() -> str:
+        """Look up."""
+        return "the first of May"
+
+    async with serving(agent=ana) as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        asked = await retell.request("Wann ist noch frei?")
+        stream = await puppet.asked(1)
+        stream.say("Frei ist nur der")
+        stream.call("look_up")
+        stream.say(" 1. oder der")
+        stream.end("tool_use")
+        await finish(puppet, 2, "2. Mai.")
+        assert (await retell.answer(asked)).text == "Frei ist nur der 1. oder der 2. Mai."
+
+
 async def finish(puppet: Puppet, number: int, text: str) -> Stream:
     stream = await puppet.asked(number)
     stream.say(text)
@@ -744,6 +764,17 @@ async def test_a_plain_function_runs_in_a_thread_and_may_speak_and_leave_from_th
         assert [action.value for action in caller.actions] == ["+14155550100"]
         assert await caller.ended() == "call_transfer"
     assert threads != [threading.get_ident()]
+
+
+@pytest.mark.parametrize(
+    ("message", "heard"),
+    [("**Bye!** 👋\n\nSee https://x.example/a", "Bye! See our website"), ("<thinking>Done.</thinking>", "Goodbye.")],
+)
+async def test_a_goodbye_of_the_model_s_is_made_fit_for_the_voice(message: str, heard: str) -> None:
+    async with calling(agent(end_call=True), [Use("end_call", message=message)]) as caller:
+        answer = await caller.says("bye")
+        assert answer.text == heard
+        assert await caller.ended() == "agent_hangup"
 
 
 async def test_a_transfer_cut_off_by_thanks_happens() -> None:

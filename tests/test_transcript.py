@@ -77,6 +77,38 @@ def test_a_grown_last_utterance_is_another_question() -> None:
     assert not same_question(asked(GREETED, ("user", "a room")), asked(GREETED, ("user", "a room for two")))
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("are you open", "Um, are you open?"),
+        ("are you open", " um… are you open"),
+        ("are you open", "Um... are you, uh, open?"),
+        ("das Zimmer", "Äh, das Zimmer, ähm"),
+        ("une chambre", "Euh, une chambre."),
+    ],
+)
+def test_sounds_of_thinking_make_no_other_question(one: str, other: str) -> None:
+    assert same_question(asked(GREETED, ("user", one)), asked(GREETED, ("user", other)))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Should I go to the", "Should I go to the ER?"),
+        ("Wo wohnt", "Wo wohnt er?"),
+        ("Quero mais.", "Quero mais um."),
+        ("Quero mais, por favor", "Quero mais um, por favor"),
+        ("Zehn Uhr?", "Um zehn Uhr?"),
+        ("Was?", "Um was?"),
+        ("", "Um."),
+        ("...", "Um, "),
+        ("Yes", "Hmm, yes"),
+    ],
+)
+def test_a_word_in_any_language_is_no_sound_of_thinking(one: str, other: str) -> None:
+    assert not same_question(asked(GREETED, ("user", one)), asked(GREETED, ("user", other)))
+
+
 def test_an_utterance_more_is_another_question() -> None:
     one = asked(GREETED, ("user", "a room"))
     assert not same_question(one, asked(GREETED, ("user", "a room"), ("user", "please")))
