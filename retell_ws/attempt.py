@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 from .errors import ModelError
-from .ports import Delta, Model, Rest
+from .ports import WRITING, Delta, Model, Rest
 from .request import ModelRequest
 
 __all__ = ["Attempt"]
@@ -58,9 +58,15 @@ class Attempt:
         return self._rest() if self.is_over else 0.0
 
     async def first(self) -> None:
-        """Wait for the first delta or a fault. Cancelling closes the stream."""
+        """Wait for the first delta or a fault. Cancelling closes the stream.
+
+        A call that is being written is none: when it breaks off there, another model may answer, as nobody has heard
+        or done anything of it.
+        """
         try:
             self._first = await anext(self.stream, None)
+            while self._first is WRITING:
+                self._first = await anext(self.stream, None)
         except ModelError as exc:
             self._error = exc
         self.is_over = True

@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from string import ascii_letters, digits
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from . import markup
 from .spoken import COMMA, STOP, WEAK, Spoken
@@ -22,6 +22,9 @@ __all__ = ["MAX_HELD", "Ear", "Kind"]
 
 MAX_HELD = 256
 """The most characters that wait. A tag, a link's target or the head of an object that is longer is taken for text."""
+
+NO_LIST: Final = -2
+"""The numbers at the starts of these lines count nothing."""
 
 Kind: TypeAlias = Literal["markup", "link", "emoji", "leak"]
 """What is dropped."""
@@ -259,6 +262,8 @@ class Ear:
         if mark is None and self._must_wait(markup.LINE_MARK_BEGUN, text, at):
             return at
         if mark is None or (mark.lastgroup == "number" and not self._counts(mark)):
+            if mark is None and self._count == NO_LIST:
+                self._count = 0
             self._at_start = False
             return self._go_on(text, at, end)
         kind = mark.lastgroup
@@ -287,7 +292,10 @@ class Ear:
         which the text begins: a number too many does no harm, and one that is missing does.
         """
         number = int(mark["count"] or mark[0][0])
-        if self._is_marked or number not in (1, self._count + 1):
+        if self._is_marked:
+            return False
+        if self._count == NO_LIST or number not in (1, self._count + 1):
+            self._count = NO_LIST  # "31. Dezember" before "1. Januar": what is said of one line is said of the next
             return False
         if mark["count"] and not self._spoken.mark:
             return False

@@ -1,8 +1,8 @@
 """How long a turn may stay silent, and what happens then. Pure: time is given.
 
-Retell never gives up on a silent response, so the watchdog is ours (protocol §4.3.7). Its clock is fed by text: a
-provider's keep-alive pings go on happily while nothing is generated. While tools run it only sees to it that the caller
-is not left in silence, because each tool has a deadline of its own.
+Retell never gives up on a silent response, so the watchdog is ours (protocol §4.3.7). Its clock is fed by text, and by
+tool calls that are being written: a provider's keep-alive pings go on happily while nothing is generated. While tools
+run it only sees to it that the caller is not left in silence, because each tool has a deadline of its own.
 """
 
 from __future__ import annotations

@@ -327,11 +327,10 @@ class Session:
                 async with asyncio.timeout(turn_s):
                     while tasks := running():  # a barge-in may have started another
                         await asyncio.wait(tasks)
-        peer = self._line.peer
-        if self._keeper is not None and peer is not None and peer.stop_writing():
+        while self._keeper is not None and (peer := self._line.peer) is not None and peer.stop_writing():
             # What Retell asks at this moment is on its way here, and it will not ask again: the reader takes it to its
-            # end, so that it stands in the memo when the redial reaches another server. Or this one: then there is
-            # another socket, which is not waited for.
+            # end, so that it stands in the memo when the redial reaches another server. When it reaches this one, the
+            # newer socket is left in the same way.
             read_out = self._read_out
             self._lost()
             await read_out.wait()

@@ -26,7 +26,6 @@ from .facts import Fact, ToolFinished, ToolStarted
 from .handle import Call
 from .intent import Intent
 from .ports import CallStore, Effect, ToolCall
-from .threads import in_thread
 from .tool import Tool, result_text
 from .wire import ToolCallInvocation, ToolCallResult
 
@@ -476,8 +475,16 @@ def is_cancelled() -> bool:
 
 async def _invoke(tool: Tool, call: Call, values: dict[str, Any]) -> Any:
     bound = tool.bind(call, values)
-    result = bound() if tool.is_async else await in_thread(bound)
+    result = bound() if tool.is_async else await asyncio.to_thread(_contained, bound)
     return await result if isawaitable(result) else result
+
+
+def _contained(work: Callable[[], Any]) -> Any:
+    """Call a plain function in its thread. No future can hold `StopIteration`, and who waits would do so for ever."""
+    try:
+        return work()
+    except StopIteration as exc:  # of a `next` without a default, say; the place that is told stays the tool's
+        raise RuntimeError("StopIteration").with_traceback(exc.__traceback__) from None
 
 
 def _outcome(task: asyncio.Task[Outcome]) -> Outcome:

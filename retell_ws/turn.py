@@ -46,6 +46,9 @@ BEAT_S: Final = 0.02
 ENDED_WELL: Final = frozenset({"end_turn", "stop_sequence", "max_tokens"})
 """Stop reasons after which what was said is an answer. Any other one gets an apology: nobody is left in silence."""
 
+NEEDS_NO_SPACE: Final = frozenset(" \n,.;:!?…)")
+"""What words before a tool call, or those of the round before, may be followed by as it is."""
+
 LAPSE_S: Final = 5.0
 """Seconds after which a speculation nobody asked for is given up: its stream could hold a connection for ever."""
 
@@ -307,8 +310,8 @@ class Turn:
         # What goes on has said something already, and knows where its spaces are.
         self._is_fresh, self._was_late = self._seam is None, False
         before = "" if self._seam is None else self._untold(self._start.said)
-        if self._is_closed:
-            self._open()
+        if self._is_closed:  # another message
+            self._pieces, self._is_closed = Pieces(Ear(self._talk.agent.lines.link)), False
         usage: Usage | None = None
         try:
             async with aclosing(self._talk.model.stream(request, self._rest, self._asked)) as deltas:
@@ -462,7 +465,7 @@ class Turn:
         """Put a space before the first words of a round, and those after a tool call, which the model leaves out."""
         if piece and (self._is_fresh or self._is_apart):
             self._is_fresh = self._is_apart = False
-            if self._line.call.answer.needs_space(self._generation) and not piece[0].isspace():
+            if self._line.call.answer.needs_space(self._generation) and piece[0] not in NEEDS_NO_SPACE:
                 return f" {piece}"
         return piece
 
@@ -489,14 +492,10 @@ class Turn:
             self._patience.progressed(self._loop.time())
         return self._pieces.take()
 
-    def _open(self) -> None:
-        """Begin a new round, or what is said after a tool call: it is waited for as any first sentence is."""
-        self._pieces, self._is_closed = self._pieces.next(), False
-
     def _pause(self) -> None:
-        """Say what came before a tool call."""
+        """Say what came before a tool call. What follows is waited for as any first sentence is."""
         self._say(self._everything())
-        self._open()
+        self._pieces, self._is_closed = self._pieces.next(), False
         self._is_apart = True
 
     def _everything(self) -> str:

@@ -274,6 +274,8 @@ def test_numbers_that_count_on_from_one_are_a_list_s(text: str, said: str) -> No
         ("Free:\n1. one\n2. two\n10. ten", "Free: one, two, 10. ten"),
         ("Free:\n1. 1. Mai\n2. 5. Mai", "Free: 1. Mai, 5. Mai"),
         ("1. one\n2. two", "1. one, 2. two"),
+        ("Frei:\n31. Dezember\n1. Januar\n2. Januar", "Frei: 31. Dezember, 1. Januar, 2. Januar"),
+        ("Floors:\n0. Lobby\n1. Rooms\nPress:\n1. now", "Floors: 0. Lobby, 1. Rooms, Press: now"),
     ],
 )
 def test_a_number_that_may_be_a_day_or_a_floor_is_said(text: str, said: str) -> None:

@@ -788,3 +788,15 @@ async def test_the_next_model_s_refusal_does_not_silence_one_that_is_about_to_an
     silent.end()
     await listener.end()
     assert listener.text == "Hi."
+
+
+async def test_a_model_that_fails_while_it_writes_its_first_call_is_answered_for() -> None:
+    puppet = Puppet()
+    listener = Listener(racing(puppet, hedge=False))
+    first = await puppet.asked(1)
+    first.write()
+    first.fail(OVERLOADED)
+    second = await puppet.asked(2)
+    second.say("Hello.")
+    second.end()
+    assert (await listener.end())[0] == Text("Hello.")

@@ -590,9 +590,16 @@ async def test_a_server_that_leaves_waits_for_no_socket_but_the_one_it_ended(to:
         if to == 1:
             await counted(first, "call_moved")
         older.close()
+        if to == 0:  # and what is asked on the newer one is not lost either
+            await counted(first, "detached", 2)
+            newer.write(masked(b'{"interaction_type":"response_required","response_id":2,"transcript":[]}'))
+            await counted(first, "turn_started")
+            newer.close()
         async with asyncio.timeout(5):
             await draining
         newer.close()
+        memo = read(two.stores[to]._calls["call_1"].parts["call"], CallMemo)
+        assert memo is not None and memo.answer.response_id == (0 if to else 2)
 
 
 async def test_who_hangs_up_while_the_server_leaves_has_hung_up() -> None:

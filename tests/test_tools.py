@@ -97,6 +97,28 @@ async def test_a_model_that_stops_in_the_middle_of_a_call_stalls() -> None:
         await asyncio.wait_for(stream.closed.wait(), 5)
 
 
+async def test_a_pause_after_a_call_stands_behind_the_word_before_it() -> None:
+    ana = agent()
+
+    @ana.tool(side_effect=False)
+    async def look_up() -> str:
+        """Look."""
+        return "ten"
+
+    async with serving(agent=ana) as (server, puppet), FakeRetell(server.url) as retell:
+        await retell.greeting()
+        asked = await retell.request("When?")
+        stream = await puppet.asked(1)
+        stream.say("Let me check")
+        stream.call("look_up")
+        stream.say("\n\nplease")
+        stream.end("tool_use")
+        stream = await puppet.asked(2)
+        stream.say("# Times\n- ten")
+        stream.end()
+        assert (await retell.answer(asked)).text == "Let me check. please Times. ten"
+
+
 async def test_words_on_both_sides_of_a_call_are_two_words() -> None:
     ana = agent()
 

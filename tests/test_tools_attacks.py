@@ -6,8 +6,6 @@ import asyncio
 import gc
 import json
 import logging
-import os
-import threading
 import weakref
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -36,7 +34,6 @@ from retell_ws.testing import FakeRetell
 from retell_ws.testing.caller import calling
 from retell_ws.testing.script import Script, Step, Use
 from retell_ws.tools import FAILED, FAILED_EFFECT, WITHDRAWN
-from retell_ws.turn import MAX_CALLS
 from retell_ws.wire import CallInfo
 
 from .puppet import serving, single
@@ -103,32 +100,6 @@ async def test_a_hook_and_a_condition_that_exit_end_no_server(caplog: pytest.Log
         assert (await caller.says("When?")).text == "Nine."
     assert "the hook on_start failed: SystemExit" in caplog.text
     assert "whether it may be called cannot be told: SystemExit" in caplog.text
-
-
-async def test_plain_tools_that_hang_keep_no_thread_of_the_servers() -> None:
-    ana, gate, hung = agent(), threading.Event(), threading.Semaphore(0)
-
-    @ana.tool(side_effect=False)
-    def hang(number: int) -> str:
-        """Hang."""
-        hung.release()
-        gate.wait(30)
-        return ""
-
-    many = min(32, (os.cpu_count() or 1) + 4)  # threads of the loop's own
-    async with serving(agent=ana) as (server, puppet), FakeRetell(server.url) as retell:
-        try:
-            await retell.greeting()
-            for start in range(0, many, MAX_CALLS):
-                await retell.request(f"Again {start}?")
-                stream = await puppet.asked(len(puppet.streams) + 1)
-                for number in range(MAX_CALLS):
-                    stream.call("hang", number=number)
-            async with asyncio.timeout(20):
-                for _ in range(many):
-                    assert await asyncio.to_thread(hung.acquire, timeout=5)
-        finally:
-            gate.set()
 
 
 # ---------------------------------------------------------------------------- once
