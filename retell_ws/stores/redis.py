@@ -180,7 +180,8 @@ class RedisCallStore:
         image = self._images.own(call_id)
         if image is None or not image.has_room_for(key):
             return REFUSED_EFFECT
-        if not image.is_known or image.is_dirty:
+        # What an attach will tell is not known yet either: the call may have been elsewhere.
+        if not image.is_known or image.is_dirty or image.attaching:
             image.in_flight += 1  # a call without a session is let go of when nothing is
             try:
                 await self._images.ready(call_id, image)
@@ -188,7 +189,7 @@ class RedisCallStore:
                 image.in_flight -= 1
             if self._images.get(call_id) is not image:
                 return REFUSED_EFFECT
-            if not image.is_known:
+            if not image.is_known or image.attaching:
                 return image.effects.get(key, REFUSED_EFFECT)
         if (effect := image.effects.get(key)) is not None:
             return effect

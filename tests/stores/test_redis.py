@@ -356,6 +356,46 @@ async def test_who_cannot_tell_whether_a_call_was_elsewhere_does_nothing_that_ma
         assert await one.claim("call_1", "book:{}") == Effect("begun")
 
 
+async def test_a_claim_during_an_attach_waits_for_what_was_done_elsewhere(
+    server: RedisServer, wire: Wire, prefix: str
+) -> None:
+    async with (
+        RedisCallStore(wire.url, name="a", prefix=prefix) as one,
+        RedisCallStore(server.url, name="b", prefix=prefix) as other,
+    ):
+        await one.attach("call_1", nothing)
+        one.write("call_1", {"turn": b"1"})
+        await until(lambda: one.figures()["written"] == 1)
+        await other.attach("call_1", nothing)
+        assert await other.claim("call_1", "book:{}") is None
+        await other.settle("call_1", "book:{}", Effect("done", "Booked."))
+        await until(lambda: other.figures()["written"] == 2)
+        wire.slow(0.1)
+        attaching = asyncio.create_task(one.attach("call_1", nothing))
+        await asyncio.sleep(0)  # it is on the wire
+        assert await one.claim("call_1", "book:{}") == Effect("done", "Booked.")
+        assert await one.claim("call_1", "note:{}") is None
+        assert (await attaching).is_known
+
+
+async def test_a_claim_during_an_attach_that_redis_does_not_answer_is_refused_in_time(
+    frail: RedisServer, prefix: str
+) -> None:
+    async with RedisCallStore(frail.url, name="a", prefix=prefix) as store:
+        await store.attach("call_1", nothing)
+        frail.pause()
+        attaching = [asyncio.create_task(store.attach("call_1", nothing))]
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        claim = asyncio.create_task(store.claim("call_1", "book:{}"))
+        await asyncio.sleep(0.1)
+        attaching.append(asyncio.create_task(store.attach("call_1", nothing)))  # which outlasts the claim's patience
+        assert await claim == Effect("refused")
+        assert time.monotonic() - began < 2
+        frail.resume()
+        await asyncio.wait(attaching)
+
+
 async def test_of_two_servers_that_bring_a_call_to_an_emptied_redis_the_later_owner_has_it(
     frail: RedisServer, prefix: str
 ) -> None:
