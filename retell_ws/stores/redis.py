@@ -200,6 +200,7 @@ class RedisCallStore:
             self._images.soil(call_id, image)
             return None  # what was done before is known, and nobody else can ask either
         arguments = (image.epoch, self._name_bytes, effect_field(key), encoded(mine))
+        uploads = image.uploads
         image.in_flight += 1
         try:
             reply = await self._nodes.run(CLAIM, image.slot, image.key, arguments, LIMIT_S)
@@ -212,6 +213,8 @@ class RedisCallStore:
             return None
         if isinstance(reply, bytes):
             effect = decoded(reply)
+            if effect == mine and image.uploads != uploads:
+                return None  # all of the image was brought before this came to be: what stands there is this claim
             image.put(key, effect)
             return effect
         if reply == REFUSED:

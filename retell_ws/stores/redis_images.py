@@ -277,6 +277,7 @@ class Images:
             return None
         image.pending = asyncio.get_running_loop().create_future()
         image.in_flight += 1
+        image.uploads += 1
         mode = "attach" if not image.is_confirmed else "same" if pipe is image.pipe else "again"
         if mode == "same":  # what comes after it on the pipe finds it done
             self._clean(call_id, image)

@@ -518,6 +518,39 @@ async def test_a_redis_that_forgot_the_scripts_is_given_them_again(server: Redis
         assert (kept.parts, kept.effects) == ({"turn": b"1"}, {"book": Effect("begun")})
 
 
+async def test_a_claim_that_came_with_all_the_rest_to_a_redis_that_forgot_the_scripts_is_ones_own(
+    server: RedisServer, prefix: str
+) -> None:
+    async with RedisCallStore(server.url, name="a", prefix=prefix) as store:
+        await store.attach("call_1", nothing)
+        store.write("call_1", {"turn": b"1"})
+        assert await store.owner("call_1") == "a"
+        server.told("SCRIPT", "FLUSH")
+        store.say("call_1", "Let me see.")  # finds no script: all of the call is brought, and the claim with it
+        assert await store.claim("call_1", "book") is None
+        assert await store.claim("call_1", "book") == Effect("begun")
+        assert await store.owner("call_1") == "a"
+        kept = await kept_by(server.url, prefix)
+        assert (kept.said, kept.effects) == ("Let me see.", {"book": Effect("begun")})
+
+
+async def test_a_claim_whose_reply_was_lost_stays_begun(server: RedisServer, wire: Wire, prefix: str) -> None:
+    async with RedisCallStore(wire.url, name="a", prefix=prefix) as store:
+        await store.attach("call_1", nothing)
+        wire.slow(0.1)
+        claim = asyncio.create_task(store.claim("call_1", "book"))
+        await until(lambda: server.told("HEXISTS", f"{prefix}{{call_1}}", "e:book") == 1)
+        wire.cut()
+        wire.slow(0.0)
+        await wire.mend()
+        assert await claim is None
+        assert await store.claim("call_1", "book") == Effect("begun")
+        await until(lambda: not is_degraded(store))
+        await until(lambda: store.figures()["written"] > 0)
+        assert await store.claim("call_1", "book") == Effect("begun")
+        assert (await kept_by(server.url, prefix)).effects == {"book": Effect("begun")}
+
+
 async def test_a_master_that_became_a_replica_is_left_and_no_call_is_kept_for_ever(
     frail: RedisServer, prefix: str
 ) -> None:
