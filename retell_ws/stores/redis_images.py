@@ -151,6 +151,8 @@ class Images:
 
     def let_go(self, call_id: str, image: Image) -> None:
         """Forget a call that has no session, once Redis lacks nothing of it."""
+        if self._images.get(call_id) is not image:
+            return  # it was dropped, and the call may have been taken again
         if image.is_detached and not (image.in_flight or image.is_dirty or image.attaching or image.runs()):
             self._detached.pop(call_id, None)
             self._drop(call_id)

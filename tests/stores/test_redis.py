@@ -615,6 +615,33 @@ async def test_effects_that_cannot_be_read_are_not_done_anew(server: RedisServer
     assert len(kept.effects) == len(values)
 
 
+async def test_a_late_reply_about_a_call_that_was_lost_does_not_let_go_of_it_taken_again(
+    server: RedisServer, wire: Wire, prefix: str
+) -> None:
+    lost = Told()
+    async with (
+        RedisCallStore(wire.url, name="a", prefix=prefix) as one,
+        RedisCallStore(server.url, name="b", prefix=prefix) as other,
+    ):
+        await one.attach("call_1", nothing)
+        one.write("call_1", {"turn": b"1"})
+        await until(lambda: one.figures()["written"] == 1)
+        await other.attach("call_1", nothing)
+        wire.slow(0.1)
+        one.write("call_1", {"turn": b"2"})
+        one.detach("call_1")
+        await asyncio.sleep(0.1)
+        one.write("call_1", {"turn": b"3"})  # the last words of some side effect
+        await until(lambda: len(one) == 0)  # the first of them was refused, the reply to the second is under way
+        assert one.figures()["refused"] == 1
+        await one.attach("call_1", lost)
+        assert one.figures()["refused"] == 2
+        assert len(one) == 1
+        await other.attach("call_1", nothing)
+        one.write("call_1", {"turn": b"4"})
+        await until(lambda: lost.times() == 1)
+
+
 # -- bounds
 
 
