@@ -123,17 +123,20 @@ class RedisCallStore:
     def _attached(self, call_id: str, image: Image, epoch: int, kept: dict[bytes, bytes], *, is_repeated: bool) -> Kept:
         owner, was_known = kept.get(b"owner"), image.is_known
         has_moved = owner is not None and owner != self._name_bytes
+        since = int(number) if (number := kept.get(b"since", b"")).isdigit() else 0
         if is_repeated and not has_moved:  # unless it was the first try that took it from another one
-            has_moved = int(kept.get(b"since", 0)) > image.epoch
+            has_moved = since > image.epoch
+        # Nobody else had it since: what is here is all there is, and what is missing was taken back.
+        is_own = owner == self._name_bytes and 0 < image.epoch >= since
         is_same = owner == self._name_bytes and kept.get(b"epoch") == b"%d" % image.epoch and not image.is_dirty
         self._images.confirm(image, epoch)
-        if has_moved or image.is_empty():
+        if has_moved or (image.is_empty() and not is_own):
             if not image.is_dirty:
                 image.effects.clear()  # Redis knows better what was done, and what was taken back
             if image.take(kept) or image.is_dirty:
                 self._images.soil(call_id, image)
         elif not is_same:  # what is here is newer than the record, which may have been lost
-            if not was_known:  # but what was done before this server had the call stands there alone
+            if not was_known and not is_own:  # but what was done before this server had the call stands there alone
                 image.add(kept)
             self._images.soil(call_id, image)
         return Kept(

@@ -396,6 +396,68 @@ async def test_a_claim_during_an_attach_that_redis_does_not_answer_is_refused_in
         await asyncio.wait(attaching)
 
 
+@pytest.mark.parametrize("brought", ["by an upload", "by the next attach"])
+@pytest.mark.parametrize("parts", [{"turn": b"1"}, {}], ids=["with parts", "with nothing else"])
+async def test_a_claim_that_was_taken_back_stays_so_after_an_attach_whose_reply_was_too_late(
+    frail: RedisServer, prefix: str, brought: str, parts: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = f"{prefix}{{call_1}}"
+    async with RedisCallStore(frail.url, name="a", prefix=prefix) as store:
+        await store.attach("call_1", nothing)
+        if parts:
+            store.write("call_1", parts)
+        assert await store.claim("call_1", "book") is None
+        assert await store.claim("call_1", "slot:1") is None
+        await store.settle("call_1", "slot:1", Effect("done", "Held."))
+        assert await store.owner("call_1") == "a"
+        epoch = frail.told("HGET", key, "epoch")
+        monkeypatch.setattr(redis_calls, "LIMIT_S", 0.3)
+        frail.pause()
+        assert not (await store.attach("call_1", nothing)).is_known
+        await store.release("call_1", "book")
+        await store.forget("call_1", "slot:")
+        monkeypatch.undo()
+        attaching = asyncio.create_task(store.attach("call_1", nothing)) if brought == "by the next attach" else None
+        await asyncio.sleep(0)
+        frail.resume()
+        await until(lambda: frail.told("HGET", key, "epoch") != epoch)  # it arrived, when nobody waited for it any more
+        if attaching is not None:
+            assert await taken(attaching) == Kept(parts=parts)
+        await until(lambda: not frail.told("HEXISTS", key, "e:book") and not frail.told("HEXISTS", key, "e:slot:1"))
+        assert await store.claim("call_1", "book") is None
+        assert await store.claim("call_1", "slot:1") is None
+
+
+@pytest.mark.parametrize("is_emptied", [False, True])
+async def test_what_was_done_elsewhere_is_known_though_the_reply_to_what_took_the_call_back_was_lost(
+    server: RedisServer, wire: Wire, prefix: str, is_emptied: bool
+) -> None:
+    key = f"{prefix}{{call_1}}"
+    async with (
+        RedisCallStore(wire.url, name="a", prefix=prefix) as one,
+        RedisCallStore(server.url, name="b", prefix=prefix) as other,
+    ):
+        await one.attach("call_1", nothing)
+        assert await one.claim("call_1", "note:{}") is None
+        if is_emptied:  # and nothing there tells of the one that had it before
+            server.told("DEL", key)
+        await other.attach("call_1", nothing)
+        assert await other.claim("call_1", "book:{}") is None
+        wire.cut()
+        await until(lambda: is_degraded(one))
+        assert not (await one.attach("call_1", nothing)).is_known
+        wire.slow(0.1)
+        await wire.mend()
+        await until(lambda: server.told("HGET", key, "owner") == b"a")
+        wire.cut()  # it was brought, and nobody here has heard of it
+        wire.slow(0.0)
+        await until(lambda: is_degraded(one))
+        await wire.mend()
+        await until(lambda: not is_degraded(one))
+        assert await one.claim("call_1", "book:{}") == Effect("begun")
+        assert (await one.attach("call_1", nothing)).effects == {"note:{}": Effect("begun"), "book:{}": Effect("begun")}
+
+
 async def test_of_two_servers_that_bring_a_call_to_an_emptied_redis_the_later_owner_has_it(
     frail: RedisServer, prefix: str
 ) -> None:
@@ -708,7 +770,9 @@ async def test_calls_that_ended_are_forgotten_here(server: RedisServer, prefix: 
 @hypothesis_settings(max_examples=40)
 @given(
     st.lists(
-        st.tuples(st.integers(0, 2), st.sampled_from(("attach", "write", "say", "claim", "settle", "detach"))),
+        st.tuples(
+            st.integers(0, 2), st.sampled_from(("attach", "write", "say", "claim", "settle", "release", "detach"))
+        ),
         max_size=25,
     )
 )
@@ -752,6 +816,9 @@ async def _only_the_newest_owner_is_heard(url: str, steps: list[tuple[int, str]]
             elif what == "settle" and is_owner and "book" in effects:
                 await store.settle("call_1", "book", Effect("done", "Booked."))
                 effects["book"] = Effect("done", "Booked.")
+            elif what == "release" and is_owner:
+                await store.release("call_1", "book")
+                effects.pop("book", None)
             elif what == "detach":
                 store.detach("call_1")
                 has_it[number] = False
