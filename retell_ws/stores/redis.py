@@ -25,7 +25,7 @@ from typing import Any, Final, Self
 from ..ports import Effect, Kept
 from .call_image import Image, decoded, effect_field, encoded, paired
 from .redis_images import Images
-from .redis_nodes import Nodes
+from .redis_nodes import Nodes, word_of
 from .redis_pipe import Gone
 from .redis_scripts import ATTACH, CLAIM, REFUSED, SAY, WRITTEN
 
@@ -111,13 +111,18 @@ class RedisCallStore:
 
     async def _take(self, image: Image, limit_s: float) -> tuple[Any, bool]:
         """Give the reply, and whether it is to a second try: the first may have been carried out."""
-        began, was_there = time.monotonic(), self._nodes.pipe(image.slot) is not None
+        began, pipe = time.monotonic(), self._nodes.pipe(image.slot)
         reply = await self._nodes.run(ATTACH, image.slot, image.key, (self._name_bytes,), limit_s)
-        if was_there and isinstance(reply, Gone):
-            # Perhaps only the connection broke in this moment: another one may be there in no time.
+        is_replica = word_of(reply) in ("READONLY", "MASTERDOWN")
+        if pipe is not None and is_replica:
+            self._nodes.wrong(pipe, reply)
+        if pipe is not None and (is_replica or isinstance(reply, Gone)):
+            # Perhaps only the connection broke in this moment, or leads to what is no longer the master: another one
+            # may be there in no time.
             await self._nodes.news(min(AGAIN_S, began + limit_s - time.monotonic()))
             if (left_s := began + limit_s - time.monotonic()) > 0:
-                return await self._nodes.run(ATTACH, image.slot, image.key, (self._name_bytes,), left_s), True
+                reply = await self._nodes.run(ATTACH, image.slot, image.key, (self._name_bytes,), left_s)
+                return reply, not is_replica
         return reply, False
 
     def _attached(self, call_id: str, image: Image, epoch: int, kept: dict[bytes, bytes], *, is_repeated: bool) -> Kept:

@@ -629,6 +629,22 @@ async def test_a_master_that_became_a_replica_is_left_and_no_call_is_kept_for_ev
     assert (await kept_by(frail.url, prefix)).parts == {"turn": b"19"}
 
 
+async def test_the_first_attach_after_a_failover_that_left_the_connection_is_told_by_the_new_master(
+    frail: RedisServer, server: RedisServer, prefix: str
+) -> None:
+    async with (
+        ToxicProxy("127.0.0.1", frail.port) as proxy,
+        RedisCallStore(f"redis://{proxy.address}/0", name="a", prefix=prefix) as store,
+        RedisCallStore(server.url, name="b", prefix=prefix) as other,
+    ):
+        await other.attach("call_1", nothing)
+        other.write("call_1", {"turn": b"1"})
+        await until(lambda: other.figures()["written"] == 1)
+        frail.told("REPLICAOF", "127.0.0.1", 1)
+        proxy.target = ("127.0.0.1", server.port)
+        assert await taken(store.attach("call_1", nothing)) == Kept(has_moved=True, parts={"turn": b"1"})
+
+
 async def test_a_record_that_was_deleted_is_brought_again(server: RedisServer, prefix: str) -> None:
     async with RedisCallStore(server.url, name="a", prefix=prefix) as store:
         await store.attach("call_1", nothing)
