@@ -39,6 +39,9 @@ LOOK_S: Final = 5.0
 """Seconds of silence after which we ask whether the connection still is one, and as many to wait for the echo. And
 between two looks at whether it still leads to the master."""
 
+AGAIN_S: Final = 0.5
+"""Seconds until a task that has not ended is told to once more."""
+
 PAUSES_S: Final = (0.1, 0.3, 1.0, 2.0)
 """Seconds before the next try to subscribe; the last of them goes on."""
 
@@ -112,9 +115,11 @@ class RedisSwitchboard:
                     await self._up.wait()
             yield
         finally:
-            for task in (listener, *self._replies):
-                task.cancel()
-            await asyncio.wait((listener, *self._replies))
+            left = {listener, *self._replies}
+            while left:  # the client may lose a cancel
+                for task in left:
+                    task.cancel()
+                _, left = await asyncio.wait(left, timeout=AGAIN_S)
 
     async def _listen(self, answer: Callable[[Request], Reply], sights: Sights | None) -> None:
         names = (self._name,) if sights is None else (EVERYBODY, self._name)
