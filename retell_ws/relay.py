@@ -109,7 +109,8 @@ class Relay:
         self._clock = clock
         self._breathe = breathe
         self._lock = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        self._is_ours = False
+        self._lock_name = lock.name
+        self._is_ours = self._has_told = False
         self._looked = -LOCK_S
         self._flight = Flight()
         self._read = 0  # up to where entries were sent
@@ -208,6 +209,12 @@ class Relay:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            return False
+        except OSError as exc:  # a file system without locks, or the kernel has none left: it may have later
+            if not self._has_told:
+                self._has_told = True
+                why = exc.strerror or type(exc).__name__
+                logger.error("facts wait in the journal: %s cannot be locked: %s", self._lock_name, why)
             return False
         self._read = self._acknowledged = self._noted = self._journal.register(RELAY)
         self._is_ours = True

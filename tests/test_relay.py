@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -103,6 +105,30 @@ def test_one_process_relays_and_another_one_takes_over(tmp_path: Path, journal: 
     assert second.is_ours
     assert numbers(other) == [7]
     second.finish(1.0)
+
+
+def test_a_lock_that_cannot_be_had_is_complained_about_once_and_tried_again(
+    tmp_path: Path, journal: Journal, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    journal.append(rows(3))
+    bus = Pigeon()
+    relay = relay_of(journal, bus, tmp_path, clock)
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", refuse)
+        for _ in range(3):
+            clock.now += LOCK_S
+            assert not relay.step()
+    assert not relay.is_ours and not bus.got
+    assert [record.getMessage() for record in caplog.records] == [
+        "facts wait in the journal: relay.lock cannot be locked: No locks available"
+    ]
+    clock.now += LOCK_S
+    relay.step()
+    assert relay.is_ours and len(bus.got) == 3
+    relay.finish(1.0)
 
 
 def test_no_more_is_with_the_bus_than_it_may(

@@ -111,23 +111,26 @@ class Runner:
         Raises:
             BusError: The bus refuses us for good.
         """
+        found: int | None = 0
         while not stop.is_set():
-            await self._step(stop, WAIT_S)
+            found = await self._step(stop, WAIT_S)
+        if found is None:
+            return  # the source has given it, and the next commit, of whatever, would be past it
         until = monotonic() + drain_s
         while (left_s := until - monotonic()) > 0 and await self._step(stop, min(left_s, 0.2)):
             pass
 
-    async def _step(self, stop: asyncio.Event, wait_s: float) -> bool:
-        """Handle a batch; say whether there was one, and it could be."""
+    async def _step(self, stop: asyncio.Event, wait_s: float) -> int | None:
+        """Handle a batch; say how many entries it had, or None when told to stop before it could be."""
         entries = await self._gathered(stop, wait_s)
         fresh = self._fresh(entries)
         if fresh and not await self._handled(fresh, stop):
-            return False
+            return None
         self._remember(fresh)
         # Also when nothing came: one that fell into a rebalance is left to the next, which may be hours away.
         await self._source.commit()
         await self._idle()
-        return bool(entries)
+        return len(entries)
 
     async def _gathered(self, stop: asyncio.Event, wait_s: float) -> list[Entry]:
         consumer = self._consumer

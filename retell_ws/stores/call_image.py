@@ -55,6 +55,7 @@ class Image:
         attaching: Attaches that are under way.
         in_flight: Commands for it that are under way.
         changes: Counts them.
+        uploads: Counts how often all of it was sent.
         lost: Called when another server has taken it.
         pending: Becomes whether the upload that is under way was stored.
         parts: By name.
@@ -78,7 +79,7 @@ class Image:
             "said",
             "slot",
         ),
-        "state",
+        *("state", "uploads"),
     )
 
     def __init__(self, key: bytes, slot: int) -> None:
@@ -87,7 +88,7 @@ class Image:
         self.epoch = 0
         self.attached_at: float | None = None
         self.is_confirmed = self.is_known = self.is_dirty = self.is_detached = False
-        self.attaching = self.in_flight = self.changes = 0
+        self.attaching = self.in_flight = self.changes = self.uploads = 0
         self.pipe: Pipe | None = None
         self.lost: Callable[[], None] | None = None
         self.pending: asyncio.Future[bool] | None = None

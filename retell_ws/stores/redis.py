@@ -25,7 +25,7 @@ from typing import Any, Final, Self
 from ..ports import Effect, Kept
 from .call_image import Image, decoded, effect_field, encoded, paired
 from .redis_images import Images
-from .redis_nodes import Nodes
+from .redis_nodes import Nodes, word_of
 from .redis_pipe import Gone
 from .redis_scripts import ATTACH, CLAIM, REFUSED, SAY, WRITTEN
 
@@ -111,29 +111,37 @@ class RedisCallStore:
 
     async def _take(self, image: Image, limit_s: float) -> tuple[Any, bool]:
         """Give the reply, and whether it is to a second try: the first may have been carried out."""
-        began, was_there = time.monotonic(), self._nodes.pipe(image.slot) is not None
+        began, pipe = time.monotonic(), self._nodes.pipe(image.slot)
         reply = await self._nodes.run(ATTACH, image.slot, image.key, (self._name_bytes,), limit_s)
-        if was_there and isinstance(reply, Gone):
-            # Perhaps only the connection broke in this moment: another one may be there in no time.
+        is_replica = word_of(reply) in ("READONLY", "MASTERDOWN")
+        if pipe is not None and is_replica:
+            self._nodes.wrong(pipe, reply)
+        if pipe is not None and (is_replica or isinstance(reply, Gone)):
+            # Perhaps only the connection broke in this moment, or leads to what is no longer the master: another one
+            # may be there in no time.
             await self._nodes.news(min(AGAIN_S, began + limit_s - time.monotonic()))
             if (left_s := began + limit_s - time.monotonic()) > 0:
-                return await self._nodes.run(ATTACH, image.slot, image.key, (self._name_bytes,), left_s), True
+                reply = await self._nodes.run(ATTACH, image.slot, image.key, (self._name_bytes,), left_s)
+                return reply, not is_replica
         return reply, False
 
     def _attached(self, call_id: str, image: Image, epoch: int, kept: dict[bytes, bytes], *, is_repeated: bool) -> Kept:
         owner, was_known = kept.get(b"owner"), image.is_known
         has_moved = owner is not None and owner != self._name_bytes
+        since = int(number) if (number := kept.get(b"since", b"")).isdigit() else 0
         if is_repeated and not has_moved:  # unless it was the first try that took it from another one
-            has_moved = int(kept.get(b"since", 0)) > image.epoch
+            has_moved = since > image.epoch
+        # Nobody else had it since: what is here is all there is, and what is missing was taken back.
+        is_own = owner == self._name_bytes and 0 < image.epoch >= since
         is_same = owner == self._name_bytes and kept.get(b"epoch") == b"%d" % image.epoch and not image.is_dirty
         self._images.confirm(image, epoch)
-        if has_moved or image.is_empty():
+        if has_moved or (image.is_empty() and not is_own):
             if not image.is_dirty:
                 image.effects.clear()  # Redis knows better what was done, and what was taken back
             if image.take(kept) or image.is_dirty:
                 self._images.soil(call_id, image)
         elif not is_same:  # what is here is newer than the record, which may have been lost
-            if not was_known:  # but what was done before this server had the call stands there alone
+            if not was_known and not is_own:  # but what was done before this server had the call stands there alone
                 image.add(kept)
             self._images.soil(call_id, image)
         return Kept(
@@ -180,7 +188,8 @@ class RedisCallStore:
         image = self._images.own(call_id)
         if image is None or not image.has_room_for(key):
             return REFUSED_EFFECT
-        if not image.is_known or image.is_dirty:
+        # What an attach will tell is not known yet either: the call may have been elsewhere.
+        if not image.is_known or image.is_dirty or image.attaching:
             image.in_flight += 1  # a call without a session is let go of when nothing is
             try:
                 await self._images.ready(call_id, image)
@@ -188,7 +197,7 @@ class RedisCallStore:
                 image.in_flight -= 1
             if self._images.get(call_id) is not image:
                 return REFUSED_EFFECT
-            if not image.is_known:
+            if not image.is_known or image.attaching:
                 return image.effects.get(key, REFUSED_EFFECT)
         if (effect := image.effects.get(key)) is not None:
             return effect
@@ -199,6 +208,7 @@ class RedisCallStore:
             self._images.soil(call_id, image)
             return None  # what was done before is known, and nobody else can ask either
         arguments = (image.epoch, self._name_bytes, effect_field(key), encoded(mine))
+        uploads = image.uploads
         image.in_flight += 1
         try:
             reply = await self._nodes.run(CLAIM, image.slot, image.key, arguments, LIMIT_S)
@@ -211,6 +221,8 @@ class RedisCallStore:
             return None
         if isinstance(reply, bytes):
             effect = decoded(reply)
+            if effect == mine and image.uploads != uploads:
+                return None  # all of the image was brought before this came to be: what stands there is this claim
             image.put(key, effect)
             return effect
         if reply == REFUSED:

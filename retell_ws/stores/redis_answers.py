@@ -119,7 +119,11 @@ class RedisAnswerStore:
         asked_at = now()
         if not self._breaker.lets_through(asked_at):
             return Gone("not asked")
-        reply = await self._nodes.ask(Nodes.slot_of(where), command, LIMIT_S)
+        slot = Nodes.slot_of(where)
+        pipe = self._nodes.pipe(slot)
+        reply = await self._nodes.ask(slot, command, LIMIT_S)
+        if pipe is not None and word_of(reply):
+            self._nodes.wrong(pipe, reply)  # it may be a replica by now, which would refuse each answer from here on
         if isinstance(reply, Gone):
             self._breaker.failed(now(), asked_at=asked_at)
         else:

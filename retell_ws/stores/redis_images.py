@@ -151,6 +151,8 @@ class Images:
 
     def let_go(self, call_id: str, image: Image) -> None:
         """Forget a call that has no session, once Redis lacks nothing of it."""
+        if self._images.get(call_id) is not image:
+            return  # it was dropped, and the call may have been taken again
         if image.is_detached and not (image.in_flight or image.is_dirty or image.attaching or image.runs()):
             self._detached.pop(call_id, None)
             self._drop(call_id)
@@ -277,6 +279,7 @@ class Images:
             return None
         image.pending = asyncio.get_running_loop().create_future()
         image.in_flight += 1
+        image.uploads += 1
         mode = "attach" if not image.is_confirmed else "same" if pipe is image.pipe else "again"
         if mode == "same":  # what comes after it on the pipe finds it done
             self._clean(call_id, image)

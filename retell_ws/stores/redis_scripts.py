@@ -4,7 +4,7 @@
 |---|---|
 | `epoch` | a number that only grows: who attached last has the greatest |
 | `owner` | the name of the server that has it |
-| `since` | the epoch under which it was taken from another one: known even if the reply to that attach was lost |
+| `since` | the epoch under which it was taken from another one: known even if the reply to that was lost |
 | `p:<name>` | a part of where the call stands |
 | `said` | what was said since the parts were written |
 | `state` | the agent's own state |
@@ -120,9 +120,10 @@ local owner = redis.call('HGET', KEYS[1], 'owner')
 local mine = tonumber(ARGV[1])
 local mode = ARGV[3]
 local is_other = owner and owner ~= ARGV[2]
+local since = tonumber(redis.call('HGET', KEYS[1], 'since')) or 0
 local new
 local kept = {{}}
-if mode == 'attach' and (mine == 0 or epoch ~= mine) then
+if mode == 'attach' and (mine == 0 or epoch < mine or is_other or since > mine) then
   if is_other and epoch > now - tonumber(ARGV[4]) then return {{0}} end
   new = math.max(epoch + 1, now)
   kept = redis.call('HGETALL', KEYS[1])
@@ -134,6 +135,7 @@ else
 end
 new = string.format('%.0f', new)
 redis.call('HSET', KEYS[1], 'epoch', new, 'owner', ARGV[2])
+if is_other and mode == 'attach' then redis.call('HSET', KEYS[1], 'since', new) end
 if #ARGV > 4 then redis.call('HSET', KEYS[1], unpack(ARGV, 5)) end
 {_KEEP}
 return {{1, new, kept}}
@@ -142,7 +144,7 @@ return {{1, new, kept}}
 """Bring all that a server knows of a call. ARGV: epoch, server, mode, microseconds since its attach; fields and values.
 
 What is brought replaces the hash, so that what was deleted meanwhile is gone, unless an attach is made up for and
-somebody had the call since: then whatever else the hash holds stays, and is told. The modes:
+somebody else had the call since, or nobody knows: then whatever else the hash holds stays, and is told. The modes:
 
 | mode | when | the epoch |
 |---|---|---|

@@ -1,16 +1,21 @@
 """What escalation knows of calls, in a file: where there is no Redis, for the processes of one machine.
 
 SQLite in WAL mode. One thread of our own speaks to it, so that a slow disk holds up no loop, and a transaction that
-finds another process writing waits for it.
+finds another process writing waits for it. A file that is found damaged when it is opened is put aside, and another one
+begun: what it knew of the calls that lasted is lost, and nothing else waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import logging
+import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -21,6 +26,8 @@ from ..watch_store import LEASE_S, Known
 from .limits import TTL_S
 
 __all__ = ["SqliteWatchStore"]
+
+logger = logging.getLogger(__name__)
 
 BUSY_S: Final = 5.0
 """Seconds to wait for another process that writes."""
@@ -109,10 +116,38 @@ class SqliteWatchStore:
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            try:
+                self._connect()
+            except sqlite3.DatabaseError as exc:
+                self._close()
+                if getattr(exc, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                    raise
+                self._move_aside()
+                self._connect()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Be the only one who opens the file: another process must not put aside what this one has begun."""
+        lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _connect(self) -> None:
         self._db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")  # a power cut loses the last moments; a crash of ours nothing
         self._db.executescript(_TABLES)
+
+    def _move_aside(self) -> None:
+        aside = f"{self._path}.damaged-{time.time_ns() // 1000}"
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                os.rename(f"{self._path}{suffix}", f"{aside}{suffix}")
+        logger.error("what escalation knew of calls is damaged: it lies in %s, and a new file is begun", aside)
 
     def _close(self) -> None:
         if self._db is not None:

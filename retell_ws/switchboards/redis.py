@@ -14,6 +14,7 @@ import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from time import monotonic
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -35,7 +36,11 @@ FIRST_S: Final = 0.5
 """Seconds the start waits for the subscription."""
 
 LOOK_S: Final = 5.0
-"""Seconds of silence after which we ask whether the connection still is one, and as many to wait for the echo."""
+"""Seconds of silence after which we ask whether the connection still is one, and as many to wait for the echo. And
+between two looks at whether it still leads to the master."""
+
+AGAIN_S: Final = 0.5
+"""Seconds until a task that has not ended is told to once more."""
 
 PAUSES_S: Final = (0.1, 0.3, 1.0, 2.0)
 """Seconds before the next try to subscribe; the last of them goes on."""
@@ -110,9 +115,11 @@ class RedisSwitchboard:
                     await self._up.wait()
             yield
         finally:
-            for task in (listener, *self._replies):
-                task.cancel()
-            await asyncio.wait((listener, *self._replies))
+            left = {listener, *self._replies}
+            while left:  # the client may lose a cancel
+                for task in left:
+                    task.cancel()
+                _, left = await asyncio.wait(left, timeout=AGAIN_S)
 
     async def _listen(self, answer: Callable[[Request], Reply], sights: Sights | None) -> None:
         names = (self._name,) if sights is None else (EVERYBODY, self._name)
@@ -121,8 +128,8 @@ class RedisSwitchboard:
             try:
                 async with self._client.pubsub() as pubsub:
                     await pubsub.subscribe(*map(self._channel, names))
-                    self._counts_all = await self._is_alone()
-                    async for letter in self._letters(pubsub):
+                    self._counts_all = False
+                    async for letter in self._letters(pubsub, await self._place()):
                         if letter is None:
                             tries, is_known = 0, self._rose(is_known)
                         else:
@@ -146,10 +153,13 @@ class RedisSwitchboard:
         self._up.set()
         return False
 
-    async def _letters(self, pubsub: PubSub) -> AsyncIterator[Letter | None]:
+    async def _letters(self, pubsub: PubSub, place: str | None) -> AsyncIterator[Letter | None]:
         """Give what comes, and None when the subscription stands."""
-        is_asked = False
+        is_asked, looked_at = False, monotonic()
         while True:
+            if monotonic() - looked_at >= LOOK_S:  # also where it is never silent
+                looked_at = monotonic()
+                await self._place(place)
             message: dict[str, Any] | None = await pubsub.get_message(timeout=LOOK_S)
             if message is None:
                 if is_asked:
@@ -168,13 +178,31 @@ class RedisSwitchboard:
                 except WireError:
                     self._counted["ignored"] += 1
 
-    async def _is_alone(self) -> bool:
-        """Tell whether PUBLISH counts all who have heard: a node of a cluster knows only its own."""
+    async def _place(self, known: str | None = None) -> str | None:
+        """See which Redis we publish to: a failover may leave us connected to what was the master.
+
+        Args:
+            known: The one it was when we subscribed; None when nobody knows.
+
+        Returns:
+            It; None when nobody knows, or when any will do.
+
+        Raises:
+            ConnectionError: It is another one, or a replica: what is said there and here is not heard by all.
+        """
         try:
-            info = await self._client.info("server")
+            info = await self._client.info("server", "replication")
         except RedisError:  # an ACL may forbid it
-            return False
-        return bool(info.get("redis_mode", info.get("server_mode")) != "cluster")
+            return None
+        # A node of a cluster knows only who has heard on its own connections, and tells all others.
+        self._counts_all = info.get("redis_mode", info.get("server_mode")) != "cluster"
+        if not self._counts_all:
+            return None
+        place = str(info.get("run_id"))
+        if info.get("role") == "slave" or known not in (None, place):
+            await self._client.connection_pool.disconnect(inuse_connections=False)  # they may lead there, too
+            raise ConnectionError("no longer the master")
+        return place
 
     def _take(self, letter: Letter, answer: Callable[[Request], Reply], sights: Sights | None) -> None:
         match letter:

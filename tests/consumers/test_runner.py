@@ -198,6 +198,15 @@ async def test_what_lies_there_at_the_stop_is_drained_when_asked_for() -> None:
     assert (consumer.names, source.committed) == (["a", "b", "c", "d", "e"], 5)
 
 
+@pytest.mark.parametrize("names", [("a",), ("a", "b", "c", "d")], ids=["nothing after it", "more after it"])
+async def test_a_drain_commits_nothing_past_what_could_not_be_handled_at_the_stop(names: tuple[str, ...]) -> None:
+    source = MemorySource(entries(*names))
+    consumer = Listing(lambda batch: SinkError("away") if "a" in batch else None)
+    async with running(source, consumer, drain_s=5.0):
+        await until(lambda: consumer.tries > 2)
+    assert (source.committed, consumer.names) == (0, [])
+
+
 async def test_a_failing_idle_stops_nothing() -> None:
     class Restless(Listing):
         async def idle(self) -> None:

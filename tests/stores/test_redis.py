@@ -356,6 +356,108 @@ async def test_who_cannot_tell_whether_a_call_was_elsewhere_does_nothing_that_ma
         assert await one.claim("call_1", "book:{}") == Effect("begun")
 
 
+async def test_a_claim_during_an_attach_waits_for_what_was_done_elsewhere(
+    server: RedisServer, wire: Wire, prefix: str
+) -> None:
+    async with (
+        RedisCallStore(wire.url, name="a", prefix=prefix) as one,
+        RedisCallStore(server.url, name="b", prefix=prefix) as other,
+    ):
+        await one.attach("call_1", nothing)
+        one.write("call_1", {"turn": b"1"})
+        await until(lambda: one.figures()["written"] == 1)
+        await other.attach("call_1", nothing)
+        assert await other.claim("call_1", "book:{}") is None
+        await other.settle("call_1", "book:{}", Effect("done", "Booked."))
+        await until(lambda: other.figures()["written"] == 2)
+        wire.slow(0.1)
+        attaching = asyncio.create_task(one.attach("call_1", nothing))
+        await asyncio.sleep(0)  # it is on the wire
+        assert await one.claim("call_1", "book:{}") == Effect("done", "Booked.")
+        assert await one.claim("call_1", "note:{}") is None
+        assert (await attaching).is_known
+
+
+async def test_a_claim_during_an_attach_that_redis_does_not_answer_is_refused_in_time(
+    frail: RedisServer, prefix: str
+) -> None:
+    async with RedisCallStore(frail.url, name="a", prefix=prefix) as store:
+        await store.attach("call_1", nothing)
+        frail.pause()
+        attaching = [asyncio.create_task(store.attach("call_1", nothing))]
+        await asyncio.sleep(0)
+        began = time.monotonic()
+        claim = asyncio.create_task(store.claim("call_1", "book:{}"))
+        await asyncio.sleep(0.1)
+        attaching.append(asyncio.create_task(store.attach("call_1", nothing)))  # which outlasts the claim's patience
+        assert await claim == Effect("refused")
+        assert time.monotonic() - began < 2
+        frail.resume()
+        await asyncio.wait(attaching)
+
+
+@pytest.mark.parametrize("brought", ["by an upload", "by the next attach"])
+@pytest.mark.parametrize("parts", [{"turn": b"1"}, {}], ids=["with parts", "with nothing else"])
+async def test_a_claim_that_was_taken_back_stays_so_after_an_attach_whose_reply_was_too_late(
+    frail: RedisServer, prefix: str, brought: str, parts: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = f"{prefix}{{call_1}}"
+    async with RedisCallStore(frail.url, name="a", prefix=prefix) as store:
+        await store.attach("call_1", nothing)
+        if parts:
+            store.write("call_1", parts)
+        assert await store.claim("call_1", "book") is None
+        assert await store.claim("call_1", "slot:1") is None
+        await store.settle("call_1", "slot:1", Effect("done", "Held."))
+        assert await store.owner("call_1") == "a"
+        epoch = frail.told("HGET", key, "epoch")
+        monkeypatch.setattr(redis_calls, "LIMIT_S", 0.3)
+        frail.pause()
+        assert not (await store.attach("call_1", nothing)).is_known
+        await store.release("call_1", "book")
+        await store.forget("call_1", "slot:")
+        monkeypatch.undo()
+        attaching = asyncio.create_task(store.attach("call_1", nothing)) if brought == "by the next attach" else None
+        await asyncio.sleep(0)
+        frail.resume()
+        await until(lambda: frail.told("HGET", key, "epoch") != epoch)  # it arrived, when nobody waited for it any more
+        if attaching is not None:
+            assert await taken(attaching) == Kept(parts=parts)
+        await until(lambda: not frail.told("HEXISTS", key, "e:book") and not frail.told("HEXISTS", key, "e:slot:1"))
+        assert await store.claim("call_1", "book") is None
+        assert await store.claim("call_1", "slot:1") is None
+
+
+@pytest.mark.parametrize("is_emptied", [False, True])
+async def test_what_was_done_elsewhere_is_known_though_the_reply_to_what_took_the_call_back_was_lost(
+    server: RedisServer, wire: Wire, prefix: str, is_emptied: bool
+) -> None:
+    key = f"{prefix}{{call_1}}"
+    async with (
+        RedisCallStore(wire.url, name="a", prefix=prefix) as one,
+        RedisCallStore(server.url, name="b", prefix=prefix) as other,
+    ):
+        await one.attach("call_1", nothing)
+        assert await one.claim("call_1", "note:{}") is None
+        if is_emptied:  # and nothing there tells of the one that had it before
+            server.told("DEL", key)
+        await other.attach("call_1", nothing)
+        assert await other.claim("call_1", "book:{}") is None
+        wire.cut()
+        await until(lambda: is_degraded(one))
+        assert not (await one.attach("call_1", nothing)).is_known
+        wire.slow(0.1)
+        await wire.mend()
+        await until(lambda: server.told("HGET", key, "owner") == b"a")
+        wire.cut()  # it was brought, and nobody here has heard of it
+        wire.slow(0.0)
+        await until(lambda: is_degraded(one))
+        await wire.mend()
+        await until(lambda: not is_degraded(one))
+        assert await one.claim("call_1", "book:{}") == Effect("begun")
+        assert (await one.attach("call_1", nothing)).effects == {"note:{}": Effect("begun"), "book:{}": Effect("begun")}
+
+
 async def test_of_two_servers_that_bring_a_call_to_an_emptied_redis_the_later_owner_has_it(
     frail: RedisServer, prefix: str
 ) -> None:
@@ -478,6 +580,39 @@ async def test_a_redis_that_forgot_the_scripts_is_given_them_again(server: Redis
         assert (kept.parts, kept.effects) == ({"turn": b"1"}, {"book": Effect("begun")})
 
 
+async def test_a_claim_that_came_with_all_the_rest_to_a_redis_that_forgot_the_scripts_is_ones_own(
+    server: RedisServer, prefix: str
+) -> None:
+    async with RedisCallStore(server.url, name="a", prefix=prefix) as store:
+        await store.attach("call_1", nothing)
+        store.write("call_1", {"turn": b"1"})
+        assert await store.owner("call_1") == "a"
+        server.told("SCRIPT", "FLUSH")
+        store.say("call_1", "Let me see.")  # finds no script: all of the call is brought, and the claim with it
+        assert await store.claim("call_1", "book") is None
+        assert await store.claim("call_1", "book") == Effect("begun")
+        assert await store.owner("call_1") == "a"
+        kept = await kept_by(server.url, prefix)
+        assert (kept.said, kept.effects) == ("Let me see.", {"book": Effect("begun")})
+
+
+async def test_a_claim_whose_reply_was_lost_stays_begun(server: RedisServer, wire: Wire, prefix: str) -> None:
+    async with RedisCallStore(wire.url, name="a", prefix=prefix) as store:
+        await store.attach("call_1", nothing)
+        wire.slow(0.1)
+        claim = asyncio.create_task(store.claim("call_1", "book"))
+        await until(lambda: server.told("HEXISTS", f"{prefix}{{call_1}}", "e:book") == 1)
+        wire.cut()
+        wire.slow(0.0)
+        await wire.mend()
+        assert await claim is None
+        assert await store.claim("call_1", "book") == Effect("begun")
+        await until(lambda: not is_degraded(store))
+        await until(lambda: store.figures()["written"] > 0)
+        assert await store.claim("call_1", "book") == Effect("begun")
+        assert (await kept_by(server.url, prefix)).effects == {"book": Effect("begun")}
+
+
 async def test_a_master_that_became_a_replica_is_left_and_no_call_is_kept_for_ever(
     frail: RedisServer, prefix: str
 ) -> None:
@@ -492,6 +627,22 @@ async def test_a_master_that_became_a_replica_is_left_and_no_call_is_kept_for_ev
         store.detach("call_1")
         await until(lambda: len(store) == 0)
     assert (await kept_by(frail.url, prefix)).parts == {"turn": b"19"}
+
+
+async def test_the_first_attach_after_a_failover_that_left_the_connection_is_told_by_the_new_master(
+    frail: RedisServer, server: RedisServer, prefix: str
+) -> None:
+    async with (
+        ToxicProxy("127.0.0.1", frail.port) as proxy,
+        RedisCallStore(f"redis://{proxy.address}/0", name="a", prefix=prefix) as store,
+        RedisCallStore(server.url, name="b", prefix=prefix) as other,
+    ):
+        await other.attach("call_1", nothing)
+        other.write("call_1", {"turn": b"1"})
+        await until(lambda: other.figures()["written"] == 1)
+        frail.told("REPLICAOF", "127.0.0.1", 1)
+        proxy.target = ("127.0.0.1", server.port)
+        assert await taken(store.attach("call_1", nothing)) == Kept(has_moved=True, parts={"turn": b"1"})
 
 
 async def test_a_record_that_was_deleted_is_brought_again(server: RedisServer, prefix: str) -> None:
@@ -540,6 +691,33 @@ async def test_effects_that_cannot_be_read_are_not_done_anew(server: RedisServer
     kept = await kept_by(server.url, prefix)
     assert set(kept.effects.values()) == {Effect("unknown")}
     assert len(kept.effects) == len(values)
+
+
+async def test_a_late_reply_about_a_call_that_was_lost_does_not_let_go_of_it_taken_again(
+    server: RedisServer, wire: Wire, prefix: str
+) -> None:
+    lost = Told()
+    async with (
+        RedisCallStore(wire.url, name="a", prefix=prefix) as one,
+        RedisCallStore(server.url, name="b", prefix=prefix) as other,
+    ):
+        await one.attach("call_1", nothing)
+        one.write("call_1", {"turn": b"1"})
+        await until(lambda: one.figures()["written"] == 1)
+        await other.attach("call_1", nothing)
+        wire.slow(0.1)
+        one.write("call_1", {"turn": b"2"})
+        one.detach("call_1")
+        await asyncio.sleep(0.1)
+        one.write("call_1", {"turn": b"3"})  # the last words of some side effect
+        await until(lambda: len(one) == 0)  # the first of them was refused, the reply to the second is under way
+        assert one.figures()["refused"] == 1
+        await one.attach("call_1", lost)
+        assert one.figures()["refused"] == 2
+        assert len(one) == 1
+        await other.attach("call_1", nothing)
+        one.write("call_1", {"turn": b"4"})
+        await until(lambda: lost.times() == 1)
 
 
 # -- bounds
@@ -608,7 +786,9 @@ async def test_calls_that_ended_are_forgotten_here(server: RedisServer, prefix: 
 @hypothesis_settings(max_examples=40)
 @given(
     st.lists(
-        st.tuples(st.integers(0, 2), st.sampled_from(("attach", "write", "say", "claim", "settle", "detach"))),
+        st.tuples(
+            st.integers(0, 2), st.sampled_from(("attach", "write", "say", "claim", "settle", "release", "detach"))
+        ),
         max_size=25,
     )
 )
@@ -652,6 +832,9 @@ async def _only_the_newest_owner_is_heard(url: str, steps: list[tuple[int, str]]
             elif what == "settle" and is_owner and "book" in effects:
                 await store.settle("call_1", "book", Effect("done", "Booked."))
                 effects["book"] = Effect("done", "Booked.")
+            elif what == "release" and is_owner:
+                await store.release("call_1", "book")
+                effects.pop("book", None)
             elif what == "detach":
                 store.detach("call_1")
                 has_it[number] = False

@@ -14,6 +14,7 @@ from retell_ws.answers import Answer
 from retell_ws.stores.redis_answers import MAX_BYTES, RedisAnswerStore
 from retell_ws.testing import Latency, ToxicProxy
 from tests.redis_servers import RedisServer
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
@@ -94,6 +95,25 @@ async def test_it_counts_what_other_servers_do_not_have(frail: RedisServer, pref
         frail.kill()
         await store.put("k", ANSWER, ttl_s=60)
         assert store.missed == 2
+
+
+async def test_a_master_that_became_a_replica_is_left_for_the_new_one(
+    frail: RedisServer, server: RedisServer, prefix: str
+) -> None:
+    async with (
+        ToxicProxy("127.0.0.1", frail.port) as proxy,
+        RedisAnswerStore(f"redis://{proxy.address}/0", prefix=prefix) as store,
+    ):
+        await store.secret()
+        frail.told("REPLICAOF", "127.0.0.1", 1)
+        proxy.target = ("127.0.0.1", server.port)
+        await store.put("k", ANSWER, ttl_s=60)
+        assert store.missed == 1
+        await until(lambda: proxy.accepted == 2)
+        async with asyncio.timeout(15):
+            while await store.get("k") is None:
+                await store.put("k", ANSWER, ttl_s=60)
+        assert server.told("EXISTS", f"{prefix}answer:k") == 1
 
 
 async def test_a_redis_that_does_not_answer_costs_little_and_then_nothing(server: RedisServer, prefix: str) -> None:

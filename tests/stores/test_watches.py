@@ -139,11 +139,33 @@ async def test_calls_with_odd_ids_are_told_apart(store_of: Open) -> None:
 
 
 async def test_a_file_that_cannot_be_opened_is_the_operators_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x" * 4096)
-    for path in (tmp_path / "file", tmp_path / "file" / "below", tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "below", tmp_path):
         with pytest.raises(SettingsError, match="cannot keep escalations in"):
             async with SqliteWatchStore(path):
                 pass
+
+
+def put_aside(folder: Path) -> list[Path]:
+    return list(folder.glob("escalation.sqlite.damaged-*"))
+
+
+@pytest.mark.parametrize("damage", [b"x" * 8192, b"SQLite format 3\0" + b"\xff" * 8176], ids=["another file", "torn"])
+async def test_a_damaged_file_is_put_aside_and_another_one_begun(
+    tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "escalation.sqlite"
+    path.write_bytes(damage)
+    async with AsyncExitStack() as stack:
+        # At once, as processes that start together: none puts aside what another one has begun.
+        stores = await asyncio.gather(*(stack.enter_async_context(SqliteWatchStore(path)) for _ in range(4)))
+        assert await stores[0].save("call_1", FIRST, [], over=b"")
+        assert [await store.load("call_1") for store in stores] == [FIRST] * 4
+    (aside,) = put_aside(tmp_path)
+    assert aside.read_bytes() == damage
+    assert [str(aside) in record.getMessage() for record in caplog.records] == [True]
+    async with SqliteWatchStore(path) as store:
+        assert await store.load("call_1") == FIRST
 
 
 async def test_calls_are_forgotten_in_the_end(tmp_path: Path) -> None:

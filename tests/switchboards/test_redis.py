@@ -18,12 +18,14 @@ from retell_ws.stores.redis_client import client_of
 from retell_ws.switchboards import redis as module
 from retell_ws.switchboards.redis import RedisSwitchboard
 from retell_ws.testing import BlackHole, ToxicProxy
+from tests.machine import free_port
 from tests.redis_servers import RedisServer, cluster, valkey
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("clean_loop")
 
 ASKED = Request("1", "a", "call_1", Say("Hello."))
+BACK = Request("2", "b", "call_1", Say("Hello."))
 
 
 @asynccontextmanager
@@ -165,6 +167,50 @@ async def test_a_connection_that_stays_silent_is_given_up(frail: RedisServer, mo
         with proxy.having(BlackHole()):
             await until(lambda: not a.is_up)
         await until(lambda: a.is_up)
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+@pytest.mark.parametrize("kept", ["all connections", "the subscription alone"])
+async def test_a_failover_that_leaves_the_connections_is_noticed_and_all_hear_each_other_again(
+    frail: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: str, is_busy: bool
+) -> None:
+    monkeypatch.setattr(module, "LOOK_S", 0.1)
+
+    async def talk() -> None:  # so that there is never silence on the old connection
+        async with client_of(frail.url) as client:
+            while not is_over.is_set():  # a cancel may be lost in the client
+                await client.publish("test:server:a", b"x")
+                await asyncio.sleep(0.01)
+
+    is_over = asyncio.Event()
+    with RedisServer(valkey(), tmp_path / "new", port=free_port()) as new:
+        async with ToxicProxy("127.0.0.1", frail.port) as proxy, board(f"redis://{proxy.address}", "a") as a:
+            assert await a.ask("a", ASKED, 5) == Done()
+            frail.told("REPLICAOF", "127.0.0.1", 1)
+            proxy.target = ("127.0.0.1", new.port)
+            if kept == "the subscription alone":
+                frail.told("CLIENT", "KILL", "TYPE", "normal")
+            talking = [asyncio.create_task(talk())] if is_busy else []
+            try:
+                async with board(new.url, "b") as b, asyncio.timeout(5):
+                    while await a.ask("b", ASKED, 1) != Done() or await b.ask("a", BACK, 1) != Done():  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+            finally:
+                is_over.set()
+                await asyncio.gather(*talking)
+
+
+async def test_a_replica_is_not_listened_to_for_nobody_else_is_there(
+    frail: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "FIRST_S", 0.05)
+    frail.told("REPLICAOF", "127.0.0.1", 1)
+    async with board(frail.url, "a") as a:
+        assert not a.is_up
+        assert await a.ask("b", ASKED, 1) == "down"
+        frail.told("REPLICAOF", "NO", "ONE")
+        await until(lambda: a.is_up)
+    assert len([record for record in caplog.records if record.levelno >= logging.WARNING]) == 1
 
 
 async def test_a_message_that_redis_does_not_confirm_may_still_have_been_heard(
