@@ -155,7 +155,7 @@ def remembered(folder: Path) -> Applied | None:
         return None
     try:
         return msgspec.json.decode(text, type=Applied)
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, UsageError):  # the last would speak of an option that nobody gave
         raise UsageError(f"{folder / REMEMBERED} is not what we wrote: delete it, and name all options again") from None
 
 

@@ -629,6 +629,18 @@ def test_a_memory_that_is_not_ours_is_told(folder: Path, capsys: pytest.CaptureF
     assert "delete it" in capsys.readouterr().err
 
 
+def test_a_memory_of_what_can_be_no_more_is_told_and_no_option(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply(folder, "distributed", "--yes", "--redis-url", "unix:///run/redis.sock")
+    memory = (folder / REMEMBERED).read_text()
+    (folder / REMEMBERED).write_text(memory.replace("unix:///", "unix:/"))
+    capsys.readouterr()
+    apply(folder, "distributed", "--yes", status=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(folder / REMEMBERED) in line and "--redis-url" not in line
+
+
 def test_a_file_keeps_its_rights(folder: Path) -> None:
     apply(folder, "single", "--yes")
     os.chmod(folder / "retell_ws.toml", 0o600)
