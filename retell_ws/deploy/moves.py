@@ -119,8 +119,10 @@ def _kept(wanted: Wanted, before: Wanted | None) -> tuple[str, ...]:
         f"(Units keep them elsewhere: --data /var/lib/retell_ws/{'kept' if wanted.kafka else wanted.port}.)",
     ]
     was_ours = before is not None and before.blueprint == "events" and not before.has_own_data
-    if before is not None and was_ours and before.kept() != wanted.kept():
-        found.append(f"What was kept until now: --data {before.kept()}")
+    if before is not None and was_ours and (before.kept() != wanted.kept() or wanted.has_own_data):
+        # Consumers have read `data` all along; that it was somebody's own was not always remembered.
+        doubt = ", unless `data` was set before" if before.kafka and wanted.has_own_data else ""
+        found.append(f"What was kept until now{doubt}: --data {before.kept()}")
     return tuple(found)
 
 
