@@ -463,6 +463,22 @@ def test_in_a_cluster_nothing_is_deleted_that_goes_on_or_was_not_there(wanted: W
     assert "manifests of the old set-up" not in words(wanted, before)
 
 
+def test_in_a_cluster_what_ran_there_before_a_time_elsewhere_goes_as_well() -> None:
+    kafka = setup("events", kafka="k:1")
+    single = setup("single", kafka)
+    sections = told(setup("distributed", single), single, changed=(), earlier={"events": kafka})
+    (lines,) = (each.lines for each in sections if each.title == "In Kubernetes")
+    assert any("kubectl delete statefulset/retell-ws-server" in line for line in lines)
+    assert any("kubectl delete deployment/retell-ws-analytics" in line for line in lines)
+
+
+def test_in_a_cluster_what_comes_back_after_a_time_elsewhere_deletes_nothing() -> None:
+    shared = setup("distributed")
+    single = setup("single", shared)
+    found = told(setup("distributed", single), single, changed=(), earlier={"distributed": shared})
+    assert not any("kubectl delete" in line for section in found for line in section.lines)
+
+
 def test_the_image_of_the_containers_is_built_first() -> None:
     for wanted, line in (
         (setup("single"), "docker build -t retell_ws -f /opt/a/Dockerfile ."),
