@@ -119,12 +119,21 @@ _PAUSE: Final = re.compile(",|okay|then", re.IGNORECASE)
 
 _BETWEEN: Final = r"[^\w]{1,3}(?:(?:and|then|u[hm]|erm?|okay)[^\w]{1,3}){0,2}"
 
-_SAID_ON: Final = r"(?:, ?|[\s.,…-]{1,3}(?:(?:and|then|u[hm]|erm?|okay)[\s.,…-]{1,3}){1,2})"
+_MARKS: Final = r"[\s.,…-]{1,3}"
+
+_WORDS_ON: Final = rf"{_MARKS}(?:(?:and|then|u[hm]|erm?|okay){_MARKS}){{1,2}}"
+
+_SAID_ON: Final = rf"(?:, ?|{_WORDS_ON})"
 
 _DIALLED: Final = re.compile(
-    rf"(?<!\d)\d{{3}}(?:{_SAID_ON}\d{{3}}(?:{_SAID_ON}|[ -])|[ -]\d{{3}}{_SAID_ON})\d{{4}}(?!\d)", re.IGNORECASE
+    rf"(?<![$€£¥\d])(?<![$€£¥]\s)\d{{3}}"
+    rf"(?:, ?\d{{3}}(?!{_MARKS}and{_MARKS}\d)(?:{_SAID_ON}|[ -])"
+    rf"|{_WORDS_ON}\d{{3}}(?:{_SAID_ON}|[ -])|[ -]\d{{3}}{_SAID_ON})"
+    rf"\d{{4}}(?!\d|[.,/-]\d|\s?(?:[€£¥%]|{_MONEY}))",
+    re.IGNORECASE,
 )
-"""A phone number that was written with the pauses of who said it. Of fewer digits, or others, it may be a list."""
+"""A phone number that was written with the pauses of who said it. Of fewer digits, or others, it may be a list; so are
+prices, dates, and what is told as one: `150, 200 and 1000`."""
 
 _FOURS: Final = re.compile(
     rf"(?<!\d)(?:(?:[3-6]\d|2[2-7])\d\d(?:{_BETWEEN}\d{{4}}){{3}}|3[47]\d\d{_BETWEEN}\d{{6}}{_BETWEEN}\d{{5}})(?!\d)",
@@ -139,9 +148,13 @@ _IBAN: Final = re.compile(
 _CODE: Final = re.compile(
     # Also as a name of JSON: `card_cvv`, `securityCode`.
     r"(?:(?<![^\W_])|(?-i:(?<=[a-z])(?=[A-Z])))"
-    r"(?:cv[vc]2?|pin|passcode|(?:security|verification|one[ _-]?time)[ _-]?code)(?:[ _-]?(?:code|number))?"
+    # A name `pincode` is where somebody lives: it is what India calls a postal code.
+    r"(?:cv[vc]2?|pin(?!(?<=[\"']pin)code)|passcode|(?:security|verification|one[ _-]?time)[ _-]?code)"
+    r"(?:[ _-]?(?:code|number))?"
     r"(?:['’]s| on the (?:back|front))?"
-    r"(?:\W{1,10}(?:is|was|would be|(?:it|that)(?:['’]?s)?|u[hm]|erm?|hmm?)){0,4}\W{0,10}\Z",
+    # Whoever begins a new sentence may speak of something else: `I forgot my PIN. It was 2019`.
+    r"(?:[^\w?!.]{1,10}(?:is|was|would be|(?:it|that)(?:['’]?s)?|u[hm]|erm?|hmm?)"
+    r"|\W{1,10}(?:(?:it|that)(?:['’]?s|\s{1,3}is)|u[hm]|erm?|hmm?)){0,4}[^\w?!]{0,10}\Z",
     re.IGNORECASE,
 )
 """What stands before a number that is short, and still opens something: nobody may keep a card's code (PCI DSS 3.3)."""
@@ -323,8 +336,17 @@ def _spoken(found: re.Match[str], word: str) -> _Part:
 def _joined(one: _Part, other: _Part, text: str) -> bool:
     if other.begin - one.end > _GAP_ROOM or not _GAP.fullmatch(text, one.end, other.begin):
         return False
+    if not _PAUSE.search(text, one.end, other.begin):
+        return True
     # A list of short numbers is none long: `101, 102, then 103`. Digits that are dictated come one or two at a time.
-    return (len(one.digits) <= 2 and len(other.digits) <= 2) or not _PAUSE.search(text, one.end, other.begin)
+    if len(one.digits) > 2 or len(other.digits) > 2:
+        return False
+    return "then" not in text[one.end : other.begin].lower() or not _is_next(one.digits, other.digits)
+
+
+def _is_next(one: str, other: str) -> bool:
+    """Tell whether a list of hours or tables goes on so: `10, then 11`, `12, then 1`. Of single digits any two may."""
+    return len(one) + len(other) > 2 and (int(other) == int(one) + 1 or (one, other) == ("12", "1"))
 
 
 def _said(run: list[_Part]) -> str:

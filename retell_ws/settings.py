@@ -7,6 +7,7 @@ they are, in one variable in place of file and environment.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -318,14 +319,18 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
     They hold our secrets: they are for the environment of that process, which other users cannot read.
     """
-    return {WHOLE: msgspec.json.encode(settings).decode()}
+    # In ASCII: a path may hold bytes that are no UTF-8, which Python has as halves of a character.
+    return {WHOLE: json.dumps(msgspec.to_builtins(settings))}
 
 
 def _decoded(whole: str) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(whole, type=dict[str, Any])
-    except msgspec.DecodeError:  # whose text may quote a secret
-        raise SettingsError(f"{WHOLE} is only for processes that a server starts itself") from None
+        found = json.loads(whole)
+    except (ValueError, RecursionError):  # whose text may quote a secret
+        found = None
+    if not isinstance(found, dict) or "blueprint" not in found:  # what a server gives has all of its settings
+        raise SettingsError(f"{WHOLE} is only for processes that a server starts itself")
+    return found
 
 
 def _choices(name: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -435,11 +436,23 @@ def test_another_process_has_exactly_our_settings_whatever_they_are(name: str, t
         assert not any("\0" in each for each in variables.values())  # no process can be started with that
 
 
+def test_another_process_has_our_paths_also_where_they_are_no_utf_8() -> None:
+    settings = loaded({}, {"RETELL_WS_DATA": os.fsdecode(b"/srv/d\xfcrr")})
+    variables = environment_of(settings)
+    assert loaded({}, {name: os.fsdecode(os.fsencode(value)) for name, value in variables.items()}) == settings
+
+
 def test_a_flag_of_another_process_beats_the_settings_it_was_started_with() -> None:
     assert loaded({"port": 3}, environment_of(Settings(port=2, max_calls=2))) == Settings(port=3, max_calls=2)
 
 
-@pytest.mark.parametrize("given", ["prod", "[1]", '{"port": ', '{"path_secret": "' + SECRET + '"'])
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("prod", "[1]", "{}", '{"port": 1}', '{"port": ', '{"path_secret": "' + SECRET + '"'),
+        pytest.param("[" * 100_000, id="nested too deep"),
+    ],
+)
 def test_what_no_server_gives_to_its_own_processes_is_refused_and_not_quoted(given: str) -> None:
     assert refused(environment={WHOLE: given}) == f"{WHOLE} is only for processes that a server starts itself"
 
@@ -449,4 +462,5 @@ def test_a_process_that_is_given_no_settings_looks_for_its_own() -> None:
 
 
 def test_a_wrong_value_in_the_settings_of_another_process_is_named() -> None:
-    assert refused(environment={WHOLE: '{"port": "x"}'}) == f"{WHOLE}: port: expected `int`, got `str`"
+    given = '{"blueprint": "single", "port": "x"}'
+    assert refused(environment={WHOLE: given}) == f"{WHOLE}: port: expected `int`, got `str`"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
@@ -147,9 +147,9 @@ def apply(
     is_there = sys.stdin.isatty() and sys.stdout.isatty()
     if not found:
         console.print(f"{folder}: nothing to change. What there was to do:")
-        _tell(console, wanted, now.before, now.changed, pods)
+        _tell(console, wanted, now.before, now.changed, pods, now.earlier)
     elif dry_run or not (yes or is_there):
-        _tell(console, wanted, before, names, pods, _counted(found, "to write", "to change", "to remove"))
+        _tell(console, wanted, before, names, pods, earlier, _counted(found, "to write", "to change", "to remove"))
         why = "--dry-run" if dry_run else "there is nobody to ask here; --yes writes"
         console.print(f"Nothing was written ({why}).")
         return 0 if dry_run else 1
@@ -159,7 +159,7 @@ def apply(
         written = {change.name: change.after for change in found}
         write(folder, written, now.with_files({**written, **texts}))
     if found:
-        _tell(console, wanted, before, names, pods, _counted(found, "written", "changed", "removed"))
+        _tell(console, wanted, before, names, pods, earlier, _counted(found, "written", "changed", "removed"))
     return 0
 
 
@@ -233,12 +233,19 @@ def _tell_settings(console: Console, edited: Merged) -> None:
 
 
 def _tell(
-    console: Console, wanted: Wanted, before: Wanted | None, changed: Collection[str], pods: Pods, done: str = ""
+    console: Console,
+    wanted: Wanted,
+    before: Wanted | None,
+    changed: Collection[str],
+    pods: Pods,
+    earlier: Mapping[str, Wanted],
+    done: str = "",
 ) -> None:
     """Say what was done, and what is to be done now."""
     console.print(f"\n[bold]{_title(wanted, before)}[/]{': ' if done else ''}{done}\n")
     has_agent = Path(wanted.agent).is_file()
-    for section in told(wanted, before, changed=changed, has_agent=has_agent, not_in_pods=pods.left_out):
+    sections = told(wanted, before, changed=changed, has_agent=has_agent, not_in_pods=pods.left_out, earlier=earlier)
+    for section in sections:
         console.print(f"[bold]{section.title}[/]")
         for line in section.lines:
             console.print(Text(f"    {line}", style="cyan") if line.startswith("$ ") else Text(f"  {line}"))

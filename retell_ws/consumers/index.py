@@ -43,7 +43,7 @@ class Index:
         """Look at the store for what these days have now.
 
         Raises:
-            FileNotFoundError: A part went away meanwhile: look again.
+            FileNotFoundError: A part went away meanwhile, or was put aside: look again.
         """
         self._db.renew("ids")
         listed = {part.path: part for parts in self._parts.days(sorted(days)).values() for part in parts}
@@ -59,15 +59,17 @@ class Index:
         fresh = [part for path, part in listed.items() if path not in known]
         if fresh:
             self._is_single = False
+        is_sure = True
         with self._parts.local(fresh) as files:
             for part, file in zip(fresh, files, strict=True):
                 try:
                     self._add(part, "SELECT call_id, $1 FROM read_parquet($2, hive_partitioning = false)", plain(file))
-                except duckdb.IOException:
-                    raise FileNotFoundError(part.path) from None
                 except duckdb.Error as exc:
-                    if not self._parts.put_aside((part,), exc):
+                    if not self._parts.put_aside((part,), exc) and not isinstance(exc, duckdb.IOException):
                         raise
+                    is_sure = False  # the others first, of which more may be damaged
+        if not is_sure:
+            raise FileNotFoundError("a part was replaced or merged, or put aside")
 
     def clear(self) -> None:
         """Forget all days, as what it knows of them may be gone."""

@@ -32,7 +32,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from uuid import uuid4
 
 import duckdb
@@ -71,6 +71,9 @@ TRIES: Final = 20
 """Times a reader looks again, because what it had found was merged under its hands."""
 
 _DAMAGED: Final = ".damaged"
+
+_NO_DAMAGE: Final = (duckdb.OutOfMemoryException, duckdb.HTTPException, duckdb.NotSupportedError)
+"""No room, no network, and a kind of Parquet that only a newer DuckDB reads."""
 
 _PART: Final = re.compile(rf"day=(\d{{4}}-\d\d-\d\d)/part-[0-9a-f]+\.parquet(?:{re.escape(_DAMAGED)})?")
 _lines: Final = msgspec.json.Encoder()
@@ -314,17 +317,18 @@ class Parts:
             exc: What came of reading them.
 
         Returns:
-            False when none is: it was something else.
+            True when one is, or is there no more, as when another process has just put it aside: look again. False: it
+            was something else.
         """
-        # Neither what the store raises, nor no room, no such file, or a kind of Parquet that only a newer one reads.
-        if not isinstance(exc, duckdb.Error) or isinstance(exc, duckdb.OperationalError | duckdb.NotSupportedError):
+        # Neither what the store raises, nor what a damaged part is never the reason of.
+        if not isinstance(exc, duckdb.Error) or isinstance(exc, _NO_DAMAGE):
             return False
-        damaged = [part for part in parts if self._is_damaged(part)]
-        for part in damaged:
+        found = {part: self._state(part) for part in parts}
+        for part in (part for part, state in found.items() if state == "damaged"):
             aside = part._replace(path=f"{part.path}{_DAMAGED}")
             try:
                 self._store.rename(part.path, aside.path)
-                if not self._is_damaged(aside):  # the same rows were written again meanwhile
+                if self._state(aside) != "damaged":  # the same rows were written again meanwhile
                     self._store.rename(aside.path, part.path)
                     continue
             except FileNotFoundError:  # somebody else did
@@ -334,18 +338,26 @@ class Parts:
                 logger.error("%s is damaged and left out; it cannot be moved aside: %s", part.path, type(why).__name__)
             else:
                 logger.error("a part is damaged, and its rows are left out: it lies in %s", aside.path)
-        return bool(damaged)
+        return any(state != "whole" for state in found.values())
 
-    def _is_damaged(self, part: Part) -> bool:
+    def _state(self, part: Part) -> Literal["whole", "damaged", "gone"]:
+        """Tell what there is of a part; one of which that cannot be told is whole."""
         try:
             with self.local((part,)) as (file,), closing(connect(memory_mb=self._memory_mb)) as db:
                 query = "SELECT max(hash(one)) FROM read_parquet(?, hive_partitioning = false) one"  # all that is in it
-                db.execute(query, [plain(file)]).fetchall()
-        except (FileNotFoundError, duckdb.OperationalError, duckdb.NotSupportedError):
-            return False
-        except duckdb.Error:
-            return True
-        return False
+                try:
+                    db.execute(query, [plain(file)]).fetchall()
+                except _NO_DAMAGE:
+                    return "whole"
+                except duckdb.IOException:
+                    # A damaged footer may lead beyond the end of the file. Or the machine does not give the file now:
+                    # then it does not give it to us either.
+                    return "damaged" if _can_be_read(Path(file)) else "whole"
+                except duckdb.Error:
+                    return "damaged"
+        except FileNotFoundError:
+            return "gone"
+        return "whole"
 
     def _is_gone(self, parts: Sequence[Part], exc: Exception) -> bool:
         """Tell whether one of some parts was replaced or merged meanwhile, or has to be put aside: look again."""
@@ -443,6 +455,23 @@ class Parts:
                     path.unlink()
             except FileNotFoundError:
                 continue
+
+
+def _can_be_read(path: Path) -> bool:
+    """Tell whether the machine gives all of a file.
+
+    Raises:
+        FileNotFoundError: It is not there.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            while file.read(1 << 20):
+                pass
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return False
+    return True
 
 
 def _sync(path: Path) -> None:

@@ -303,12 +303,10 @@ class Shelf:
                     "WHERE call_id IN (SELECT unnest(?::VARCHAR[]))",
                     [names, list(places)],
                 )
-            except duckdb.IOException:
-                raise FileNotFoundError("a part was replaced or merged") from None
             except duckdb.Error as exc:
-                if not self._parts.put_aside(parts, exc):
+                if not self._parts.put_aside(parts, exc) and not isinstance(exc, duckdb.IOException):
                     raise
-                raise FileNotFoundError("a part was put aside") from None
+                raise FileNotFoundError("a part was replaced or merged, or put aside") from None
             for row in rows_of(self._db, "found"):
                 found.setdefault(row.call_id, []).append(row)
             self._db.execute("DROP TABLE found")

@@ -21,13 +21,16 @@ _CONSUMERS: Final = ("retell-ws-analytics", "retell-ws-archive")
 """Those that the manifests of a folder have; escalation is somebody's own."""
 
 
-def in_cluster(wanted: Wanted, before: Wanted | None, left_out: Mapping[str, str]) -> tuple[str, ...]:
+def in_cluster(
+    wanted: Wanted, before: Wanted | None, left_out: Mapping[str, str], earlier: Mapping[str, Wanted] = {}
+) -> tuple[str, ...]:
     """Tell how a set-up comes to run; nothing when it cannot.
 
     Args:
         wanted: The set-up.
         before: What was there; None when it is the first.
         left_out: Settings of the folder that pods are not given, with the reason.
+        earlier: What was there the last time of each blueprint, the latest at the end.
     """
     if not wanted.has_manifests():
         return ()
@@ -44,8 +47,10 @@ def in_cluster(wanted: Wanted, before: Wanted | None, left_out: Mapping[str, str
         f"First the Secret, as {wanted.folder}/kubernetes/10-config.yaml says; then",
         f"$ kubectl apply -f {wanted.folder}/kubernetes",
     ]
-    if before is not None and _moves(wanted, before):
-        found += _old_ones(wanted, before)
+    # What cannot run there has taken nothing away there: what ran before it still does.
+    there = [one for one in (*earlier.values(), before) if one is not None and one.has_manifests()]
+    if there and _moves(wanted, there[-1]):
+        found += _old_ones(wanted, there[-1])
     return tuple(found)
 
 

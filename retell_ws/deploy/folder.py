@@ -40,7 +40,7 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
         settings: What was put into the file of settings.
         files: The hash of each file as it was written.
         before: What was asked for before that; None: nothing.
-        earlier: What was asked for the last time of each blueprint that was there before.
+        earlier: What was asked for the last time of each blueprint that was there before, the latest at the end.
         changed: The files that were written for it.
     """
 
@@ -78,12 +78,15 @@ def now_applied(
     before = applied.before if is_same else applied.wanted
     names = tuple(dict.fromkeys((*applied.changed, *changed))) if is_same else tuple(changed)
     was = applied.wanted
+    earlier = applied.earlier
+    if was.blueprint != wanted.blueprint:
+        earlier = {name: one for name, one in earlier.items() if name != was.blueprint} | {was.blueprint: was}
     return Applied(
         wanted=wanted,
         settings=dict(settings),
         files=applied.files,
         before=before,
-        earlier=applied.earlier | ({} if was.blueprint == wanted.blueprint else {was.blueprint: was}),
+        earlier=earlier,
         changed=names,
     )
 
@@ -155,7 +158,7 @@ def remembered(folder: Path) -> Applied | None:
         return None
     try:
         return msgspec.json.decode(text, type=Applied)
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, UsageError):  # the last would speak of an option that nobody gave
         raise UsageError(f"{folder / REMEMBERED} is not what we wrote: delete it, and name all options again") from None
 
 
@@ -197,7 +200,7 @@ def write(folder: Path, texts: Mapping[str, str | None], applied: Applied) -> No
     Raises:
         UsageError: One cannot be written.
     """
-    remembers = msgspec.json.format(msgspec.json.encode(applied, order="sorted"), indent=2).decode() + "\n"
+    remembers = msgspec.json.format(msgspec.json.encode(applied), indent=2).decode() + "\n"
     for name, text in {**texts, REMEMBERED: remembers}.items():
         try:
             if text is None:

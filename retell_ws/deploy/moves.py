@@ -35,6 +35,7 @@ def told(
     changed: Collection[str],
     has_agent: bool = True,
     not_in_pods: Mapping[str, str] = {},
+    earlier: Mapping[str, Wanted] = {},
 ) -> list[Section]:
     """Tell what a set-up means.
 
@@ -44,6 +45,7 @@ def told(
         changed: The files that were written.
         has_agent: The agent's file is there.
         not_in_pods: Settings of the folder that pods are not given, with the reason.
+        earlier: What was there the last time of each blueprint, the latest at the end.
     """
     moves = before is not None and before.blueprint != wanted.blueprint
     joins = bool(wanted.leaving) and (before is None or before.leaving != wanted.leaving)
@@ -54,7 +56,7 @@ def told(
         Section("Next, on one machine", steps(wanted, before, joins=joins, anew=moves or "retell_ws.toml" in changed)),
         Section("Figures and transcripts", _kept(wanted, before)),
         Section("In containers", tuple(_containers(wanted, before, joins=joins))),
-        Section("In Kubernetes", in_cluster(wanted, before, not_in_pods)),
+        Section("In Kubernetes", in_cluster(wanted, before, not_in_pods, earlier)),
         Section("To go back", _back(wanted, before, joins=joins)),
     ]
     return [section for section in found if section.lines]
@@ -119,8 +121,10 @@ def _kept(wanted: Wanted, before: Wanted | None) -> tuple[str, ...]:
         f"(Units keep them elsewhere: --data /var/lib/retell_ws/{'kept' if wanted.kafka else wanted.port}.)",
     ]
     was_ours = before is not None and before.blueprint == "events" and not before.has_own_data
-    if before is not None and was_ours and before.kept() != wanted.kept():
-        found.append(f"What was kept until now: --data {before.kept()}")
+    if before is not None and was_ours and (before.kept() != wanted.kept() or wanted.has_own_data):
+        # Consumers have read `data` all along; that it was somebody's own was not always remembered.
+        doubt = ", unless `data` was set before" if before.kafka and wanted.has_own_data else ""
+        found.append(f"What was kept until now{doubt}: --data {before.kept()}")
     return tuple(found)
 
 

@@ -126,6 +126,11 @@ def _alone(wanted: Wanted, before: Wanted) -> list[str]:
 def _going_on(wanted: Wanted, before: Wanted, *, anew: bool) -> list[str]:
     """Tell of servers that go on with another proxy, others beside them, or another blueprint."""
     there = before.serving()
+    commands = zip(wanted.ports(), wanted.serving(), strict=True)
+    # A command that is another one, on a port that is taken: as with another agent, or another folder for its facts.
+    differs = any(command not in there and port in before.ports() for port, command in commands)
+    units_anew = anew or (differs and wanted.unit() != before.unit())
+    anew = anew or differs
     added = [command for command in wanted.serving() if command not in there] if not anew else []
     lines = ["Start what was not there:", *(f"$ {command} &" for command in added)] if added else []
     gone = [port for port in before.ports() if port not in wanted.ports()] if wanted.redis_url else []
@@ -140,7 +145,7 @@ def _going_on(wanted: Wanted, before: Wanted, *, anew: bool) -> list[str]:
         *(_restarting(wanted, before) if anew else []),
         *(reloading(wanted) if before.proxy == wanted.proxy else proxied(wanted, before, is_there=False)),
         *ends,
-        *going_on(wanted, before, anew=anew),
+        *going_on(wanted, before, anew=units_anew),
     ]
 
 
@@ -158,7 +163,7 @@ def _restarting(wanted: Wanted, before: Wanted) -> list[str]:
         "Start the servers anew, one after the other: live calls have drain_s to end, then they move to the others.",
     ]
     for port, command in zip(wanted.ports(), wanted.serving(), strict=True):
-        lines += [stopping(pattern(wanted, f" --port {port} ")), f"$ {command} &", ready(f"127.0.0.1:{port}")]
+        lines += [stopping(pattern(before, f" --port {port} ")), f"$ {command} &", ready(f"127.0.0.1:{port}")]
     return [*lines, *consumed(wanted, before)]
 
 

@@ -5,7 +5,7 @@ The client takes a password before the host, and in the query as well: `redis://
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 __all__ = ["has_password", "may_hold_password", "without_password"]
 
@@ -40,4 +40,6 @@ def without_password(url: str) -> str:
     login, _, place = parts.netloc.rpartition("@")
     user = login.partition(":")[0]
     query = parts.query if len(kept) == len(given) else urlencode(kept)
-    return urlunsplit(parts._replace(netloc=f"{user}@{place}" if user else place, query=query))
+    # By hand: of a scheme that it does not know `urlunsplit` leaves out the slashes where there is no host.
+    whole = f"{parts.scheme}://" + (f"{user}@{place}" if user else place) + parts.path
+    return whole + (f"?{query}" if query else "") + (f"#{parts.fragment}" if parts.fragment else "")

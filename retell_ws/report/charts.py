@@ -82,7 +82,7 @@ def ticks(highest: float, count: int = 4, *, whole: bool = False) -> list[float]
         size = max(size, 1.0)
     sizes = (size * nice for nice in (1, 2, 2.5, 5, 10, 20) if not whole or (size * nice).is_integer())
     step = next(step for step in sizes if step * count >= highest * (1 - 1e-9))
-    steps = min(math.ceil(highest / step - 1e-9), count)
+    steps = max(min(math.ceil(highest / step - 1e-9), count), 1)
     return [step * number for number in range(steps + 1)]
 
 

@@ -136,7 +136,7 @@ def _call_port(settings: Settings, url: str) -> Told:
         return open_to_all(name, f"{settings.host}:{settings.port}", verifies=settings.verify_calls)
     parts = urlsplit(url)
     if url and not is_loopback(parts.hostname or "") and parts.path.rstrip("/").endswith(PREFIX):
-        return open_to_all(name, parts.netloc, verifies=settings.verify_calls)
+        return open_to_all(name, parts.netloc.rpartition("@")[2], verifies=settings.verify_calls)
     # What is only tried out here has no proxy, and a proxy here may be one that nobody else reaches.
     return Told(
         name, "pass", f"whoever reaches {settings.host}, without a secret, and whoever reaches a proxy before it"

@@ -434,6 +434,19 @@ def test_what_was_in_the_cluster_and_is_no_more_is_deleted_and_volumes_stay(
             assert f"{volume.partition('/')[2]} has figures" in told
 
 
+def test_the_latest_that_ran_in_kubernetes_is_what_goes_there(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = []
+    blueprints = ("events", "single", "distributed", "distributed", "single", "distributed")
+    for name in blueprints:
+        capsys.readouterr()
+        apply(folder, name, "--yes", *(KAFKA if name == "events" else ()))
+        told.append([command for command in steps(capsys) if "kubectl delete" in command])
+    assert [any("statefulset/retell-ws-server" in command for command in commands) for commands in told] == [
+        *(False, False, True, True),  # also when it is told again
+        *(False, False),
+    ]
+
+
 def test_manifests_of_an_earlier_set_up_are_removed_and_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     apply(folder, "events", "--yes", *KAFKA)
     (folder / "kubernetes" / "70-archive.yaml").write_text("# mine\n")
@@ -627,6 +640,18 @@ def test_a_memory_that_is_not_ours_is_told(folder: Path, capsys: pytest.CaptureF
     (folder / REMEMBERED).write_text("{}")
     apply(folder, "single", "--yes", status=2)
     assert "delete it" in capsys.readouterr().err
+
+
+def test_a_memory_of_what_can_be_no_more_is_told_and_no_option(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply(folder, "distributed", "--yes", "--redis-url", "unix:///run/redis.sock")
+    memory = (folder / REMEMBERED).read_text()
+    (folder / REMEMBERED).write_text(memory.replace("unix:///", "unix:/"))
+    capsys.readouterr()
+    apply(folder, "distributed", "--yes", status=2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(folder / REMEMBERED) in line and "--redis-url" not in line
 
 
 def test_a_file_keeps_its_rights(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import subprocess
@@ -22,6 +23,8 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore
 from retell_ws.consumers import parts as module
 from retell_ws.consumers.parts import Parts, Table, connect, day_of, place
 from retell_ws.errors import UsageError
+
+from .damage import beyond
 
 NOTES = Table(
     name="notes",
@@ -243,7 +246,7 @@ def hollow(whole: bytes) -> bytes:
     return whole[:4] + bytes(len(whole) - 4 - end) + whole[-end:]
 
 
-@pytest.mark.parametrize("damage", [lambda _: b"", lambda _: b"no Parquet at all", cut, hollow])
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda _: b"no Parquet at all", cut, hollow, beyond])
 def test_a_part_that_is_damaged_is_put_aside_and_the_others_are_read(
     store: ObjectStore, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -262,7 +265,7 @@ def test_a_part_that_is_damaged_is_put_aside_and_the_others_are_read(
         assert [one["path"] for page in store.list() for one in page if "day=" in one["path"]] == []
 
 
-@pytest.mark.parametrize("damage", [lambda _: b"", hollow])
+@pytest.mark.parametrize("damage", [lambda _: b"", hollow, beyond])
 def test_a_part_that_is_damaged_keeps_no_others_from_being_merged(
     store: ObjectStore, damage: Callable[[bytes], bytes]
 ) -> None:
@@ -290,12 +293,54 @@ def test_a_part_that_was_merged_or_cannot_be_read_now_is_not_called_damaged(stor
         whole = one_more(store, parts, 1)
         ((part,),) = parts.days().values()
         gone = part._replace(path=part.path.replace("part-", "part-0"))
-        assert not parts.put_aside((part, gone), duckdb.InvalidInputException("of another one"))
-        store.put(whole, b"")
-        for exc in (duckdb.OutOfMemoryException("x"), duckdb.IOException("x"), duckdb.NotImplementedException("x")):
+        for exc in (duckdb.InvalidInputException("of another one"), duckdb.IOException("no room")):
             assert not parts.put_aside((part,), exc)
+            assert parts.put_aside((part, gone), exc), "look again"
+        store.put(whole, b"")
+        for other in (duckdb.OutOfMemoryException("x"), duckdb.HTTPException("x"), duckdb.NotImplementedException("x")):
+            assert not parts.put_aside((part,), other)
         assert not parts.put_aside((part,), FileNotFoundError(whole))
         assert store.head(whole)
+
+
+def test_a_file_that_the_machine_does_not_give_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Parts(place(tmp_path), NOTES) as parts:
+        file = tmp_path / one_more(place(tmp_path), parts, 1)
+        content = file.read_bytes()
+        file.write_bytes(beyond(content))
+        opened = Path.open
+
+        def refuse(path: Path, *how: Any, **named: Any) -> Any:
+            if path.suffix == ".parquet":
+                raise OSError(errno.EMFILE, "no more files")
+            return opened(path, *how, **named)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", refuse)
+            with pytest.raises(duckdb.IOException):
+                ids(parts)
+        assert file.exists()
+        file.write_bytes(content)
+        assert ids(parts) == ["r1"]
+
+
+def test_a_part_that_another_process_puts_aside_in_the_same_moment_is_looked_for_again(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Parts(store, NOTES) as parts, Parts(store, NOTES) as other:
+        parts.write({TODAY: [row(1)]})
+        store.put(one_more(store, parts, 2), b"")
+        put_aside = parts.put_aside
+
+        def late(*given: Any) -> bool:
+            monkeypatch.undo()
+            assert ids(other) == ["r1"]
+            return put_aside(*given)
+
+        monkeypatch.setattr(parts, "put_aside", late)
+        assert ids(parts) == ["r1"]
 
 
 class Renaming:

@@ -27,6 +27,7 @@ from retell_ws.consumers.shelf import ALONE_BYTES, SETTLE_S, TABLE, Shelf, as_js
 from retell_ws.consumers.transcripts import Row, joined, row_of
 from retell_ws.entries import Entry
 
+from .damage import beyond
 from .held_memory import held_kib
 from .s3_server import bucket as bucket
 from .s3_server import s3_endpoint as s3_endpoint
@@ -368,6 +369,45 @@ def test_a_part_that_is_damaged_takes_no_other_call_with_it(
         shelf.tidy(time.time() + 2 * DAY_S)
         assert rows(shelf).keys() == {call_id(number) for number in (1, 3, 4)}
     assert caplog.text.count(path) == 1
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_part_of_which_duckdb_says_that_it_cannot_be_read_is_put_aside_as_any_damaged_one(
+    store: ObjectStore, is_known: bool
+) -> None:
+    with Shelf(store) as shelf:
+        put(shelf, socket(1))
+    with Shelf(store) as shelf:
+        if is_known:
+            assert shelf.mend(NOON) == 0
+        (path,) = [one["path"] for page in store.list() for one in page if one["path"].endswith(".parquet")]
+        store.put(path, beyond(bytes(store.get(path).bytes())))
+        assert put(shelf, retell(1), socket(2)) == 2
+        assert rows(shelf).keys() == {call_id(1), call_id(2)}
+        assert store.head(f"{path}.damaged")
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_damaged_part_that_another_process_puts_aside_in_the_same_moment_holds_nothing_up(
+    store: ObjectStore, is_known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Shelf(store) as shelf:
+        put(shelf, socket(1))
+    with Shelf(store) as shelf, Shelf(store) as other:
+        if is_known:
+            assert shelf.mend(NOON) == 0
+        (path,) = [one["path"] for page in store.list() for one in page if one["path"].endswith(".parquet")]
+        store.put(path, b"")
+        put_aside = shelf._parts.put_aside
+
+        def late(*given: Any) -> bool:
+            monkeypatch.undo()
+            assert rows(other) == {}
+            return put_aside(*given)
+
+        monkeypatch.setattr(shelf._parts, "put_aside", late)
+        assert put(shelf, retell(1)) == 1
+        assert rows(shelf).keys() == {call_id(1)}
 
 
 def test_many_damaged_parts_hold_nothing_up(store: ObjectStore) -> None:

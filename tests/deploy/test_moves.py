@@ -366,6 +366,41 @@ def test_a_folder_of_the_owner_s_is_where_the_only_server_keeps_facts() -> None:
     assert "--data /var/lib/retell_ws/" in events.unit()["more"], "a unit may write nowhere else"
 
 
+def test_a_server_that_is_told_another_folder_is_started_anew_and_no_second_one_beside_it() -> None:
+    before = setup("events")
+    wanted = msgspec.structs.replace(setup("events", before), has_own_data=True)
+    said = words(wanted, before)
+    assert "Start what was not there" not in said and "Start the server anew when it has no calls" in said
+    assert f"$ {wanted.serving()[0]} &" in said
+    assert "What was kept until now: --data /opt/a/retell_ws-data/8081" in said
+    assert "until now" not in words(wanted, wanted)
+    assert "systemctl restart" not in said, "a unit has the folder it had"
+
+
+def test_the_folder_that_consumers_had_is_told_with_a_doubt_where_nobody_remembers() -> None:
+    before = setup("events", kafka="k:1")  # or somebody's own, and an older version did not write that down
+    wanted = msgspec.structs.replace(setup("events", before), has_own_data=True)
+    assert "What was kept until now, unless `data` was set before: --data /opt/a/retell_ws-data/kept" in words(
+        wanted, before
+    )
+
+
+def test_servers_with_another_agent_are_started_anew_in_the_place_of_those_that_run() -> None:
+    before = setup("distributed", servers=2)
+    wanted = setup("distributed", before, agent="/opt/a/other.py", servers=3)
+    commands = steps(wanted, before)
+    kinds = [
+        (
+            at(commands, f"TERM -f '[s]erve {before.agent} --config /opt/a/retell_ws.toml --port {port} '"),
+            commands.index(f"{command} &"),
+        )
+        for port, command in zip(before.ports(), wanted.serving(), strict=False)
+    ]
+    assert [stop + 1 for stop, _ in kinds] == [start for _, start in kinds]
+    assert sum("serve /opt" in command for command in commands) == 3
+    assert "systemctl restart retell_ws@8081" in words(wanted, before)
+
+
 def test_an_agent_that_is_not_there_comes_first() -> None:
     for agent, command in ((None, ["$ /bin/retell_ws new /opt/a"]), ("/opt/a/ana.py", [])):
         wanted = setup("single", agent=agent)
@@ -426,6 +461,22 @@ def test_in_a_cluster_the_old_servers_go_when_as_many_new_ones_are_ready(forth: 
 def test_in_a_cluster_nothing_is_deleted_that_goes_on_or_was_not_there(wanted: Wanted, before: Wanted | None) -> None:
     assert not any("delete" in command for command in in_cluster(wanted, before))
     assert "manifests of the old set-up" not in words(wanted, before)
+
+
+def test_in_a_cluster_what_ran_there_before_a_time_elsewhere_goes_as_well() -> None:
+    kafka = setup("events", kafka="k:1")
+    single = setup("single", kafka)
+    sections = told(setup("distributed", single), single, changed=(), earlier={"events": kafka})
+    (lines,) = (each.lines for each in sections if each.title == "In Kubernetes")
+    assert any("kubectl delete statefulset/retell-ws-server" in line for line in lines)
+    assert any("kubectl delete deployment/retell-ws-analytics" in line for line in lines)
+
+
+def test_in_a_cluster_what_comes_back_after_a_time_elsewhere_deletes_nothing() -> None:
+    shared = setup("distributed")
+    single = setup("single", shared)
+    found = told(setup("distributed", single), single, changed=(), earlier={"distributed": shared})
+    assert not any("kubectl delete" in line for section in found for line in section.lines)
 
 
 def test_the_image_of_the_containers_is_built_first() -> None:

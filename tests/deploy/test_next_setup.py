@@ -108,6 +108,8 @@ def test_a_password_stays_where_it_is() -> None:
         ("redis://store?db=1&p%61ssword=se%63ret&password=&username=ana", "redis://store?db=1&username=ana"),
         ("redis://:secret@store/1?password=secret&db=2", "redis://store/1?db=2"),
         ("unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
+        ("unix:///run/redis.sock?password=secret&db=1", "unix:///run/redis.sock?db=1"),
+        ("unix://ana:secret@/run/redis.sock", "unix://ana@/run/redis.sock"),
     ):
         assert setup("distributed", own={"redis_url": url, "blueprint": "distributed"}).redis_url == shown
         assert may_hold_password(url) or shown == url
