@@ -370,26 +370,26 @@ class Parts:
 
     def _put(self, day: date, name: str, query: str, *, values: Sequence[object] = ()) -> Part | None:
         """Put what a query finds, if it finds anything."""
-        whole = Path(self._scratch.name, "part.parquet")
+        # A name for each: what a copy that failed has left DuckDB may delete when the next one is made.
+        whole = Path(self._scratch.name, f"{uuid4().hex}.parquet")
         copy = (
             f"COPY ({query}) TO {text_of(whole)} (FORMAT PARQUET, COMPRESSION ZSTD, ROW_GROUP_SIZE {self._table.group})"
         )
+        path = f"{self._table.name}/day={day}/part-{name}.parquet"
         try:
             self._db.renew()
             count = self._db.execute(copy, values).fetchone()
+            if count is None or not count[0]:
+                return None
+            size = whole.stat().st_size
+            self._store.put(path, whole)
         finally:  # it may be speech, which has no business here when it is not needed
-            Path(self._scratch.name, "rows.json").unlink(missing_ok=True)
-        if count is None or not count[0]:
-            whole.unlink(missing_ok=True)
-            return None
-        size = whole.stat().st_size
-        path = f"{self._table.name}/day={day}/part-{name}.parquet"
-        self._store.put(path, whole)
+            for one in (whole, Path(self._scratch.name, "rows.json")):
+                one.unlink(missing_ok=True)
         if self._folder is not None:
             file = self._folder / path
             for one in (file, file.parent, file.parent.parent, self._folder):
                 _sync(one)
-        whole.unlink()
         return Part(day, path, size, 0.0)
 
     @contextmanager
