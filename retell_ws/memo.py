@@ -64,7 +64,7 @@ class CallMemo(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         sockets: How many it had.
         heard_on: The number of the newest one that brought a message.
-        greeted_on: The number of the one that a whole greeting was written to.
+        greeted_on: The number of the newest one that words of the greeting were written to.
         began_ms: When the first one was accepted, in milliseconds since the epoch.
         in_doubt: Nobody can tell whether the greeting was heard. The numbers of the sockets do not tell it any more
             when a socket that came since has brought a message.

@@ -17,7 +17,7 @@ class Sockets:
     Attributes:
         newest: The number of the newest one; 0 before the first.
         heard_on: The number of the newest one that brought a message.
-        greeted_on: The number of the one that a whole greeting was written to.
+        greeted_on: The number of the newest one that words of the greeting were written to.
     """
 
     __slots__ = ("_was_asked", "greeted_on", "heard_on", "newest")

@@ -97,48 +97,50 @@ async def test_a_model_that_stops_in_the_middle_of_a_call_stalls() -> None:
         await asyncio.wait_for(stream.closed.wait(), 5)
 
 
-async def test_a_pause_after_a_call_stands_behind_the_word_before_it() -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "then", "whole"),
+    [
+        pytest.param(
+            "Let me check",
+            "\n\nplease",
+            "# Times\n- ten",
+            "Let me check. please Times. ten",
+            id="a pause stands behind",
+        ),
+        pytest.param(
+            "Let me look.",
+            "One moment, please.",
+            "At ten",  # too short to be said before its end
+            "Let me look. One moment, please. At ten",
+            id="two words",
+        ),
+        pytest.param(
+            "Frei ist nur der",
+            " 1. oder der",
+            "2. Mai.",
+            "Frei ist nur der 1. oder der 2. Mai.",
+            id="a sentence goes on",
+        ),
+    ],
+)
+async def test_words_on_both_sides_of_a_call_read_as_one_text(before: str, after: str, then: str, whole: str) -> None:
     ana = agent()
 
     @ana.tool(side_effect=False)
     async def look_up() -> str:
-        """Look."""
+        """Look up."""
         return "ten"
 
     async with serving(agent=ana) as (server, puppet), FakeRetell(server.url) as retell:
         await retell.greeting()
         asked = await retell.request("When?")
         stream = await puppet.asked(1)
-        stream.say("Let me check")
+        stream.say(before)
         stream.call("look_up")
-        stream.say("\n\nplease")
+        stream.say(after)
         stream.end("tool_use")
-        stream = await puppet.asked(2)
-        stream.say("# Times\n- ten")
-        stream.end()
-        assert (await retell.answer(asked)).text == "Let me check. please Times. ten"
-
-
-async def test_words_on_both_sides_of_a_call_are_two_words() -> None:
-    ana = agent()
-
-    @ana.tool(side_effect=False)
-    async def look_up() -> str:
-        """Look."""
-        return "ten"
-
-    async with serving(agent=ana) as (server, puppet), FakeRetell(server.url) as retell:
-        await retell.greeting()
-        asked = await retell.request("When?")
-        stream = await puppet.asked(1)
-        stream.say("Let me look.")
-        stream.call("look_up")
-        stream.say("One moment, please.")
-        stream.end("tool_use")
-        stream = await puppet.asked(2)
-        stream.say("At ten")  # too short to be said before its end
-        stream.end()
-        assert (await retell.answer(asked)).text == "Let me look. One moment, please. At ten"
+        await finish(puppet, 2, then)
+        assert (await retell.answer(asked)).text == whole
 
 
 async def test_what_a_tool_gives_goes_back_to_the_model_under_the_same_id() -> None:
@@ -180,26 +182,6 @@ async def test_words_leave_while_tools_run() -> None:
         gate.open.set()
         await finish(puppet, 2, "At ten.")
         assert (await retell.answer(asked)).text == "Let me look. It takes a moment. At ten."
-
-
-async def test_a_sentence_goes_on_behind_a_tool() -> None:
-    ana = agent()
-
-    @ana.tool(side_effect=False)
-    async def look_up() -> str:
-        """Look up."""
-        return "the first of May"
-
-    async with serving(agent=ana) as (server, puppet), FakeRetell(server.url) as retell:
-        await retell.greeting()
-        asked = await retell.request("Wann ist noch frei?")
-        stream = await puppet.asked(1)
-        stream.say("Frei ist nur der")
-        stream.call("look_up")
-        stream.say(" 1. oder der")
-        stream.end("tool_use")
-        await finish(puppet, 2, "2. Mai.")
-        assert (await retell.answer(asked)).text == "Frei ist nur der 1. oder der 2. Mai."
 
 
 async def finish(puppet: Puppet, number: int, text: str) -> Stream:

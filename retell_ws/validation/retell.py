@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hmac import compare_digest
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from ..blueprints import RETELL_KEY
 from ..loopback import is_loopback
@@ -15,7 +15,7 @@ from ..route import PREFIX
 from .book import Book, Unchecked
 from .line import Outcome
 from .registration import Registered, registered
-from .settled import Told, open_to_all
+from .settled import Told, host_of, open_to_all
 from .setup import Setup
 
 __all__ = ["check", "compared"]
@@ -68,7 +68,7 @@ def compared(found: Registered, url: str, secrets: Sequence[bytes], *, verifies:
 
 def _dials(found: Registered, url: str, secrets: Sequence[bytes], *, verifies: bool) -> Told:
     name, parts = "Retell dials us", urlsplit(found.url)
-    host = _host(parts)
+    host = host_of(parts)
     outcome: Outcome = "fail"
     if found.kind != "custom-llm":
         return Told(name, outcome, f"it is a {found.kind or 'nameless'} agent, which has a model of Retell's", REGISTER)
@@ -79,7 +79,7 @@ def _dials(found: Registered, url: str, secrets: Sequence[bytes], *, verifies: b
     if not place.endswith(PREFIX):
         return Told(name, outcome, f"the URL at {host} has another path than {PREFIX}", REGISTER)
     if url and _place(url) != _place(found.url):
-        return Told(name, outcome, f"it dials {host}, and not {_host(urlsplit(url))}", REGISTER)
+        return Told(name, outcome, f"it dials {host}, and not {host_of(urlsplit(url))}", REGISTER)
     if not secrets and not is_loopback(parts.hostname or ""):
         return open_to_all(name, host, verifies=verifies)
     if parts.scheme not in ("wss", "https"):
@@ -107,11 +107,6 @@ def _published(found: Registered) -> Told:
         f"version {found.version} is a draft: calls are answered by the version that was published before",
         "publish it: retell_ws register --publish, or Retell's dashboard",
     )
-
-
-def _host(parts: SplitResult) -> str:
-    """Give host and port, without the user and password that may stand before them."""
-    return parts.netloc.rpartition("@")[2]
 
 
 def _place(url: str) -> tuple[str, int, str]:

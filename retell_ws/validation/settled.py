@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
@@ -13,7 +13,7 @@ from ..route import PREFIX
 from ..settings import Settings, usual
 from .line import Outcome
 
-__all__ = ["Machine", "Told", "changed", "is_for_retell", "open_to_all", "told"]
+__all__ = ["Machine", "Told", "changed", "host_of", "is_for_retell", "open_to_all", "told"]
 
 FILES_A_CALL: Final = 3
 """Retell's socket, and the model's connection with a spare one."""
@@ -127,6 +127,11 @@ def open_to_all(name: str, where: str, *, verifies: bool) -> Told:
     )
 
 
+def host_of(parts: SplitResult) -> str:
+    """Give host and port of a URL, without the user and password that may stand before them."""
+    return parts.netloc.rpartition("@")[2]
+
+
 def _call_port(settings: Settings, url: str) -> Told:
     name = "who may call"
     if settings.path_secret:
@@ -136,7 +141,7 @@ def _call_port(settings: Settings, url: str) -> Told:
         return open_to_all(name, f"{settings.host}:{settings.port}", verifies=settings.verify_calls)
     parts = urlsplit(url)
     if url and not is_loopback(parts.hostname or "") and parts.path.rstrip("/").endswith(PREFIX):
-        return open_to_all(name, parts.netloc.rpartition("@")[2], verifies=settings.verify_calls)
+        return open_to_all(name, host_of(parts), verifies=settings.verify_calls)
     # What is only tried out here has no proxy, and a proxy here may be one that nobody else reaches.
     return Told(
         name, "pass", f"whoever reaches {settings.host}, without a secret, and whoever reaches a proxy before it"

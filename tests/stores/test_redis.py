@@ -79,6 +79,14 @@ async def wire(server: RedisServer) -> AsyncIterator[Wire]:
         yield wire
 
 
+async def taken_over(one: RedisCallStore, other: RedisCallStore) -> None:
+    """Let a call be with one server, and then with another one, of which the first does not know."""
+    await one.attach("call_1", nothing)
+    one.write("call_1", {"turn": b"1"})
+    await until(lambda: one.figures()["written"] == 1)
+    await other.attach("call_1", nothing)
+
+
 class Told:
     """Counts how often a server was told that it has lost a call."""
 
@@ -288,10 +296,7 @@ async def test_an_attach_whose_reply_was_lost_still_tells_that_the_call_was_else
         RedisCallStore(wire.url, name="a", prefix=prefix) as one,
         RedisCallStore(server.url, name="b", prefix=prefix) as other,
     ):
-        await one.attach("call_1", nothing)
-        one.write("call_1", {"turn": b"1"})
-        await until(lambda: one.figures()["written"] == 1)
-        await other.attach("call_1", nothing)
+        await taken_over(one, other)
         other.write("call_1", {"turn": b"2"})
         assert await other.claim("call_1", "book:{}") is None
         await other.settle("call_1", "book:{}", Effect("done", "Booked."))
@@ -363,10 +368,7 @@ async def test_a_claim_during_an_attach_waits_for_what_was_done_elsewhere(
         RedisCallStore(wire.url, name="a", prefix=prefix) as one,
         RedisCallStore(server.url, name="b", prefix=prefix) as other,
     ):
-        await one.attach("call_1", nothing)
-        one.write("call_1", {"turn": b"1"})
-        await until(lambda: one.figures()["written"] == 1)
-        await other.attach("call_1", nothing)
+        await taken_over(one, other)
         assert await other.claim("call_1", "book:{}") is None
         await other.settle("call_1", "book:{}", Effect("done", "Booked."))
         await until(lambda: other.figures()["written"] == 2)
@@ -701,10 +703,7 @@ async def test_a_late_reply_about_a_call_that_was_lost_does_not_let_go_of_it_tak
         RedisCallStore(wire.url, name="a", prefix=prefix) as one,
         RedisCallStore(server.url, name="b", prefix=prefix) as other,
     ):
-        await one.attach("call_1", nothing)
-        one.write("call_1", {"turn": b"1"})
-        await until(lambda: one.figures()["written"] == 1)
-        await other.attach("call_1", nothing)
+        await taken_over(one, other)
         wire.slow(0.1)
         one.write("call_1", {"turn": b"2"})
         one.detach("call_1")
